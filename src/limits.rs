@@ -1,0 +1,78 @@
+//! Every bound in one place, each with its reason. Units are in the names.
+//!
+//! Everything from outside is bounded in size, depth, count and time; a limit that is met is named in the error.
+
+use std::time::Duration;
+
+/// Longest identifier. OCI repository names may have 255 bytes; ours are parts of those and of URLs.
+pub const ID_BYTES_MAX: usize = 200;
+
+// Workflow text.
+/// Largest workflow file. Real ones have a few KB; parsing must stay within milliseconds.
+pub const WORKFLOW_BYTES_MAX: usize = 256 * 1024;
+/// Deepest nesting of YAML or JSON that is read. Keeps recursion within a 2 MiB thread stack.
+pub const VALUE_DEPTH_MAX: usize = 64;
+/// Most steps in one workflow, nested ones included.
+pub const WORKFLOW_STEPS_MAX: usize = 10_000;
+/// Deepest nesting of steps in steps.
+pub const STEP_DEPTH_MAX: usize = 32;
+/// Most diagnostics reported for one file. The rest is counted.
+pub const DIAGNOSTICS_MAX: usize = 100;
+
+// Expressions.
+/// Longest text of one template, so that its parser stays fast.
+pub const TEMPLATE_BYTES_MAX: usize = 8 * 1024;
+/// Longest literal string in a workflow that holds templates. Prompts can be long; each `{{ … }}` in it is bounded separately.
+pub const TEMPLATE_TEXT_BYTES_MAX: usize = 64 * 1024;
+/// Instructions one expression may execute.
+pub const EXPRESSION_FUEL: u64 = 20_000;
+/// Recursion of the expression engine.
+pub const EXPRESSION_RECURSION_MAX: usize = 64;
+/// Longest string an expression may yield.
+pub const EXPRESSION_OUTPUT_BYTES_MAX: usize = 1024 * 1024;
+
+// Runs.
+/// How long a step may take when its author says nothing.
+pub const STEP_TIMEOUT: Duration = Duration::from_secs(300);
+/// Longest duration an author may write. Timers beyond it are surely mistakes.
+pub const DURATION_MAX: Duration = Duration::from_secs(366 * 24 * 3600);
+/// Most attempts of one step.
+pub const ATTEMPTS_MAX: u32 = 100;
+/// Calls of one group (parallel, map) in flight when its author says nothing.
+pub const GROUP_CONCURRENCY: u32 = 64;
+/// Runs inside runs: a workflow that calls a workflow that calls a workflow.
+pub const RUN_DEPTH_MAX: u32 = 16;
+/// Steps one run may execute, repetitions included, so that a loop in data cannot run for ever.
+pub const RUN_STEPS_MAX: u64 = 2_000_000;
+/// Largest input of a run.
+pub const RUN_INPUT_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Finished runs the in-memory journal keeps.
+pub const MEMORY_RUNS_KEPT: usize = 1_000;
+/// Updates buffered for one subscriber before it gets a snapshot instead.
+pub const SUBSCRIBER_UPDATES_MAX: usize = 256;
+
+// Agents.
+/// Largest reply of an agent, after decompression.
+pub const REPLY_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Largest agent card.
+pub const CARD_BYTES_MAX: usize = 1024 * 1024;
+/// Longest text of a remote error that is kept.
+pub const REMOTE_ERROR_BYTES_MAX: usize = 2 * 1024;
+/// Connecting to an agent or registry.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest Retry-After that is honoured.
+pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(60);
+/// Most agents that one skill is looked up among.
+pub const AGENTS_MAX: usize = 10_000;
+
+// Registries.
+/// Largest manifest (distribution-spec asks for at least 4 MiB).
+pub const MANIFEST_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Largest blob that gantry itself reads as a workflow or card.
+pub const BLOB_BYTES_MAX: usize = 1024 * 1024;
+/// Largest blob the embedded registry stores for others.
+pub const REGISTRY_BLOB_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Most entries of a paged list that are followed.
+pub const LIST_ENTRIES_MAX: usize = 10_000;
+/// Time one registry request may take, retries included.
+pub const REGISTRY_TIMEOUT: Duration = Duration::from_secs(30);

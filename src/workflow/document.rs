@@ -1,0 +1,238 @@
+//! The document model: a workflow as its author meant it, with every text parsed and every position kept.
+
+use std::num::NonZeroU32;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::expression::{Condition, Tree};
+use crate::ids::{SkillId, StepId, WorkflowId};
+
+/// A whole document.
+#[derive(Debug, Clone)]
+pub struct Workflow {
+    /// Who it is.
+    pub metadata: Metadata,
+    /// JSON Schema of the input, when the author gave one.
+    pub input: Option<Arc<Value>>,
+    /// What the run yields; without it the outputs of the last step that ran.
+    pub output: Option<Tree>,
+    /// The steps, in order.
+    pub steps: Vec<Step>,
+    /// Defaults for every step, and handlers for the run.
+    pub error_handling: ErrorHandling,
+    /// Bounds that tighten the server's.
+    pub limits: Limits,
+}
+
+/// `metadata:`.
+#[derive(Debug, Clone)]
+pub struct Metadata {
+    /// The id.
+    pub id: WorkflowId,
+    /// A name for people.
+    pub name: String,
+    /// Semantic version.
+    pub version: semver::Version,
+    /// What it is for.
+    pub description: Option<String>,
+    /// Words to find it by.
+    pub tags: Vec<String>,
+    /// Requests it is for.
+    pub examples: Vec<String>,
+}
+
+/// `error_handling:`.
+#[derive(Debug, Clone, Default)]
+pub struct ErrorHandling {
+    /// Retry policy of every step that has none.
+    pub retry: Option<Retry>,
+    /// What a failed step without `on_error` does.
+    pub on_failure: OnFailure,
+    /// Steps run after a run that completed.
+    pub on_success: Vec<Step>,
+    /// Steps run after a run that failed.
+    pub on_error: Vec<Step>,
+    /// Steps run after a run that was canceled.
+    pub on_cancel: Vec<Step>,
+    /// Steps run last, whatever happened.
+    pub always: Vec<Step>,
+}
+
+/// `error_handling.on_failure`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnFailure {
+    /// A failed step ends the run.
+    #[default]
+    Fail,
+    /// The run goes on.
+    Continue,
+}
+
+/// `limits:`.
+#[derive(Debug, Clone, Default)]
+pub struct Limits {
+    /// Longest time the run may take.
+    pub max_duration: Option<Duration>,
+    /// Most calls to agents, repeats included.
+    pub max_agent_calls: Option<u64>,
+    /// Largest reply of one step, in bytes.
+    pub max_payload_bytes: Option<u64>,
+}
+
+/// One node of a workflow.
+#[derive(Debug, Clone)]
+pub struct Step {
+    /// Unique in the workflow.
+    pub id: StepId,
+    /// Where the step stands in the text, in bytes.
+    pub span: Range<usize>,
+    /// Line of its start, from 1.
+    pub line: usize,
+    /// What it does.
+    pub kind: StepKind,
+    /// The name its reply is stored under.
+    pub outputs: Option<String>,
+    /// Guard: when it does not hold, the step is skipped.
+    pub when: Option<Condition>,
+    /// Longest time of one attempt, or of a whole group. `None`: the author said nothing.
+    pub timeout: Option<Duration>,
+    /// Retry policy; `None`: the workflow's.
+    pub retry: Option<Retry>,
+    /// What its failure does; `None`: the workflow's `on_failure`.
+    pub on_error: Option<OnError>,
+}
+
+/// `on_error:` of a step.
+#[derive(Debug, Clone)]
+pub enum OnError {
+    /// The failure is the sequence's failure.
+    Fail,
+    /// The sequence goes on; `steps.<id>.error` is set and outputs is null.
+    Continue,
+    /// These steps run, and their result stands for the step's.
+    Catch(Vec<Step>),
+}
+
+/// What a step does. Matched without a `_` arm everywhere, so that a new kind must be thought through.
+#[derive(Debug, Clone)]
+pub enum StepKind {
+    /// `sequential`, the default: one skill call.
+    Call(Call),
+    /// `parallel`.
+    Parallel(Parallel),
+    /// `conditional`.
+    Conditional(Conditional),
+    /// `switch`.
+    Switch(Switch),
+}
+
+/// One skill call.
+#[derive(Debug, Clone)]
+pub struct Call {
+    /// The skill.
+    pub skill: SkillId,
+    /// Only this agent: `name`, `name:tag` or `name@sha256:…`.
+    pub agent: Option<String>,
+    /// The inputs; an empty object when the author gave none.
+    pub inputs: Tree,
+}
+
+/// A named list of steps.
+#[derive(Debug, Clone)]
+pub struct Branch {
+    /// The branch's name; in the `branches: {steps: […]}` form, the id of its only step.
+    pub name: String,
+    /// Its steps, in order.
+    pub steps: Vec<Step>,
+}
+
+/// Branches at once.
+#[derive(Debug, Clone)]
+pub struct Parallel {
+    /// The branches. `branches: {steps: [a, b]}` gives one branch for each step.
+    pub branches: Vec<Branch>,
+    /// The first failure cancels the rest.
+    pub fail_fast: bool,
+    /// How many at once.
+    pub max_concurrency: Option<NonZeroU32>,
+}
+
+/// Either branch, by a condition.
+#[derive(Debug, Clone)]
+pub struct Conditional {
+    /// The condition.
+    pub condition: Condition,
+    /// Steps when it holds.
+    pub if_true: Vec<Step>,
+    /// Steps when it does not.
+    pub if_false: Vec<Step>,
+}
+
+/// One branch, by a value.
+#[derive(Debug, Clone)]
+pub struct Switch {
+    /// Its value is compared as a string; numbers, booleans and null by their JSON text.
+    pub condition: Condition,
+    /// The cases, in order.
+    pub cases: Vec<Branch>,
+    /// Steps when no case fits.
+    pub default: Option<Vec<Step>>,
+    /// What happens when no case fits and there is no default.
+    pub on_no_match: NoMatch,
+}
+
+/// `on_no_match` of a switch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum NoMatch {
+    /// The step fails.
+    #[default]
+    Fail,
+    /// The step is skipped.
+    Skip,
+}
+
+/// `retry:`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Retry {
+    /// Attempts in all, the first included.
+    pub max_attempts: NonZeroU32,
+    /// Delay before the second attempt.
+    pub initial: Duration,
+    /// Each delay is this much longer than the one before.
+    pub factor: f64,
+    /// Longest delay.
+    pub max: Duration,
+    /// Whether delays are drawn at random between half and the whole.
+    pub jitter: bool,
+    /// Failures worth another attempt.
+    pub on: Vec<RetryOn>,
+}
+
+/// Failures that can be retried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RetryOn {
+    /// The attempt took longer than the step's timeout.
+    Timeout,
+    /// The agent could not be reached or answered 5xx.
+    Unavailable,
+    /// The agent asked to come back later (429).
+    RateLimited,
+    /// The agent said that it failed.
+    AgentError,
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        Self {
+            max_attempts: NonZeroU32::new(3).expect("3 is not 0"),
+            initial: Duration::from_secs(1),
+            factor: 2.0,
+            max: Duration::from_secs(30),
+            jitter: true,
+            on: vec![RetryOn::Timeout, RetryOn::Unavailable, RetryOn::RateLimited, RetryOn::AgentError],
+        }
+    }
+}
