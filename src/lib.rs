@@ -19,6 +19,9 @@ pub mod agent;
 pub mod registry;
 
 #[cfg(feature = "service")]
+pub mod journal;
+
+#[cfg(feature = "service")]
 pub mod discovery;
 #[cfg(feature = "service")]
 pub mod engine;

@@ -46,6 +46,10 @@ pub const RUN_DEPTH_MAX: u32 = 16;
 pub const RUN_STEPS_MAX: u64 = 2_000_000;
 /// Largest input of a run.
 pub const RUN_INPUT_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Runs under way at once in one engine. Each waits on a connection of its own, and those are bounded by the file limit.
+pub const RUNS_MAX: usize = 20_000;
+/// Messages to one run's task that wait to be read.
+pub const RUN_CONTROL_QUEUE: usize = 16;
 /// Finished runs the in-memory journal keeps.
 pub const MEMORY_RUNS_KEPT: usize = 1_000;
 /// Updates buffered for one subscriber before it gets a snapshot instead.

@@ -4,5 +4,7 @@
 
 mod api;
 pub mod embedded;
+mod input;
 
 pub use api::{Engine, Error, Filter, Next, RunSummary, Start, Started, Subscription, Update};
+pub use input::check as check_input;

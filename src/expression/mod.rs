@@ -7,5 +7,5 @@ mod template;
 mod tree;
 
 pub use scope::{Scope, StepView};
-pub use template::{Condition, Error, Reference, SyntaxError, Template};
+pub use template::{Condition, Error, Reference, SyntaxError, Template, text_of};
 pub use tree::Tree;

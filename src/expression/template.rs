@@ -112,3 +112,8 @@ impl Condition {
         Ok(!matches!(&*self.value(scope)?, Value::Null))
     }
 }
+
+/// stub
+pub fn text_of(value: &Value) -> String {
+    value.to_string()
+}

@@ -5,8 +5,11 @@
 mod command;
 mod error;
 mod event;
+mod finish;
 mod retry;
 mod run;
+mod sequence;
+mod snapshot;
 mod state;
 mod status;
 mod steps;

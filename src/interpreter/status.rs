@@ -51,7 +51,7 @@ impl StepStatus {
 pub enum RunStatus {
     /// Under way.
     Running,
-    /// At least one step waits for an answer, and nothing else is under way.
+    /// At least one step waits for an answer. Others may still be under way.
     InputRequired,
     /// Ended well.
     Completed,

@@ -33,6 +33,12 @@ impl Path {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The id of the step it leads to.
+    pub fn step(&self) -> &str {
+        let last = self.0.rsplit('/').next().unwrap_or_default();
+        last.split_once(':').map_or(last, |(_, id)| id)
+    }
 }
 
 impl fmt::Display for Path {
