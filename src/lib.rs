@@ -25,3 +25,11 @@ pub mod journal;
 pub mod discovery;
 #[cfg(feature = "service")]
 pub mod engine;
+
+#[cfg(feature = "service")]
+pub mod shutdown;
+#[cfg(feature = "service")]
+pub mod telemetry;
+
+#[cfg(feature = "service")]
+pub mod config;
