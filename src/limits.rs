@@ -34,6 +34,14 @@ pub const EXPRESSION_FUEL: u64 = 20_000;
 pub const EXPRESSION_RECURSION_MAX: usize = 64;
 /// Longest string an expression may yield.
 pub const EXPRESSION_OUTPUT_BYTES_MAX: usize = 1024 * 1024;
+/// Most memory the value of an expression, or of a tree of them, may take. Several whole replies fit; a list of one reply a thousand times does not.
+pub const EXPRESSION_VALUE_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Most tokens in one expression. The engine's compiler recurses along chains such as `a + a + a …`; this keeps it within a 2 MiB stack.
+pub const EXPRESSION_TOKENS_MAX: usize = 600;
+/// Deepest nesting of brackets in one expression.
+pub const EXPRESSION_BRACKETS_MAX: usize = 32;
+/// Most expressions in one string: each may use up its fuel.
+pub const TEMPLATE_EXPRESSIONS_MAX: usize = 256;
 
 // Runs.
 /// How long a step may take when its author says nothing.
