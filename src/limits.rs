@@ -14,7 +14,9 @@ pub const WORKFLOW_BYTES_MAX: usize = 256 * 1024;
 pub const VALUE_DEPTH_MAX: usize = 64;
 /// Most values in one workflow file, those that aliases repeat included. Every value costs about 100 bytes while parsing.
 pub const WORKFLOW_NODES_MAX: usize = 100_000;
-/// Most aliases, and most anchors, in one workflow file. Written by hand there are a few; many are a bomb.
+/// Most text in the values of one workflow file, what aliases repeat included: a long text repeated often is a bomb too.
+pub const WORKFLOW_TEXT_BYTES_MAX: usize = 1024 * 1024;
+/// Most aliases in one workflow file. Written by hand there are a few; many are a bomb.
 pub const WORKFLOW_ALIASES_MAX: usize = 1_000;
 /// Most steps in one workflow, nested ones included.
 pub const WORKFLOW_STEPS_MAX: usize = 10_000;

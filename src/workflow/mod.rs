@@ -16,13 +16,15 @@ mod source;
 #[cfg(feature = "service")]
 mod yaml;
 
+pub use check::{Parsed, check};
 pub use codes::{CODES, Code};
 pub use diagnostic::{Diagnostic, Severity};
 pub use document::{
     Branch, Call, Conditional, ErrorHandling, Limits, Metadata, NoMatch, OnError, OnFailure, Parallel, Retry, RetryOn, Step, StepKind,
     Switch, Workflow,
 };
+pub use node::{Entry, Kind, Node};
 #[cfg(feature = "service")]
-pub use parse::{Parsed, parse, parse_bytes};
+pub use parse::{parse, parse_bytes};
 #[cfg(feature = "service")]
 pub use render::{render, render_short};

@@ -8,35 +8,44 @@ use serde_json::{Number, Value};
 
 /// One value and where it stands.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Node {
+pub struct Node {
     /// The value.
-    pub(crate) kind: Kind,
+    pub kind: Kind,
     /// Bytes of the text. Scalars: all of it, quotes included; lists and maps: their first character.
-    pub(crate) span: Range<usize>,
+    pub span: Range<usize>,
 }
 
 /// What a value is. The JSON types: a workflow has no others.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Kind {
+pub enum Kind {
+    /// `null`, `~`, or nothing after a colon.
     Null,
+    /// `true` or `false`.
     Bool(bool),
+    /// An exact 64-bit integer, or a float.
     Number(Number),
+    /// A text.
     Text(String),
+    /// A list.
     List(Vec<Node>),
+    /// A map, in the author's order, without duplicates.
     Map(Vec<Entry>),
 }
 
 /// One key of a map. Keys are text: numbers, booleans and null are written as JSON writes them.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Entry {
-    pub(crate) key: String,
-    pub(crate) key_span: Range<usize>,
-    pub(crate) value: Node,
+pub struct Entry {
+    /// The key.
+    pub key: String,
+    /// Where the key stands.
+    pub key_span: Range<usize>,
+    /// Its value.
+    pub value: Node,
 }
 
 impl Node {
     /// For messages: "a text", "the number 3", …
-    pub(crate) fn describe(&self) -> String {
+    pub fn describe(&self) -> String {
         match &self.kind {
             Kind::Null => "nothing".to_owned(),
             Kind::Bool(value) => format!("the boolean {value}"),
@@ -48,15 +57,15 @@ impl Node {
     }
 
     /// The value of a key.
-    pub(crate) fn get(&self, key: &str) -> Option<&Node> {
+    pub fn get(&self, key: &str) -> Option<&Node> {
         match &self.kind {
             Kind::Map(entries) => entries.iter().find(|entry| entry.key == key).map(|entry| &entry.value),
             _ => None,
         }
     }
 
-    /// The node at a path of keys and indices, or the deepest one on the way.
-    pub(crate) fn nearest<'k>(&self, path: impl Iterator<Item = &'k str>) -> &Node {
+    /// The node at a JSON pointer's path of keys and indices, or the deepest one on the way.
+    pub fn nearest<'k>(&self, path: impl Iterator<Item = &'k str>) -> &Node {
         let mut node = self;
         for key in path {
             let next = match &node.kind {
@@ -72,7 +81,7 @@ impl Node {
     }
 
     /// The value as JSON, keys in the author's order.
-    pub(crate) fn to_json(&self) -> Value {
+    pub fn to_json(&self) -> Value {
         match &self.kind {
             Kind::Null => Value::Null,
             Kind::Bool(value) => Value::Bool(*value),

@@ -1,27 +1,9 @@
 //! YAML text to a workflow and every diagnostic, in one pass.
 
-use super::check::check;
+use super::check::check_into;
 use super::node::Node;
 use super::report::Report;
-use super::{Diagnostic, Severity, Workflow, codes, yaml};
-
-/// What came out of a text.
-#[derive(Debug)]
-pub struct Parsed {
-    /// The workflow, when there is no error among the diagnostics.
-    pub workflow: Option<Workflow>,
-    /// Errors and warnings, in the order of the text.
-    pub diagnostics: Vec<Diagnostic>,
-    /// How many more there are, beyond [`crate::limits::DIAGNOSTICS_MAX`].
-    pub omitted: usize,
-}
-
-impl Parsed {
-    /// The diagnostics that keep the workflow from running.
-    pub fn errors(&self) -> impl Iterator<Item = &Diagnostic> {
-        self.diagnostics.iter().filter(|one| one.severity == Severity::Error)
-    }
-}
+use super::{Parsed, codes, yaml};
 
 /// Parses and checks a workflow.
 pub fn parse(text: &str) -> Parsed {
@@ -29,7 +11,7 @@ pub fn parse(text: &str) -> Parsed {
     let root = yaml::read(text, &mut report);
     let workflow = root.and_then(|root| {
         check_schema(&root, &mut report);
-        check(&root, &mut report)
+        check_into(&root, &mut report)
     });
     let (diagnostics, omitted) = report.finish();
     Parsed { workflow, diagnostics, omitted }

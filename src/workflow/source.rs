@@ -30,7 +30,8 @@ impl<'a> Source<'a> {
         (line, characters + 1)
     }
 
-    /// The byte at a line and column, both from 1.
+    /// The byte at a line and column (of a parser that knows no bytes), both from 1.
+    #[cfg(feature = "service")]
     pub(crate) fn offset(&self, line: usize, column: usize) -> usize {
         let Some(start) = self.line_starts.get(line.saturating_sub(1)).copied() else { return self.text.len() };
         let rest = self.text[start..].strip_prefix('\u{feff}').unwrap_or(&self.text[start..]);

@@ -92,7 +92,7 @@ impl Checker<'_, '_> {
             Err(error) => {
                 let lower = text.trim().to_lowercase();
                 let proposal: String = lower.chars().map(|c| if c.is_ascii_alphanumeric() || c == '_' { c } else { '-' }).collect();
-                let proposal = proposal.trim_start_matches(['-', '_']);
+                let proposal = proposal.trim_matches(['-', '_']);
                 let hint = match WorkflowId::parse(proposal) {
                     Ok(id) => format!("write `{id}`"),
                     Err(_) => "use lower-case letters, digits, `-` and `_`".to_owned(),

@@ -67,7 +67,7 @@ impl Checker<'_, '_> {
     pub(super) fn filled_text<'n>(&mut self, node: &'n Node, what: &str) -> Option<&'n str> {
         let text = self.text(node, what)?;
         if text.trim().is_empty() {
-            self.add(&codes::INVALID_VALUE, &node.span, format!("{what} is empty"), "");
+            self.add(&codes::INVALID_VALUE, &node.span, format!("{what} is empty"), "give it a value, or remove the key");
             return None;
         }
         Some(text)
@@ -98,7 +98,7 @@ impl Checker<'_, '_> {
                     u64::MAX => format!("{what} must be a whole number from {min}, found {number}"),
                     _ => format!("{what} must be a whole number from {min} to {max}, found {number}"),
                 };
-                self.add(&codes::INVALID_VALUE, &node.span, message, "");
+                self.add(&codes::INVALID_VALUE, &node.span, message, "leave it out for the default");
                 None
             }
         }
@@ -133,7 +133,7 @@ impl Checker<'_, '_> {
                 let written = shorten(self.report.source().slice(&node.span));
                 let (message, hint) = match rule.starts_with("a duration is") {
                     true => (format!("{what} is not a duration: {written}"), RULE),
-                    false => (format!("{what} is out of range ({written}): {rule}"), ""),
+                    false => (format!("{what} is out of range ({written}): {rule}"), "leave it out for the default"),
                 };
                 self.add(&codes::INVALID_DURATION, &node.span, message, hint);
                 None
@@ -153,9 +153,13 @@ impl Checker<'_, '_> {
 
     /// Reports a value of the wrong type.
     pub(super) fn wrong<T>(&mut self, node: &Node, what: &str, wanted: &str, hint: &str) -> Option<T> {
-        let hint = match (&node.kind, hint) {
-            (Kind::Null, "") => "give it a value, or remove the key",
-            _ => hint,
+        let hint = match (&node.kind, wanted, hint) {
+            (_, _, given) if !given.is_empty() => given,
+            (Kind::Null, _, _) => "give it a value, or remove the key",
+            (_, "a map", _) => "write `key: value`, one a line, indented below it",
+            (_, "a text", _) => "write one text, in quotes if it has `: `, `#`, `{` or `[` in it",
+            (Kind::Text(_), _, _) => "write it without quotes and units",
+            _ => "see the language reference for what it can be",
         };
         self.add(&codes::WRONG_TYPE, &node.span, format!("{what} must be {wanted}, found {}", node.describe()), hint);
         None

@@ -6,6 +6,8 @@ use super::Checker;
 use super::document::flatten;
 use super::fields::find;
 use super::references::Arm;
+use super::template::Role;
+use crate::expression::Condition;
 use crate::workflow::codes;
 use crate::workflow::node::{Entry, Kind, Node};
 use crate::workflow::{Branch, Conditional, NoMatch, Parallel, Switch};
@@ -63,7 +65,7 @@ impl Checker<'_, '_> {
 
     pub(super) fn conditional(&mut self, node: &Node, entries: &[Entry], index: usize) -> Option<Conditional> {
         const RULE: &str = "write `branches:` with `if_true: [steps]`, `if_false: [steps]` or both";
-        let condition = self.required_condition(node, entries, "conditional");
+        let condition = self.required_condition(node, entries, "conditional", Role::Choice);
         let branches = self.branches_node(node, entries, "conditional", RULE);
         let branches = branches.and_then(|node| Some((node, self.known_map(node, "`branches`", CONDITIONAL_BRANCHES)?)));
         let (node, entries) = branches?;
@@ -80,7 +82,7 @@ impl Checker<'_, '_> {
     }
 
     pub(super) fn switch(&mut self, node: &Node, entries: &[Entry], index: usize) -> Option<Switch> {
-        let condition = self.required_condition(node, entries, "switch");
+        let condition = self.required_condition(node, entries, "switch", Role::Value);
         let words = [("fail", NoMatch::Fail), ("skip", NoMatch::Skip)];
         let on_no_match = find(entries, "on_no_match").map(|node| self.word(node, "`on_no_match`", &words));
         let node = self.branches_node(node, entries, "switch", SWITCH_RULE)?;
@@ -131,9 +133,9 @@ impl Checker<'_, '_> {
         found
     }
 
-    fn required_condition(&mut self, node: &Node, entries: &[Entry], step_type: &str) -> Option<crate::expression::Condition> {
+    fn required_condition(&mut self, node: &Node, entries: &[Entry], step_type: &str, role: Role) -> Option<Condition> {
         match find(entries, "condition") {
-            Some(condition) => self.condition(condition, "`condition`", false),
+            Some(condition) => self.condition(condition, "`condition`", role),
             None => {
                 let hint = "add `condition:` with an expression, such as `steps.a.outputs.ok`";
                 self.missing(node, "condition", &format!("the `{step_type}` step"), hint);

@@ -13,13 +13,39 @@ mod template;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
-use super::Workflow;
 use super::node::Node;
 use super::report::Report;
+use super::{Diagnostic, Severity, Workflow};
 use references::{Crumb, Known, Use};
 
+/// What came out of a text.
+#[derive(Debug)]
+pub struct Parsed {
+    /// The workflow, when there is no error among the diagnostics.
+    pub workflow: Option<Workflow>,
+    /// Errors and warnings, in the order of the text.
+    pub diagnostics: Vec<Diagnostic>,
+    /// How many more there are, beyond [`crate::limits::DIAGNOSTICS_MAX`].
+    pub omitted: usize,
+}
+
+impl Parsed {
+    /// The diagnostics that keep the workflow from running.
+    pub fn errors(&self) -> impl Iterator<Item = &Diagnostic> {
+        self.diagnostics.iter().filter(|one| one.severity == Severity::Error)
+    }
+}
+
+/// Checks a document that is already a tree. `text` is what its spans point into.
+pub fn check(text: &str, root: &Node) -> Parsed {
+    let mut report = Report::new(text);
+    let workflow = check_into(root, &mut report);
+    let (diagnostics, omitted) = report.finish();
+    Parsed { workflow, diagnostics, omitted }
+}
+
 /// Checks a document. `None` when it cannot become a workflow; the report says why.
-pub(crate) fn check(root: &Node, report: &mut Report<'_>) -> Option<Workflow> {
+pub(super) fn check_into(root: &Node, report: &mut Report<'_>) -> Option<Workflow> {
     let mut checker = Checker {
         report,
         steps: Vec::new(),

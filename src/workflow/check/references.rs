@@ -5,7 +5,7 @@
 use std::ops::Range;
 
 use super::Checker;
-use crate::expression::Reference;
+use crate::expression::{Reference, Subtraction};
 use crate::workflow::codes;
 use crate::workflow::node::{Kind, Node};
 use crate::workflow::report::{did_you_mean, listed};
@@ -69,6 +69,7 @@ pub(super) struct Use {
     pub(super) scalar: Range<usize>,
     pub(super) text: String,
     pub(super) references: Vec<Reference>,
+    pub(super) subtractions: Vec<Subtraction>,
 }
 
 /// Names that an expression can begin with, and what they have. `steps` is looked up.
@@ -83,9 +84,33 @@ impl Checker<'_, '_> {
     pub(super) fn references(&mut self, input: Option<&Node>) {
         let uses = std::mem::take(&mut self.uses);
         for one in &uses {
-            for reference in &one.references {
+            let misread: Vec<&Subtraction> = one.subtractions.iter().filter(|sub| self.is_name(&sub.parent, &sub.name, input)).collect();
+            for subtraction in &misread {
+                let span = self.place(one, &subtraction.span);
+                let message = format!("`{}` is read as a subtraction because of its `-`", subtraction.name);
+                self.add(&codes::HYPHEN_IN_PATH, &span, message, format!("write `{}`", subtraction.instead));
+            }
+            let is_misread = |span: &Range<usize>| misread.iter().any(|sub| sub.span.start <= span.start && span.end <= sub.span.end);
+            for reference in one.references.iter().filter(|reference| !is_misread(&reference.span)) {
                 self.reference(one, reference, input, &uses);
             }
+        }
+    }
+
+    /// Whether there is such a step, output or input.
+    fn is_name(&self, parent: &[String], name: &str, input: Option<&Node>) -> bool {
+        let parent: Vec<&str> = parent.iter().map(String::as_str).collect();
+        match parent.as_slice() {
+            ["steps"] => self.by_id.contains_key(name) || self.shadowed.contains(name),
+            ["steps", id, "outputs"] => self.by_id.get(*id).is_some_and(|index| {
+                let step = &self.steps[*index];
+                step.outputs.as_deref() == Some(name)
+                    || step.branch_names.as_ref().is_some_and(|names| names.iter().any(|known| known == name))
+            }),
+            ["workflow", "input"] => {
+                input.and_then(|input| input.get("properties")).is_some_and(|properties| properties.get(name).is_some())
+            }
+            _ => false,
         }
     }
 
@@ -117,7 +142,7 @@ impl Checker<'_, '_> {
                 let span = span();
                 if let Some((_, owner)) = BODY_NAMES.iter().find(|(known, _)| *known == name) {
                     let message = format!("`{name}` exists only inside the body of a `{owner}` step");
-                    self.add(&codes::UNKNOWN_NAME, &span, message, "");
+                    self.add(&codes::UNKNOWN_NAME, &span, message, "read `workflow.input`, `steps.<id>.outputs` or `run` here");
                     return;
                 }
                 let hint = match self.by_id.contains_key(name) {

@@ -4,6 +4,7 @@ use super::Checker;
 use super::document::flatten;
 use super::fields::{find, is_extension};
 use super::references::{Arm, Crumb, Known};
+use super::template::Role;
 use crate::expression::Tree;
 use crate::ids::{SkillId, StepId};
 use crate::limits;
@@ -93,7 +94,7 @@ impl Checker<'_, '_> {
         };
         let lacks_type = self.step_keys(node, entries, step_type);
         let outputs = find(entries, "outputs").map(|node| self.outputs(node, index));
-        let when = find(entries, "when").map(|node| self.condition(node, "`when`", true));
+        let when = find(entries, "when").map(|node| self.condition(node, "`when`", Role::Guard));
         let timeout = find(entries, "timeout").map(|node| self.positive_duration(node, "`timeout`"));
         let retry = find(entries, "retry").map(|node| self.retry(node));
         self.steps[index].may_be_null |= when.is_some();

@@ -8,9 +8,20 @@ use serde_json::Value;
 use super::Checker;
 use super::fields::constant;
 use super::references::Use;
-use crate::expression::{Condition, Reference, SyntaxError, Template, Tree};
+use crate::expression::{Condition, Reference, Subtraction, SyntaxError, Template, Tree};
 use crate::workflow::codes;
 use crate::workflow::node::{Kind, Node};
+
+/// What a condition is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    /// `when`: whether a step runs at all.
+    Guard,
+    /// The truth of it chooses a branch.
+    Choice,
+    /// Its value chooses a branch.
+    Value,
+}
 
 impl Checker<'_, '_> {
     /// Any value with templates in its texts.
@@ -19,7 +30,7 @@ impl Checker<'_, '_> {
             Kind::Null | Kind::Bool(_) | Kind::Number(_) => Some(Tree::Literal(Arc::new(node.to_json()))),
             Kind::Text(text) => {
                 let template = self.parsed(node, text, Template::parse(text))?;
-                self.note(node, text, template.references(), false);
+                self.note(node, text, (template.references(), template.subtractions()), false);
                 Some(match template.literal() {
                     Some(literal) => Tree::Literal(Arc::new(Value::String(literal.to_owned()))),
                     None => Tree::Template(template),
@@ -48,7 +59,7 @@ impl Checker<'_, '_> {
     }
 
     /// A condition: an expression, wrapped or bare, or a plain boolean or number.
-    pub(super) fn condition(&mut self, node: &Node, what: &str, is_guard: bool) -> Option<Condition> {
+    pub(super) fn condition(&mut self, node: &Node, what: &str, role: Role) -> Option<Condition> {
         if let Some(value) = constant(node) {
             return Some(Condition::constant(value));
         }
@@ -59,8 +70,12 @@ impl Checker<'_, '_> {
             };
             return self.wrong(node, what, "an expression", hint);
         };
-        let condition = self.parsed(node, text, Condition::parse(text))?;
-        self.note(node, text, condition.references(), is_guard);
+        let parsed = match role {
+            Role::Value => Condition::parse_value(text),
+            Role::Guard | Role::Choice => Condition::parse(text),
+        };
+        let condition = self.parsed(node, text, parsed)?;
+        self.note(node, text, (condition.references(), condition.subtractions()), role == Role::Guard);
         Some(condition)
     }
 
@@ -69,16 +84,24 @@ impl Checker<'_, '_> {
             Ok(parsed) => Some(parsed),
             Err(error) => {
                 let span = self.report.source().within(&node.span, text, &error.span);
-                self.add(&codes::INVALID_TEMPLATE, &span, error.message, error.hint.unwrap_or_default());
+                let hint =
+                    error.hint.unwrap_or_else(|| "an expression is such as `{{ steps.plan.outputs.result | default('none') }}`".to_owned());
+                self.add(&codes::INVALID_TEMPLATE, &span, error.message, hint);
                 None
             }
         }
     }
 
-    fn note(&mut self, node: &Node, text: &str, references: &[Reference], is_guard: bool) {
+    fn note(&mut self, node: &Node, text: &str, (references, subtractions): (&[Reference], &[Subtraction]), is_guard: bool) {
         if !references.is_empty() {
-            let references = references.to_vec();
-            self.uses.push(Use { step: self.in_step, is_guard, scalar: node.span.clone(), text: text.to_owned(), references });
+            self.uses.push(Use {
+                step: self.in_step,
+                is_guard,
+                scalar: node.span.clone(),
+                text: text.to_owned(),
+                references: references.to_vec(),
+                subtractions: subtractions.to_vec(),
+            });
         }
     }
 
