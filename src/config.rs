@@ -39,6 +39,9 @@ pub struct Config {
     pub host: IpAddr,
     /// The embedded registry's port; 0 lets the system choose.
     pub registry_port: u16,
+    /// What writing to the embedded registry needs, as a bearer token or a password. Without it whoever reaches it on this
+    /// machine may write, and nobody elsewhere.
+    pub registry_write_token: Option<Secret>,
     /// The sample agents' ports; 0 lets the system choose.
     pub agent_ports: AgentPorts,
     /// Which log lines are written, as `tracing` filters: `warn`, `gantry=debug`.
@@ -61,6 +64,7 @@ impl Default for Config {
             model_api_key: None,
             host: IpAddr::V4(Ipv4Addr::LOCALHOST),
             registry_port: REGISTRY_PORT,
+            registry_write_token: None,
             agent_ports: AgentPorts(AGENT_PORTS),
             log: "warn".to_owned(),
             log_format: LogFormat::Text,

@@ -52,8 +52,8 @@ Exit codes:
   4    a fault of gantry itself or of the machine
   130  interrupted
 
-Settings come from flags, then GANTRY_REGISTRY, GANTRY_DATA_DIR, GANTRY_MODEL, GANTRY_LOG, … in the environment,
-then the configuration file (--config, GANTRY_CONFIG, or gantry/config.toml in the platform's configuration directory).";
+Settings come from flags, then the environment (GANTRY_REGISTRY, GANTRY_DATA_DIR, GANTRY_MODEL, …),
+then a file (--config, GANTRY_CONFIG, or gantry/config.toml where the platform keeps such files).";
 
 /// Why a command did not do it.
 #[derive(Debug)]

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use super::diagnostics;
 use super::exit::{Exit, Failure, chain};
@@ -18,7 +19,7 @@ use super::terminal::say;
 use crate::a2a::Card;
 use crate::config::Config;
 use crate::discovery::{self, Discovery};
-use crate::registry::{self, Layout};
+use crate::registry::{Layout, http};
 use crate::sample_agents::{self, ApiKey, EMBEDDED_WORKFLOWS, ModelOptions, Running};
 use crate::workflow;
 
@@ -35,10 +36,10 @@ const WORKFLOW_FILES_MAX: usize = 1_000;
 pub(super) struct Local {
     /// Finds things in the embedded registry.
     pub(super) discovery: Arc<Discovery>,
-    layout: Layout,
+    layout: Arc<Layout>,
     /// The agents, when they were started.
     pub(super) agents: Option<Running>,
-    registry: Option<registry::Serving>,
+    servers: TaskTracker,
     stop: CancellationToken,
 }
 
@@ -58,9 +59,9 @@ impl Local {
             Some(directory) => Layout::open(directory.join("registry")),
             None => Layout::ephemeral(),
         };
-        let layout = layout.map_err(|error| Failure::unavailable(chain(&error)))?;
-        let discovery = Arc::new(Discovery::new(Arc::new(layout.clone()), discovery::Options { ttl: TTL }));
-        Ok(Self { discovery, layout, agents: None, registry: None, stop: CancellationToken::new() })
+        let layout = Arc::new(layout.map_err(|error| Failure::unavailable(chain(&error)))?);
+        let discovery = Arc::new(Discovery::new(layout.clone(), discovery::Options { ttl: TTL }));
+        Ok(Self { discovery, layout, agents: None, servers: TaskTracker::new(), stop: CancellationToken::new() })
     }
 
     /// Everything for one run: agents on free ports, workflows, nothing that outlives the process.
@@ -90,7 +91,7 @@ impl Local {
     }
 
     /// Serves the registry over HTTP; returns its address.
-    pub(super) async fn serve_registry(&mut self, address: SocketAddr) -> Result<SocketAddr, Failure> {
+    pub(super) async fn serve_registry(&mut self, address: SocketAddr, config: &Config) -> Result<SocketAddr, Failure> {
         let listener = TcpListener::bind(address).await.map_err(|error| match error.kind() {
             std::io::ErrorKind::AddrInUse => {
                 Failure::unavailable(format!("cannot start the registry: port {} on {} is taken", address.port(), address.ip()))
@@ -99,7 +100,12 @@ impl Local {
             _ => Failure::unavailable(format!("cannot start the registry: cannot listen on {address}: {error}")),
         })?;
         let bound = listener.local_addr().map_err(|error| Failure::internal(format!("a socket without an address: {error}")))?;
-        self.registry = Some(registry::serve(listener, self.layout.clone(), self.stop.clone()));
+        let writes = match config.registry_write_token.as_ref().and_then(|token| http::WriteToken::new(token.expose())) {
+            Some(token) => http::Writes::Token(token),
+            None => http::Writes::Open,
+        };
+        let options = http::Options { writes, ..http::Options::default() };
+        self.servers.spawn(http::serve(listener, self.layout.clone(), options, self.stop.clone()));
         Ok(bound)
     }
 
@@ -160,9 +166,8 @@ impl Local {
             if let Some(agents) = &self.agents {
                 agents.stopped().await;
             }
-            if let Some(registry) = &self.registry {
-                registry.stopped().await;
-            }
+            self.servers.close();
+            self.servers.wait().await;
         };
         if tokio::time::timeout(DRAIN, drained).await.is_err() {
             tracing::warn!("connections were still open after {DRAIN:?} and are cut");

@@ -37,7 +37,7 @@ pub(super) async fn execute(command: RegistryCommand, mut config: Config, shutdo
     let data_dir = arguments.storage.directory(&config)?;
     let mut local = Local::open(data_dir.as_deref())?;
     let port = arguments.port.unwrap_or(config.registry_port);
-    let registry = url(local.serve_registry(SocketAddr::new(config.host, port)).await?);
+    let registry = url(local.serve_registry(SocketAddr::new(config.host, port), &config).await?);
     terminal::data(&format!("registry at {registry}\nCtrl-C stops it."))?;
     let addresses = json!({"pid": std::process::id(), "registry": registry, "data_dir": data_dir});
     let ready = arguments.listen.ready_file.as_deref().map(|path| ReadyFile::write(path, &addresses)).transpose()?;

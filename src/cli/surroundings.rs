@@ -3,6 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
 use super::arguments::RegistryChoice;
 use super::diagnostics;
 use super::exit::{Failure, chain};
@@ -16,6 +19,8 @@ use crate::registry::{Remote, RemoteOptions};
 
 /// How long a registry on this machine has to answer before it counts as absent. Refusals come at once; this is for what hangs.
 const PROBE: Duration = Duration::from_millis(200);
+/// As much of its answer as is read: status and headers.
+const PROBE_BYTES_MAX: u64 = 4096;
 /// How long it has to list its workflows, so that one that cannot is not waited for.
 const PROBE_LIST: Duration = Duration::from_secs(2);
 /// How long lookups are trusted within one command.
@@ -63,11 +68,10 @@ impl Surroundings {
         if let Some(url) = choice.registry.as_deref().or(config.registry.as_deref()) {
             return remote(url, terminal).map(Some);
         }
-        let url = format!("http://localhost:{REGISTRY_PORT}");
-        if !answers(&url).await {
+        if !answers(REGISTRY_PORT).await {
             return Ok(None);
         }
-        let found = remote(&url, terminal)?;
+        let found = remote(&format!("http://localhost:{REGISTRY_PORT}"), terminal)?;
         // Another registry may live on that port (it is everybody's default); only one with workflows is taken without being named.
         let has_workflows = tokio::time::timeout(PROBE_LIST, found.discovery.workflows()).await;
         Ok(matches!(has_workflows, Ok(Ok(workflows)) if !workflows.is_empty()).then_some(found))
@@ -116,11 +120,56 @@ fn remote(url: &str, terminal: Terminal) -> Result<Surroundings, Failure> {
     Ok(Surroundings { discovery, location: format!("the registry at {url}"), terminal, local: None })
 }
 
-/// Whether something there speaks the registry protocol.
-async fn answers(url: &str) -> bool {
+/// Whether something on this port of this machine speaks the registry protocol.
+///
+/// Asked over a bare connection: an HTTP client with TLS takes longer to build than the answer takes, and every run would pay it.
+async fn answers(port: u16) -> bool {
     let probe = async {
-        let response = reqwest::Client::builder().no_proxy().build().ok()?.get(format!("{url}/v2/")).send().await.ok()?;
-        Some(response.status().is_success() && response.headers().contains_key("docker-distribution-api-version"))
+        let mut stream = TcpStream::connect(("localhost", port)).await.ok()?;
+        let request = format!("GET /v2/ HTTP/1.1\r\nHost: localhost:{port}\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.ok()?;
+        let mut reply = Vec::new();
+        stream.take(PROBE_BYTES_MAX).read_to_end(&mut reply).await.ok()?;
+        let reply = String::from_utf8_lossy(&reply).to_ascii_lowercase();
+        let (status, headers) = reply.split_once("\r\n")?;
+        let is_ok = status.split(' ').nth(1) == Some("200");
+        Some(is_ok && headers.contains("docker-distribution-api-version:"))
     };
     matches!(tokio::time::timeout(PROBE, probe).await, Ok(Some(true)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::net::TcpListener;
+
+    async fn check(reply: &'static str, expected: bool) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let serve = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = [0; 1024];
+            let _ = stream.read(&mut request).await.unwrap();
+            stream.write_all(reply.as_bytes()).await.unwrap();
+        };
+        let ((), found) = tokio::join!(serve, answers(port));
+        assert_eq!(found, expected, "{reply}");
+    }
+
+    #[tokio::test]
+    async fn only_a_registry_is_taken_for_one() {
+        check("HTTP/1.1 200 OK\r\nDocker-Distribution-Api-Version: registry/2.0\r\n\r\n{}", true).await;
+        check("HTTP/1.1 403 Forbidden\r\nServer: AirTunes/1\r\n\r\n", false).await;
+        check("HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n<html>", false).await;
+        check("SSH-2.0-x\r\n", false).await;
+        check("", false).await;
+    }
+
+    #[tokio::test]
+    async fn nobody_there_is_no_registry() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        drop(listener);
+        assert!(!answers(port).await);
+    }
 }

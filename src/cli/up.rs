@@ -59,7 +59,7 @@ pub(super) async fn execute(arguments: UpArguments, mut config: Config, shutdown
     let data_dir = arguments.storage.directory(&config)?;
     let mut local = Local::open(data_dir.as_deref())?;
     let port = arguments.registry_port.unwrap_or(config.registry_port);
-    let registry = local.serve_registry(SocketAddr::new(config.host, port)).await?;
+    let registry = local.serve_registry(SocketAddr::new(config.host, port), &config).await?;
     local.start_agents(config.host, config.agent_ports.0, &config).await?;
     local.push_cards().await?;
     let workflows = local.seed().await?;
