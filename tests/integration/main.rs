@@ -1,0 +1,3 @@
+//! Black-box tests: one binary, a module for each part of gantry.
+
+mod agent;
