@@ -13,3 +13,5 @@ pub mod a2a;
 pub mod agent;
 #[cfg(feature = "service")]
 pub mod registry;
+#[cfg(feature = "service")]
+pub mod sample_agents;

@@ -1,0 +1,3 @@
+//! Black-box tests: HTTP in, HTTP out.
+
+mod sample_agents;
