@@ -7,11 +7,24 @@ pub mod time;
 pub mod expression;
 pub mod workflow;
 
+pub mod plan;
+
+pub mod interpreter;
+
 #[cfg(feature = "service")]
 pub mod a2a;
 #[cfg(feature = "service")]
 pub mod agent;
 #[cfg(feature = "service")]
 pub mod registry;
+
+#[cfg(feature = "service")]
+pub mod journal;
+
+#[cfg(feature = "service")]
+pub mod discovery;
+#[cfg(feature = "service")]
+pub mod engine;
+
 #[cfg(feature = "service")]
 pub mod sample_agents;

@@ -12,6 +12,12 @@ pub const ID_BYTES_MAX: usize = 200;
 pub const WORKFLOW_BYTES_MAX: usize = 256 * 1024;
 /// Deepest nesting of YAML or JSON that is read. Keeps recursion within a 2 MiB thread stack.
 pub const VALUE_DEPTH_MAX: usize = 64;
+/// Most values in one workflow file, those that aliases repeat included. Every value costs about 100 bytes while parsing.
+pub const WORKFLOW_NODES_MAX: usize = 100_000;
+/// Most text in the values of one workflow file, what aliases repeat included: a long text repeated often is a bomb too.
+pub const WORKFLOW_TEXT_BYTES_MAX: usize = 1024 * 1024;
+/// Most aliases in one workflow file. Written by hand there are a few; many are a bomb.
+pub const WORKFLOW_ALIASES_MAX: usize = 1_000;
 /// Most steps in one workflow, nested ones included.
 pub const WORKFLOW_STEPS_MAX: usize = 10_000;
 /// Deepest nesting of steps in steps.
@@ -30,6 +36,14 @@ pub const EXPRESSION_FUEL: u64 = 20_000;
 pub const EXPRESSION_RECURSION_MAX: usize = 64;
 /// Longest string an expression may yield.
 pub const EXPRESSION_OUTPUT_BYTES_MAX: usize = 1024 * 1024;
+/// Most memory the value of an expression, or of a tree of them, may take. Several whole replies fit; a list of one reply a thousand times does not.
+pub const EXPRESSION_VALUE_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Most tokens in one expression. The engine's compiler recurses along chains such as `a + a + a …`; this keeps it within a 2 MiB stack.
+pub const EXPRESSION_TOKENS_MAX: usize = 600;
+/// Deepest nesting of brackets in one expression.
+pub const EXPRESSION_BRACKETS_MAX: usize = 32;
+/// Most expressions in one string: each may use up its fuel.
+pub const TEMPLATE_EXPRESSIONS_MAX: usize = 256;
 
 // Runs.
 /// How long a step may take when its author says nothing.
@@ -46,6 +60,10 @@ pub const RUN_DEPTH_MAX: u32 = 16;
 pub const RUN_STEPS_MAX: u64 = 2_000_000;
 /// Largest input of a run.
 pub const RUN_INPUT_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Runs under way at once in one engine. Each waits on a connection of its own, and those are bounded by the file limit.
+pub const RUNS_MAX: usize = 20_000;
+/// Messages to one run's task that wait to be read.
+pub const RUN_CONTROL_QUEUE: usize = 16;
 /// Finished runs the in-memory journal keeps.
 pub const MEMORY_RUNS_KEPT: usize = 1_000;
 /// Updates buffered for one subscriber before it gets a snapshot instead.

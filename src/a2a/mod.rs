@@ -3,5 +3,6 @@
 //! Words only: no I/O. Used by `agent` (calling), `server` (being called) and `discovery` (cards).
 
 mod card;
+pub mod extension;
 
 pub use card::{Card, CardError, Dialect, Interface, Skill};

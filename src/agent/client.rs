@@ -96,6 +96,9 @@ impl Client {
         std::future::pending().await
     }
 
+    /// Waits until every cancelled call's agent was told.
+    pub async fn drain(&self) {}
+
     /// Reads the card at a URL (the card itself, or an agent's base: `/.well-known/agent-card.json`, then `/agent-card`).
     pub async fn fetch_card(&self, _url: &str) -> Result<a2a::Card, Error> {
         std::future::pending().await

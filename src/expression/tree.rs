@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::convert::{Budget, Refusal};
 use super::{Error, Scope, Template};
 
 /// A value whose strings may be templates. Keys are never templates.
@@ -22,19 +23,28 @@ pub enum Tree {
 impl Tree {
     /// The value in `scope`. Everything literal, and a tree that is one plain path, is shared.
     pub fn evaluate(&self, scope: &Scope<'_>) -> Result<Arc<Value>, Error> {
-        Ok(match self {
-            Self::Literal(value) => value.clone(),
-            Self::Template(template) => template.evaluate(scope)?,
+        match self {
+            Self::Literal(value) => Ok(value.clone()),
+            Self::Template(template) => template.evaluate(scope),
+            Self::List(_) | Self::Object(_) => self.build(scope, 0, &mut Budget::default()).map(Arc::new),
+        }
+    }
+
+    /// Builds the value as a part of another, `depth` levels down. All copies made for one tree together stay within one budget.
+    fn build(&self, scope: &Scope<'_>, depth: usize, budget: &mut Budget) -> Result<Value, Error> {
+        match self {
+            Self::Literal(value) => copy(value.clone(), "", depth, budget),
+            Self::Template(template) => copy(template.evaluate(scope)?, template.source(), depth, budget),
             Self::List(items) => {
-                let items = items.iter().map(|item| Ok(unshare(item.evaluate(scope)?))).collect::<Result<_, Error>>()?;
-                Arc::new(Value::Array(items))
+                charge(&Value::Null, "", depth, budget)?;
+                items.iter().map(|item| item.build(scope, depth + 1, budget)).collect::<Result<_, _>>().map(Value::Array)
             }
             Self::Object(fields) => {
-                let fields =
-                    fields.iter().map(|(key, field)| Ok((key.clone(), unshare(field.evaluate(scope)?)))).collect::<Result<_, Error>>()?;
-                Arc::new(Value::Object(fields))
+                charge(&Value::Null, "", depth, budget)?;
+                let fields = fields.iter().map(|(key, field)| Ok((key.clone(), field.build(scope, depth + 1, budget)?)));
+                fields.collect::<Result<_, _>>().map(Value::Object)
             }
-        })
+        }
     }
 
     /// Every template below, in order.
@@ -48,6 +58,14 @@ impl Tree {
     }
 }
 
-fn unshare(value: Arc<Value>) -> Value {
-    Arc::try_unwrap(value).unwrap_or_else(|shared| (*shared).clone())
+fn copy(value: Arc<Value>, expression: &str, depth: usize, budget: &mut Budget) -> Result<Value, Error> {
+    charge(&value, expression, depth, budget)?;
+    Ok(Arc::try_unwrap(value).unwrap_or_else(|shared| (*shared).clone()))
+}
+
+fn charge(value: &Value, expression: &str, depth: usize, budget: &mut Budget) -> Result<(), Error> {
+    budget.charge(value, depth).map_err(|refusal| match refusal {
+        Refusal::Large => Error::new(refusal.message(), expression).hint("pass on the parts that are needed, not whole replies many times"),
+        _ => Error::new(refusal.message(), expression),
+    })
 }

@@ -1,3 +1,4 @@
-//! Black-box tests: HTTP in, HTTP out.
+//! Black-box tests: one module for each module of the library.
 
 mod sample_agents;
+mod workflow;

@@ -1,0 +1,200 @@
+//! What every engine can do: the embedded one today, an external durable one later.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use serde::Serialize;
+use serde_json::Value;
+use tokio::sync::broadcast;
+
+use crate::ids::RunId;
+use crate::interpreter::{Ancestor, Change, Mismatch, RunStatus, Snapshot};
+use crate::plan::Plan;
+use crate::time::Timestamp;
+
+/// Everything a run needs.
+#[derive(Debug, Clone)]
+pub struct Start {
+    /// What to run.
+    pub plan: Arc<Plan>,
+    /// With what.
+    pub input: Arc<Value>,
+    /// The same key gives the same run.
+    pub idempotency_key: Option<String>,
+    /// The runs above this one, outermost first.
+    pub ancestry: Vec<Ancestor>,
+    /// What the starter wants to find again: caller, context id, request.
+    pub labels: BTreeMap<String, String>,
+}
+
+impl Start {
+    /// A run of `plan` with `input` and nothing else.
+    pub fn new(plan: Arc<Plan>, input: Arc<Value>) -> Self {
+        Self { plan, input, idempotency_key: None, ancestry: Vec::new(), labels: BTreeMap::new() }
+    }
+}
+
+/// An accepted run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Started {
+    /// Its id.
+    pub run: RunId,
+    /// False when the idempotency key had been used before.
+    pub new: bool,
+}
+
+/// Which runs to list. Everything set must hold.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// Of this workflow.
+    pub workflow: Option<String>,
+    /// In this status.
+    pub status: Option<RunStatus>,
+    /// With these labels.
+    pub labels: BTreeMap<String, String>,
+    /// Started or changed after this moment.
+    pub changed_after: Option<Timestamp>,
+}
+
+/// One line of a list of runs.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct RunSummary {
+    /// The run.
+    pub run: RunId,
+    /// `metadata.id`.
+    pub workflow: String,
+    /// `metadata.version`.
+    pub version: String,
+    /// The plan's digest.
+    pub digest: String,
+    /// Where it is.
+    pub status: RunStatus,
+    /// When it was accepted.
+    pub started_at: Timestamp,
+    /// When it last changed.
+    pub changed_at: Timestamp,
+    /// As given at the start.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// What a subscriber sees.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Update {
+    /// Counts from 1 in each run, without gaps.
+    pub seq: u64,
+    /// When.
+    pub at: Timestamp,
+    /// What.
+    #[serde(flatten)]
+    pub change: Change,
+}
+
+/// A run being watched: what it was at the moment of subscribing, and everything after.
+#[derive(Debug)]
+pub struct Subscription {
+    /// The run then.
+    pub snapshot: Snapshot,
+    /// Number of the last update that is in the snapshot.
+    pub seq: u64,
+    pub(super) updates: Option<broadcast::Receiver<Arc<Update>>>,
+}
+
+/// The next thing a subscriber gets.
+#[derive(Debug, Clone)]
+pub enum Next {
+    /// An update, the one after the last.
+    Update(Arc<Update>),
+    /// The subscriber was too slow: updates were dropped. Subscribe again for a snapshot.
+    Lagged,
+    /// The run has ended and everything was seen.
+    End,
+}
+
+impl Subscription {
+    /// Waits for the next update. Safe to drop while waiting.
+    pub async fn next(&mut self) -> Next {
+        let Some(updates) = &mut self.updates else { return Next::End };
+        loop {
+            match updates.recv().await {
+                Ok(update) if update.seq <= self.seq => {}
+                Ok(update) => {
+                    self.seq = update.seq;
+                    if matches!(update.change, Change::RunFinished { .. }) {
+                        self.updates = None;
+                    }
+                    return Next::Update(update);
+                }
+                Err(broadcast::error::RecvError::Lagged(_)) => return Next::Lagged,
+                Err(broadcast::error::RecvError::Closed) => {
+                    self.updates = None;
+                    return Next::End;
+                }
+            }
+        }
+    }
+}
+
+/// Why an engine did not do it.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No such run.
+    #[error("there is no run `{0}`")]
+    NotFound(RunId),
+    /// The run has ended.
+    #[error("run `{run}` has ended ({})", status.as_str())]
+    Ended {
+        /// Which.
+        run: RunId,
+        /// How.
+        status: RunStatus,
+    },
+    /// Nothing waits for this answer.
+    #[error("no step `{step}` of run `{run}` waits for an answer")]
+    NotWaiting {
+        /// Which run.
+        run: RunId,
+        /// Which step.
+        step: String,
+    },
+    /// The input does not fit the workflow's schema. Every problem is listed.
+    #[error("the input does not fit the workflow: {}", .0.join("; "))]
+    InvalidInput(Vec<String>),
+    /// A bound was met.
+    #[error("{0}")]
+    Limit(String),
+    /// The same idempotency key came with another workflow or input.
+    #[error("idempotency key `{0}` was used before with another workflow or input")]
+    KeyReused(String),
+    /// The same workflow stands above this run.
+    #[error("workflow cycle: {}", .0.join(" → "))]
+    Cycle(Vec<String>),
+    /// The engine is shutting down.
+    #[error("gantry is shutting down and accepts no new runs")]
+    ShuttingDown,
+    /// The journal could not be written.
+    #[error("the journal failed: {0}")]
+    Journal(String),
+    /// Journal and plan do not fit.
+    #[error(transparent)]
+    Mismatch(#[from] Mismatch),
+}
+
+/// Starts, stops and shows runs.
+#[async_trait]
+pub trait Engine: Send + Sync {
+    /// Accepts a run. When this returns, the run is in the journal.
+    async fn start(&self, start: Start) -> Result<Started, Error>;
+    /// Asks a run to end. Returns when the wish is in the journal, not when the run has ended.
+    async fn cancel(&self, run: &RunId, reason: &str) -> Result<(), Error>;
+    /// Answers the step (by id or path) that waits; without one, the only step that waits.
+    async fn answer(&self, run: &RunId, step: Option<&str>, answer: Arc<Value>) -> Result<(), Error>;
+    /// The run as it stands.
+    async fn snapshot(&self, run: &RunId) -> Result<Snapshot, Error>;
+    /// The run as it stands and everything after.
+    async fn subscribe(&self, run: &RunId) -> Result<Subscription, Error>;
+    /// One line of each run that fits, newest change first.
+    async fn list(&self, filter: &Filter) -> Result<Vec<RunSummary>, Error>;
+    /// One run's line, with its labels.
+    async fn summary(&self, run: &RunId) -> Result<RunSummary, Error>;
+}

@@ -1,0 +1,152 @@
+//! `execute_workflow` answered by this engine itself: a run of its own, linked to its parent by ancestry.
+
+use std::sync::Arc;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+use super::Embedded;
+use super::invoke::Outcome;
+use crate::discovery;
+use crate::engine::{Engine, Error, Next, Start};
+use crate::ids::RunId;
+use crate::interpreter::{self, Ancestor, Change, ErrorClass, Invocation, Question, RemoteTask, Snapshot, StepError, StepStatus};
+
+/// The inputs of the skill `execute_workflow`.
+#[derive(Debug, Deserialize)]
+struct Execute {
+    workflow_id: String,
+    #[serde(default)]
+    version: Option<String>,
+    #[serde(default)]
+    digest: Option<String>,
+    #[serde(default)]
+    input: Value,
+    #[serde(default)]
+    idempotency_key: Option<String>,
+}
+
+impl Embedded {
+    /// Runs the workflow that the inputs name and waits for its end. Cancelling ends the child, too.
+    pub(super) async fn delegate(
+        &self,
+        parent: &RunId,
+        invocation: &Invocation,
+        lineage: &[Ancestor],
+        cancel: &CancellationToken,
+    ) -> Result<Outcome, StepError> {
+        let child = match &invocation.resume {
+            Some(remote) => self.resume_child(remote, invocation).await?,
+            None => self.start_child(parent, invocation, lineage).await?,
+        };
+        let ended = tokio::select! {
+            ended = tokio::time::timeout(invocation.timeout, self.wait(&child)) => ended,
+            () = cancel.cancelled() => {
+                self.stop_child(&child, "the run above it was canceled").await;
+                return Err(StepError::new(ErrorClass::Canceled, "canceled"));
+            }
+        };
+        match ended {
+            Ok(outcome) => outcome,
+            Err(_) => {
+                self.stop_child(&child, "the step above it timed out").await;
+                Err(StepError::new(
+                    ErrorClass::Timeout,
+                    format!("run `{child}` took longer than {}", crate::time::humanize(invocation.timeout)),
+                ))
+            }
+        }
+    }
+
+    async fn start_child(&self, parent: &RunId, invocation: &Invocation, lineage: &[Ancestor]) -> Result<RunId, StepError> {
+        let execute = Execute::deserialize(&*invocation.inputs).map_err(|error| {
+            StepError::new(ErrorClass::Rejected, format!("execute_workflow: {error}"))
+                .with_hint(Some("inputs are {workflow_id, version?, input}".to_owned()))
+        })?;
+        let reference = match (&execute.digest, &execute.version) {
+            (Some(digest), _) => format!("{}@{digest}", execute.workflow_id),
+            (None, Some(version)) => format!("{}:{version}", execute.workflow_id),
+            (None, None) => execute.workflow_id.clone(),
+        };
+        let found = self.inner.discovery.workflow(&reference).await.map_err(|error| {
+            let code = if matches!(error, discovery::Error::Registry(_)) { ErrorClass::Unavailable } else { ErrorClass::Rejected };
+            StepError::new(code, error.to_string())
+        })?;
+        let input = if execute.input.is_null() { json!({}) } else { execute.input };
+        let mut start = Start::new(found.plan, Arc::new(input));
+        start.ancestry = lineage.to_vec();
+        start.idempotency_key =
+            Some(execute.idempotency_key.unwrap_or_else(|| format!("{parent}{}#{}", invocation.path, invocation.attempt)));
+        start.labels = [("parent".to_owned(), parent.to_string()), ("parent_step".to_owned(), invocation.path.to_string())].into();
+        let started = self.start(start).await.map_err(|error| {
+            let code = match error {
+                Error::Limit(_) | Error::Cycle(_) => ErrorClass::Limit,
+                Error::InvalidInput(_) => ErrorClass::InvalidInput,
+                Error::ShuttingDown | Error::Journal(_) => ErrorClass::Unavailable,
+                Error::NotFound(_) | Error::Ended { .. } | Error::NotWaiting { .. } | Error::KeyReused(_) | Error::Mismatch(_) => {
+                    ErrorClass::Rejected
+                }
+            };
+            StepError::new(code, format!("workflow `{}`: {error}", execute.workflow_id))
+        })?;
+        Ok(started.run)
+    }
+
+    async fn resume_child(&self, remote: &RemoteTask, invocation: &Invocation) -> Result<RunId, StepError> {
+        let rejected = |error: String| StepError::new(ErrorClass::Rejected, error);
+        let child = RunId::parse(&remote.task_id).map_err(|error| rejected(error.to_string()))?;
+        // The context names the child's step that asked.
+        self.answer(&child, Some(&remote.context_id), Arc::clone(&invocation.inputs)).await.map_err(|error| rejected(error.to_string()))?;
+        Ok(child)
+    }
+
+    async fn stop_child(&self, child: &RunId, reason: &str) {
+        // A child that has just ended needs no canceling.
+        let _ = self.cancel(child, reason).await;
+    }
+
+    async fn wait(&self, child: &RunId) -> Result<Outcome, StepError> {
+        let unavailable = |error: Error| StepError::new(ErrorClass::Unavailable, error.to_string());
+        loop {
+            let mut watched = self.subscribe(child).await.map_err(unavailable)?;
+            if let Some(outcome) = settled(child, &watched.snapshot) {
+                return outcome;
+            }
+            // When the watch lags or the run goes away, the loop around this one looks again.
+            while let Next::Update(update) = watched.next().await {
+                match &update.change {
+                    Change::RunFinished { outcome } => return finished(child, outcome),
+                    Change::StepWaiting { path, question, .. } => return Ok(ask(child, path.as_str(), question)),
+                    Change::RunStarted | Change::StepStarted { .. } | Change::StepRetrying { .. } | Change::StepFinished { .. } => {}
+                }
+            }
+        }
+    }
+}
+
+/// What the parent's step gets, when the child has ended or asks something.
+fn settled(child: &RunId, snapshot: &Snapshot) -> Option<Result<Outcome, StepError>> {
+    if let Some(outcome) = &snapshot.outcome {
+        return Some(finished(child, outcome));
+    }
+    let waiting = snapshot.steps.iter().find(|step| step.status == StepStatus::Waiting)?;
+    waiting.question.as_ref().map(|question| Ok(ask(child, waiting.path.as_str(), question)))
+}
+
+fn finished(child: &RunId, outcome: &interpreter::Outcome) -> Result<Outcome, StepError> {
+    match outcome {
+        interpreter::Outcome::Completed { output } => Ok(Outcome::Value(Value::clone(output))),
+        interpreter::Outcome::Failed { error } => {
+            Err(StepError { message: format!("run `{child}` failed at {error}"), step: None, line: None, ..error.clone() })
+        }
+        interpreter::Outcome::Canceled { reason } => {
+            Err(StepError::new(ErrorClass::AgentError, format!("run `{child}` was canceled: {reason}")))
+        }
+    }
+}
+
+fn ask(child: &RunId, path: &str, question: &Question) -> Outcome {
+    let remote = RemoteTask { task_id: child.to_string(), context_id: path.to_owned() };
+    Outcome::Question(Question { remote, auth: question.auth, prompt: Arc::clone(&question.prompt) })
+}

@@ -1,0 +1,250 @@
+//! One run's task: what happens → event → interpreter → journal → commands, in a loop.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, debug, error, info, info_span};
+
+use super::timers::Timers;
+use super::{Embedded, now};
+use crate::engine::{Error, Subscription, Update};
+use crate::ids::RunId;
+use crate::interpreter::{Ancestor, Change, Command, Event, Run, Snapshot, Transition};
+use crate::limits;
+use crate::plan::Path;
+use crate::time::Timestamp;
+
+/// What others ask of a run's task.
+#[derive(Debug)]
+pub(super) enum Control {
+    Cancel(String, Option<oneshot::Sender<()>>),
+    Answer(Option<String>, Arc<Value>, oneshot::Sender<Result<(), Error>>),
+    Snapshot(oneshot::Sender<Snapshot>),
+    Subscribe(oneshot::Sender<Subscription>),
+}
+
+/// Something that happened, before it is an event.
+enum Happened {
+    Control(Control),
+    Called(Event),
+    Fired(Event),
+}
+
+pub(super) struct Driver {
+    engine: Embedded,
+    id: RunId,
+    run: Run,
+    inbox: mpsc::Receiver<Control>,
+    /// Made when somebody subscribes: most runs are never watched.
+    updates: Option<broadcast::Sender<Arc<Update>>>,
+    seq: u64,
+    at: Timestamp,
+    calls: JoinSet<Option<Event>>,
+    tokens: HashMap<Path, CancellationToken>,
+    timers: Timers,
+    lineage: Arc<[Ancestor]>,
+}
+
+impl Driver {
+    pub(super) fn new(engine: Embedded, id: RunId, run: Run, inbox: mpsc::Receiver<Control>) -> Self {
+        Self {
+            engine,
+            id,
+            run,
+            inbox,
+            updates: None,
+            seq: 0,
+            at: Timestamp::default(),
+            calls: JoinSet::new(),
+            tokens: HashMap::new(),
+            timers: Timers::default(),
+            lineage: Arc::from([]),
+        }
+    }
+
+    /// Drives the run from its first event, which is in the journal already, to its end.
+    pub(super) async fn drive(mut self, first: Event) {
+        let span = info_span!("run", run_id = %self.id, workflow = %self.run.plan().workflow().metadata.id);
+        async {
+            info!(digest = %self.run.plan().digest(), "run started");
+            self.at = first.at();
+            let outcome = match self.run.apply(first) {
+                Ok(transition) => {
+                    self.set_lineage();
+                    self.carry_out(transition);
+                    self.work().await
+                }
+                Err(mismatch) => Err(Error::Mismatch(mismatch)),
+            };
+            if let Err(error) = outcome {
+                error!(%error, "run stopped");
+            } else {
+                info!(status = self.run.status().as_str(), "run finished");
+            }
+            self.close().await;
+        }
+        .instrument(span)
+        .await;
+    }
+
+    async fn work(&mut self) -> Result<(), Error> {
+        while self.run.outcome().is_none() {
+            match self.next().await {
+                Happened::Called(event) | Happened::Fired(event) => self.record(event).await?,
+                Happened::Control(control) => self.control(control).await?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for the next thing. Every branch is safe to drop: nothing is taken before it is returned.
+    async fn next(&mut self) -> Happened {
+        loop {
+            tokio::select! {
+                Some(joined) = self.calls.join_next(), if !self.calls.is_empty() => match joined {
+                    Ok(Some(event)) => return Happened::Called(event),
+                    // A cancelled call has no outcome that anybody waits for.
+                    Ok(None) => {}
+                    Err(failure) => error!(%failure, "a call's task failed"),
+                },
+                Some(control) = self.inbox.recv() => return Happened::Control(control),
+                (path, timer) = self.timers.next() => return Happened::Fired(Event::TimerFired { path, timer, at: self.now() }),
+            }
+        }
+    }
+
+    async fn control(&mut self, control: Control) -> Result<(), Error> {
+        match control {
+            Control::Cancel(reason, reply) => {
+                let at = self.now();
+                self.record(Event::CancelRequested { reason, at }).await?;
+                if let Some(reply) = reply {
+                    // Who asked may have gone; the wish stands.
+                    let _ = reply.send(());
+                }
+            }
+            Control::Answer(step, answer, reply) => {
+                let result = match self.waiting_step(step.as_deref()) {
+                    Ok(path) => {
+                        let at = self.now();
+                        self.record(Event::Answered { path, answer, at }).await?;
+                        Ok(())
+                    }
+                    Err(error) => Err(error),
+                };
+                let _ = reply.send(result);
+            }
+            Control::Snapshot(reply) => drop(reply.send(self.run.snapshot())),
+            Control::Subscribe(reply) => {
+                let updates = self.updates.get_or_insert_with(|| broadcast::channel(limits::SUBSCRIBER_UPDATES_MAX).0).subscribe();
+                drop(reply.send(Subscription { snapshot: self.run.snapshot(), seq: self.seq, updates: Some(updates) }));
+            }
+        }
+        Ok(())
+    }
+
+    fn waiting_step(&self, step: Option<&str>) -> Result<Path, Error> {
+        let waiting = self.run.waiting();
+        let found = match step {
+            None if waiting.len() == 1 => waiting.first(),
+            None => None,
+            Some(step) => waiting.iter().find(|path| path.as_str() == step || path.step() == step),
+        };
+        found.cloned().ok_or_else(|| {
+            let ids: Vec<_> = waiting.iter().map(Path::step).collect();
+            let step = step.map_or_else(|| format!("(one of: {})", ids.join(", ")), str::to_owned);
+            Error::NotWaiting { run: self.id.clone(), step }
+        })
+    }
+
+    /// The transition is pure and comes first; nothing acts on it before its event is in the journal.
+    async fn record(&mut self, event: Event) -> Result<(), Error> {
+        let transition = self.run.apply(event.clone())?;
+        if transition == Transition::default() && self.run.outcome().is_none() {
+            debug!(?event, "late event ignored");
+            return Ok(());
+        }
+        self.engine
+            .inner
+            .journal
+            .append(&self.id, vec![event], self.run.status())
+            .await
+            .map_err(|error| Error::Journal(error.to_string()))?;
+        self.carry_out(transition);
+        Ok(())
+    }
+
+    fn carry_out(&mut self, transition: Transition) {
+        for change in transition.changes {
+            self.publish(change);
+        }
+        for command in transition.commands {
+            match command {
+                Command::Call(invocation) => {
+                    let token = CancellationToken::new();
+                    self.tokens.insert(invocation.path.clone(), token.clone());
+                    let call = self.engine.clone().invoke(self.id.clone(), invocation, Arc::clone(&self.lineage), token);
+                    self.calls.spawn(call.in_current_span());
+                }
+                Command::CancelCall { path } => {
+                    if let Some(token) = self.tokens.remove(&path) {
+                        token.cancel();
+                    }
+                }
+                Command::StartTimer { path, timer, due } => {
+                    let wait = Duration::from_millis(due.since_ms(self.at));
+                    self.timers.start(path, timer, Instant::now() + wait);
+                }
+                Command::CancelTimer { path, timer } => self.timers.cancel(&path, timer),
+            }
+        }
+    }
+
+    fn publish(&mut self, change: Change) {
+        self.seq += 1;
+        if let Change::StepFinished { step, status, attempts, error, .. } = &change {
+            info!(%step, status = status.as_str(), attempts, error = error.as_ref().map(|error| error.code.code()), "step finished");
+        }
+        if let Some(updates) = &self.updates {
+            // No subscriber left is no error: the next one gets a snapshot.
+            let _ = updates.send(Arc::new(Update { seq: self.seq, at: self.at, change }));
+        }
+    }
+
+    /// The chain that runs started by this one carry on.
+    fn set_lineage(&mut self) {
+        let plan = self.run.plan();
+        let own = Ancestor { digest: plan.digest().clone(), workflow: plan.workflow().metadata.id.to_string() };
+        self.lineage = self.run.ancestry().iter().cloned().chain([own]).collect();
+    }
+
+    /// Within a run timestamps never go backwards, whatever the wall clock does.
+    fn now(&mut self) -> Timestamp {
+        self.at = self.at.max(now());
+        self.at
+    }
+
+    async fn close(mut self) {
+        for token in self.tokens.values() {
+            token.cancel();
+        }
+        // The run is out of reach first, so that whoever asks from now on reads the journal; then what was asked before is answered.
+        self.engine.inner.runs.remove(&self.id);
+        self.inbox.close();
+        while let Some(control) = self.inbox.recv().await {
+            match control {
+                Control::Snapshot(reply) => drop(reply.send(self.run.snapshot())),
+                Control::Subscribe(reply) => drop(reply.send(Subscription { snapshot: self.run.snapshot(), seq: self.seq, updates: None })),
+                Control::Cancel(..) | Control::Answer(..) => {}
+            }
+        }
+        // Cancelled calls end by themselves within the bound of the agent client.
+        while self.calls.join_next().await.is_some() {}
+    }
+}

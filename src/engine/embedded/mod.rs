@@ -1,0 +1,262 @@
+//! The embedded engine: one task per run on this process's tokio runtime.
+//!
+//! A run's state belongs to its task alone; others reach it by messages, so no lock is held across a call.
+
+mod delegate;
+mod drive;
+mod invoke;
+mod registrar;
+mod timers;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde_json::Value;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use self::drive::{Control, Driver};
+use self::registrar::{Registrar, Running};
+use super::{Engine, Error, Filter, RunSummary, Start, Started, Subscription};
+use crate::agent;
+use crate::discovery::Discovery;
+use crate::ids::RunId;
+use crate::interpreter::{Event, Run, RunStatus, SEMANTICS, Snapshot};
+use crate::journal::{self, Created, Header, Journal};
+use crate::limits;
+use crate::plan::Plan;
+use crate::time::Timestamp;
+
+/// Bounds of the engine.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Runs under way at once; more are refused.
+    pub runs_max: usize,
+    /// How deep runs may nest, also across `execute_workflow`.
+    pub depth_max: u32,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { runs_max: limits::RUNS_MAX, depth_max: limits::RUN_DEPTH_MAX }
+    }
+}
+
+/// Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Embedded {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    options: Options,
+    discovery: Arc<Discovery>,
+    agents: agent::Client,
+    journal: Arc<dyn Journal>,
+    runs: Registrar,
+    tasks: TaskTracker,
+    /// Cancelled when no new runs are accepted.
+    stopping: CancellationToken,
+}
+
+impl Embedded {
+    /// An engine that finds agents with `discovery`, calls them with `agents` and remembers in `journal`.
+    pub fn new(options: Options, discovery: Arc<Discovery>, agents: agent::Client, journal: Arc<dyn Journal>) -> Self {
+        let (runs, tasks, stopping) = (Registrar::default(), TaskTracker::new(), CancellationToken::new());
+        Self { inner: Arc::new(Inner { options, discovery, agents, journal, runs, tasks, stopping }) }
+    }
+
+    /// Stops accepting, cancels what runs, and waits at most `grace` until the agents have been told.
+    /// Returns how many runs were still under way then.
+    pub async fn shutdown(&self, grace: Duration) -> usize {
+        self.inner.stopping.cancel();
+        self.inner.tasks.close();
+        let drained = async {
+            for running in self.inner.runs.all() {
+                // A run that has just ended has closed its channel; there is nothing left to cancel.
+                let _ = running.control.send(Control::Cancel("gantry is shutting down".to_owned(), None)).await;
+            }
+            self.inner.tasks.wait().await;
+            self.inner.agents.drain().await;
+        };
+        let _ = tokio::time::timeout(grace, drained).await;
+        self.inner.runs.all().len()
+    }
+
+    fn check(&self, start: &Start) -> Result<(), Error> {
+        if self.inner.stopping.is_cancelled() {
+            return Err(Error::ShuttingDown);
+        }
+        if self.inner.runs.len() >= self.inner.options.runs_max {
+            return Err(Error::Limit(format!("{} runs are under way, which is the limit; try again later", self.inner.options.runs_max)));
+        }
+        if start.ancestry.len() >= self.inner.options.depth_max as usize {
+            let chain: Vec<_> = start.ancestry.iter().map(|above| above.workflow.as_str()).collect();
+            let depth_max = self.inner.options.depth_max;
+            return Err(Error::Limit(format!(
+                "runs nest deeper than {depth_max}: {} → {}",
+                chain.join(" → "),
+                start.plan.workflow().metadata.id
+            )));
+        }
+        if let Some(at) = start.ancestry.iter().position(|above| above.digest == *start.plan.digest()) {
+            let mut chain: Vec<_> = start.ancestry[at..].iter().map(|above| above.workflow.clone()).collect();
+            chain.push(start.plan.workflow().metadata.id.to_string());
+            return Err(Error::Cycle(chain));
+        }
+        super::check_input(&start.plan, &start.input)
+    }
+
+    fn spawn(&self, plan: Arc<Plan>, header: Header, first: Event) {
+        let (control, inbox) = mpsc::channel(limits::RUN_CONTROL_QUEUE);
+        let run = header.run.clone();
+        let running = Arc::new(Running { control, plan: Arc::clone(&plan) });
+        self.inner.runs.insert(run.clone(), running);
+        let driver = Driver::new(self.clone(), run, Run::new(plan), inbox);
+        self.inner.tasks.spawn(driver.drive(first));
+    }
+
+    /// Sends a message to a run's task and waits for the answer. `None` when the run is not under way.
+    async fn ask<T>(&self, run: &RunId, message: impl FnOnce(oneshot::Sender<T>) -> Control) -> Option<T> {
+        let running = self.inner.runs.get(run)?;
+        let (reply, answer) = oneshot::channel();
+        running.control.send(message(reply)).await.ok()?;
+        answer.await.ok()
+    }
+
+    /// A run that is not under way, rebuilt from the journal.
+    async fn replay(&self, run: &RunId) -> Result<Run, Error> {
+        let record = self.inner.journal.record(run).await.map_err(|error| journal_error(run, error))?;
+        let events = self.inner.journal.events(run).await.map_err(|error| journal_error(run, error))?;
+        let plan = match self.inner.runs.plan(&record.header.digest) {
+            Some(plan) => plan,
+            None => self
+                .inner
+                .discovery
+                .plan_pinned(&record.header.source, &record.header.digest)
+                .map_err(|error| Error::Journal(error.to_string()))?,
+        };
+        let mut replayed = Run::new(plan);
+        for event in events {
+            replayed.apply(event)?;
+        }
+        Ok(replayed)
+    }
+}
+
+#[async_trait]
+impl Engine for Embedded {
+    async fn start(&self, start: Start) -> Result<Started, Error> {
+        self.check(&start)?;
+        let metadata = &start.plan.workflow().metadata;
+        let (run, at) = (new_run_id(), now());
+        let header = Header {
+            run: run.clone(),
+            workflow: metadata.id.to_string(),
+            version: metadata.version.to_string(),
+            digest: start.plan.digest().clone(),
+            source: Arc::clone(start.plan.source()),
+            idempotency_key: start.idempotency_key,
+            labels: start.labels,
+            started_at: at,
+        };
+        let workflow = start.plan.digest().clone();
+        let first = Event::Started { run: run.clone(), workflow, semantics: SEMANTICS, input: start.input, ancestry: start.ancestry, at };
+        match self.inner.journal.create(header.clone(), first.clone()).await {
+            Ok(Created::New) => {
+                self.spawn(start.plan, header, first);
+                Ok(Started { run, new: true })
+            }
+            Ok(Created::Existing(record)) if record.header.digest == header.digest => Ok(Started { run: record.header.run, new: false }),
+            Ok(Created::Existing(_)) => Err(Error::KeyReused(header.idempotency_key.unwrap_or_default())),
+            Err(error) => Err(journal_error(&run, error)),
+        }
+    }
+
+    async fn cancel(&self, run: &RunId, reason: &str) -> Result<(), Error> {
+        if self.ask(run, |reply| Control::Cancel(reason.to_owned(), Some(reply))).await.is_some() {
+            return Ok(());
+        }
+        let record = self.inner.journal.record(run).await.map_err(|error| journal_error(run, error))?;
+        Err(Error::Ended { run: run.clone(), status: record.status })
+    }
+
+    async fn answer(&self, run: &RunId, step: Option<&str>, answer: Arc<Value>) -> Result<(), Error> {
+        let step = step.map(str::to_owned);
+        match self.ask(run, |reply| Control::Answer(step, answer, reply)).await {
+            Some(result) => result,
+            None => {
+                let record = self.inner.journal.record(run).await.map_err(|error| journal_error(run, error))?;
+                Err(Error::Ended { run: run.clone(), status: record.status })
+            }
+        }
+    }
+
+    async fn snapshot(&self, run: &RunId) -> Result<Snapshot, Error> {
+        match self.ask(run, Control::Snapshot).await {
+            Some(snapshot) => Ok(snapshot),
+            None => Ok(self.replay(run).await?.snapshot()),
+        }
+    }
+
+    async fn subscribe(&self, run: &RunId) -> Result<Subscription, Error> {
+        match self.ask(run, Control::Subscribe).await {
+            Some(subscription) => Ok(subscription),
+            None => Ok(Subscription { snapshot: self.replay(run).await?.snapshot(), seq: u64::MAX, updates: None }),
+        }
+    }
+
+    async fn list(&self, filter: &Filter) -> Result<Vec<RunSummary>, Error> {
+        let records = self.inner.journal.list().await.map_err(|error| Error::Journal(error.to_string()))?;
+        Ok(records.into_iter().map(summary).filter(|line| fits(line, filter)).collect())
+    }
+
+    async fn summary(&self, run: &RunId) -> Result<RunSummary, Error> {
+        self.inner.journal.record(run).await.map(summary).map_err(|error| journal_error(run, error))
+    }
+}
+
+fn summary(record: journal::Record) -> RunSummary {
+    let Header { run, workflow, version, digest, labels, started_at, .. } = record.header;
+    RunSummary {
+        run,
+        workflow,
+        version,
+        digest: digest.to_string(),
+        status: record.status,
+        started_at,
+        changed_at: record.changed_at,
+        labels,
+    }
+}
+
+fn fits(line: &RunSummary, filter: &Filter) -> bool {
+    let labels = |labels: &BTreeMap<String, String>| labels.iter().all(|(key, value)| line.labels.get(key) == Some(value));
+    filter.workflow.as_ref().is_none_or(|workflow| *workflow == line.workflow)
+        && filter.status.is_none_or(|status: RunStatus| status == line.status)
+        && filter.changed_after.is_none_or(|after| line.changed_at > after)
+        && labels(&filter.labels)
+}
+
+fn journal_error(run: &RunId, error: journal::Error) -> Error {
+    match error {
+        journal::Error::NotFound(_) => Error::NotFound(run.clone()),
+        journal::Error::Full(message) => Error::Limit(message),
+        journal::Error::Failed(message) => Error::Journal(message),
+    }
+}
+
+/// 122 random bits: an id cannot be guessed.
+fn new_run_id() -> RunId {
+    RunId::parse(&uuid::Uuid::new_v4().to_string()).expect("a UUID has the form of a run id")
+}
+
+/// The wall clock, for timestamps only: durations are measured on the monotonic clock.
+fn now() -> Timestamp {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_unix_ms(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}

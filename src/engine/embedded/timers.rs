@@ -1,0 +1,39 @@
+//! The timers of one run, on the monotonic clock: a jump of the wall clock fires nothing early or late.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tokio::time::Instant;
+
+use crate::interpreter::Timer;
+use crate::plan::Path;
+
+/// At most one of each kind for a path.
+#[derive(Debug, Default)]
+pub(super) struct Timers {
+    by_due: BTreeSet<(Instant, Path, Timer)>,
+    by_key: BTreeMap<(Path, Timer), Instant>,
+}
+
+impl Timers {
+    pub(super) fn start(&mut self, path: Path, timer: Timer, due: Instant) {
+        self.cancel(&path, timer);
+        self.by_key.insert((path.clone(), timer), due);
+        self.by_due.insert((due, path, timer));
+    }
+
+    pub(super) fn cancel(&mut self, path: &Path, timer: Timer) {
+        let key = (path.clone(), timer);
+        if let Some(due) = self.by_key.remove(&key) {
+            self.by_due.remove(&(due, key.0, key.1));
+        }
+    }
+
+    /// Waits until the next timer is due and takes it; for ever when there is none. Safe to drop while waiting.
+    pub(super) async fn next(&mut self) -> (Path, Timer) {
+        let Some((due, _, _)) = self.by_due.first() else { return std::future::pending().await };
+        tokio::time::sleep_until(*due).await;
+        let (_, path, timer) = self.by_due.pop_first().expect("nothing was taken since it was seen");
+        self.by_key.remove(&(path.clone(), timer));
+        (path, timer)
+    }
+}

@@ -1,0 +1,45 @@
+//! Is the input what the workflow's schema says? Checked before a run is accepted.
+
+use std::sync::{Arc, LazyLock};
+
+use quick_cache::sync::Cache;
+use serde_json::Value;
+
+use super::Error;
+use crate::ids::Digest;
+use crate::limits;
+use crate::plan::Plan;
+
+/// Compiled schemas by the digest of their plan: compiling costs more than a whole short run.
+static VALIDATORS: LazyLock<Cache<Digest, Arc<jsonschema::Validator>>> = LazyLock::new(|| Cache::new(1_000));
+
+/// Most problems that are listed.
+const PROBLEMS_MAX: usize = 20;
+
+/// Checks `input` against the `input:` schema of a workflow. Every problem is named, with its place in the input.
+pub fn check(plan: &Plan, input: &Value) -> Result<(), Error> {
+    let Some(schema) = &plan.workflow().input else { return Ok(()) };
+    let validator = match VALIDATORS.get(plan.digest()) {
+        Some(validator) => validator,
+        None => {
+            let validator = jsonschema::validator_for(schema)
+                .map_err(|error| Error::InvalidInput(vec![format!("the workflow's input schema is not a JSON Schema: {error}")]))?;
+            let validator = Arc::new(validator);
+            VALIDATORS.insert(plan.digest().clone(), Arc::clone(&validator));
+            validator
+        }
+    };
+    let problems: Vec<_> = validator.iter_errors(input).take(PROBLEMS_MAX).map(|error| describe(&error)).collect();
+    if problems.is_empty() { Ok(()) } else { Err(Error::InvalidInput(problems)) }
+}
+
+fn describe(error: &jsonschema::ValidationError<'_>) -> String {
+    let place = error.instance_path().to_string();
+    let place = if place.is_empty() { "input".to_owned() } else { format!("input{}", place.replace('/', ".")) };
+    let mut message = error.to_string();
+    if message.len() > limits::REMOTE_ERROR_BYTES_MAX / 4 {
+        // A message quotes the value it is about, which may be large.
+        message = format!("{}…", message.chars().take(200).collect::<String>());
+    }
+    format!("{place}: {message}")
+}

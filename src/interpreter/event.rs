@@ -1,0 +1,161 @@
+//! Facts: what happened outside. They are journalled, so every field here is part of a format that must be readable for ever.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{StepError, Timer};
+use crate::ids::{Digest, RunId};
+use crate::plan::Path;
+use crate::time::Timestamp;
+
+/// Version of what the interpreter makes of events. Recorded in every run; a change that would replay old events differently raises it.
+pub const SEMANTICS: u32 = 1;
+
+/// One fact. The first of a run is always `Started`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// The run was accepted.
+    Started {
+        /// Its id.
+        run: RunId,
+        /// The plan that it is pinned to.
+        workflow: Digest,
+        /// See [`SEMANTICS`].
+        semantics: u32,
+        /// What the caller gave.
+        input: Arc<Value>,
+        /// The runs above this one, outermost first.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        ancestry: Vec<Ancestor>,
+        /// When.
+        at: Timestamp,
+    },
+    /// An attempt has a value.
+    Replied {
+        /// Which step.
+        path: Path,
+        /// Which attempt, from 1.
+        attempt: u32,
+        /// The skill's value.
+        value: Arc<Value>,
+        /// Who gave it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<AgentUsed>,
+        /// When.
+        at: Timestamp,
+    },
+    /// An attempt failed.
+    Failed {
+        /// Which step.
+        path: Path,
+        /// Which attempt, from 1.
+        attempt: u32,
+        /// Why.
+        error: StepError,
+        /// Who was asked.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<AgentUsed>,
+        /// Random bits for the jitter of a retry: randomness comes in as data.
+        entropy: u32,
+        /// When.
+        at: Timestamp,
+    },
+    /// The agent asks before it goes on.
+    Asked {
+        /// Which step.
+        path: Path,
+        /// Which attempt, from 1.
+        attempt: u32,
+        /// What it asks.
+        question: Question,
+        /// Who asks.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<AgentUsed>,
+        /// When.
+        at: Timestamp,
+    },
+    /// A person or the calling agent answered.
+    Answered {
+        /// Which step.
+        path: Path,
+        /// The answer.
+        answer: Arc<Value>,
+        /// When.
+        at: Timestamp,
+    },
+    /// A timer ran out.
+    TimerFired {
+        /// Whose.
+        path: Path,
+        /// Which.
+        timer: Timer,
+        /// When.
+        at: Timestamp,
+    },
+    /// Somebody wants the run to end.
+    CancelRequested {
+        /// Why, for people.
+        reason: String,
+        /// When.
+        at: Timestamp,
+    },
+}
+
+impl Event {
+    /// When it happened.
+    pub fn at(&self) -> Timestamp {
+        match self {
+            Self::Started { at, .. }
+            | Self::Replied { at, .. }
+            | Self::Failed { at, .. }
+            | Self::Asked { at, .. }
+            | Self::Answered { at, .. }
+            | Self::TimerFired { at, .. }
+            | Self::CancelRequested { at, .. } => *at,
+        }
+    }
+}
+
+/// A run above this one: what the check for cycles compares.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ancestor {
+    /// The plan's digest.
+    pub digest: Digest,
+    /// The workflow's id, for people.
+    pub workflow: String,
+}
+
+/// The agent that was chosen for an attempt.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AgentUsed {
+    /// Its name.
+    pub name: String,
+    /// Digest of its card, when it came from a registry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub card: Option<Digest>,
+    /// Why it and not another.
+    pub reason: String,
+}
+
+/// A task at an agent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RemoteTask {
+    /// A2A `taskId`.
+    pub task_id: String,
+    /// A2A `contextId`.
+    pub context_id: String,
+}
+
+/// What is asked before a step goes on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Question {
+    /// The task that waits for the answer.
+    pub remote: RemoteTask,
+    /// True when authorisation is asked for, not data.
+    pub auth: bool,
+    /// The question as a value.
+    pub prompt: Arc<Value>,
+}

@@ -1,0 +1,159 @@
+//! How a run ends: its output, the handlers by outcome, cancellation, deadlines.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::state::{CallPhase, FrameIndex, GroupState, Phase, Place, Record, SequenceEnd, State, Work};
+use super::{Change, Command, ErrorClass, Outcome, Run, StepError, StepStatus, Timer};
+use crate::plan::{Handler, NodeIndex, Path};
+
+impl Run {
+    pub(super) fn steps_ended(&mut self, end: SequenceEnd) {
+        let outcome = match end {
+            SequenceEnd::Completed(last) => self.output(last),
+            SequenceEnd::Failed(error) => Outcome::Failed { error },
+        };
+        self.handle(outcome);
+    }
+
+    fn output(&self, last: Arc<Value>) -> Outcome {
+        let Some(output) = &self.plan.workflow().output else { return Outcome::Completed { output: last } };
+        match self.with_scope(FrameIndex(0), |scope| output.evaluate(scope)) {
+            Ok(output) => Outcome::Completed { output },
+            Err(error) => {
+                let message = format!("output: {} in `{}`", error.message, error.expression);
+                Outcome::Failed { error: StepError::new(ErrorClass::Template, message).with_hint(error.hint) }
+            }
+        }
+    }
+
+    /// The steps are over: runs the handlers for this outcome, `always` last, then ends.
+    fn handle(&mut self, outcome: Outcome) {
+        let first = match &outcome {
+            Outcome::Completed { .. } => Handler::OnSuccess,
+            Outcome::Failed { .. } => Handler::OnError,
+            Outcome::Canceled { .. } => Handler::OnCancel,
+        };
+        let error = match &outcome {
+            Outcome::Completed { .. } => None,
+            Outcome::Failed { error } => Some(serde_json::to_value(error).expect("an error of plain strings is JSON")),
+            Outcome::Canceled { reason } => Some(serde_json::json!({"code": "canceled", "message": reason})),
+        };
+        self.set_run_value(outcome.status(), error);
+        self.next_handler(outcome, first);
+    }
+
+    fn next_handler(&mut self, outcome: Outcome, current: Handler) {
+        match self.plan.handler(current).or(self.plan.handler(Handler::Always)) {
+            Some(sequence) => {
+                self.phase = Phase::Handlers { outcome };
+                self.work.push_back(Work::Begin(FrameIndex(0), sequence));
+            }
+            None => self.finish(outcome),
+        }
+    }
+
+    pub(super) fn handler_ended(&mut self, handler: Handler, end: SequenceEnd) {
+        let Phase::Handlers { outcome } = &self.phase else { return };
+        let outcome = match (outcome.clone(), end) {
+            // A run that completed but whose handler failed has not ended well; an earlier failure is never covered by a later one.
+            (Outcome::Completed { .. }, SequenceEnd::Failed(mut error)) => {
+                error.message = format!("{}: {}", handler.name(), error.message);
+                Outcome::Failed { error }
+            }
+            (outcome, _) => outcome,
+        };
+        if handler == Handler::Always { self.finish(outcome) } else { self.next_handler(outcome, Handler::Always) }
+    }
+
+    fn finish(&mut self, outcome: Outcome) {
+        if self.plan.workflow().limits.max_duration.is_some() {
+            self.out.commands.push(Command::CancelTimer { path: Path::run(), timer: Timer::Deadline });
+        }
+        self.finished_at = Some(self.now);
+        self.out.changes.push(Change::RunFinished { outcome: outcome.clone() });
+        self.phase = Phase::Ended(outcome);
+    }
+
+    /// Somebody wants the run to end. A second wish ends the handlers too.
+    pub(super) fn cancel(&mut self, reason: String) {
+        self.stop_everything(&reason);
+        match &self.phase {
+            Phase::Handlers { outcome } => {
+                let outcome = outcome.clone();
+                self.finish(outcome);
+            }
+            Phase::New | Phase::Steps | Phase::Ended(_) => self.handle(Outcome::Canceled { reason }),
+        }
+    }
+
+    /// The run takes too long. Handlers have the deadline's time once more: nothing of theirs is bounded by it.
+    pub(super) fn run_deadline(&mut self) {
+        let Phase::Steps = self.phase else { return };
+        let max = self.plan.workflow().limits.max_duration.unwrap_or_default();
+        let message = format!("the run took longer than its limit of {}", crate::time::humanize(max));
+        self.stop_everything(&message);
+        self.handle(Outcome::Failed { error: StepError::new(ErrorClass::Timeout, message) });
+    }
+
+    fn stop_everything(&mut self, reason: &str) {
+        let open: Vec<Place> =
+            self.places.values().filter(|place| !matches!(self.state(**place), Some(State::Settled(_)) | None)).copied().collect();
+        self.stop(&open, reason);
+    }
+
+    /// Cancels every step inside a container.
+    pub(super) fn stop_inside(&mut self, node: NodeIndex, reason: &str) {
+        let open = self.open_inside(node);
+        self.stop(&open, reason);
+    }
+
+    fn stop(&mut self, places: &[Place], reason: &str) {
+        for place in places {
+            let Some(state) = self.frame_mut(place.frame).states.remove(&place.node) else { continue };
+            let path = self.plan.node(place.node).path.clone();
+            let (attempts, by, started_at) = match state {
+                State::Call(call) => {
+                    self.waiting -= usize::from(matches!(call.phase, CallPhase::Waiting(_)));
+                    self.out.commands.push(match call.phase {
+                        CallPhase::InFlight | CallPhase::Waiting(_) => Command::CancelCall { path },
+                        CallPhase::BackingOff => Command::CancelTimer { path, timer: Timer::Retry },
+                    });
+                    (call.attempt, call.by, Some(call.started_at))
+                }
+                State::Group(GroupState { started_at, .. }) | State::Body { started_at } => {
+                    self.cancel_deadline(*place);
+                    (0, None, Some(started_at))
+                }
+                State::Catching(record) => (record.attempts, record.by, record.started_at),
+                settled @ State::Settled(_) => {
+                    self.set_state(*place, settled);
+                    continue;
+                }
+            };
+            let step = Some(self.plan.node(place.node).id.to_string());
+            let error = Some(StepError { step, ..StepError::new(ErrorClass::Canceled, reason) });
+            let record = Record { status: StepStatus::Canceled, outputs: Arc::new(Value::Null), error, attempts, by, started_at };
+            self.announce(*place, &record);
+            self.remember(*place, record);
+        }
+    }
+
+    /// Starts the timer that bounds a container, when its author gave a timeout.
+    pub(super) fn start_deadline(&mut self, place: Place) {
+        let node = self.plan.node(place.node);
+        if let Some(timeout) = node.timeout {
+            let command = Command::StartTimer { path: node.path.clone(), timer: Timer::Deadline, due: self.now.plus(timeout) };
+            self.out.commands.push(command);
+        }
+    }
+
+    pub(super) fn cancel_deadline(&mut self, place: Place) {
+        let node = self.plan.node(place.node);
+        if node.timeout.is_some() {
+            let command = Command::CancelTimer { path: node.path.clone(), timer: Timer::Deadline };
+            self.out.commands.push(command);
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! One run as a state machine: the transition, and what can be read of it.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::state::{CallPhase, Frame, FrameIndex, Phase, Place, State, Work};
+use super::{Ancestor, Change, Command, Event, Mismatch, Outcome, RunStatus, SEMANTICS, Timer, Transition};
+use crate::expression::Scope;
+use crate::ids::RunId;
+use crate::plan::{Path, Plan};
+use crate::time::Timestamp;
+
+/// One run. Feed it events, carry out its commands.
+#[derive(Debug)]
+pub struct Run {
+    pub(super) plan: Arc<Plan>,
+    pub(super) id: Option<RunId>,
+    pub(super) ancestry: Vec<Ancestor>,
+    pub(super) started_at: Timestamp,
+    pub(super) finished_at: Option<Timestamp>,
+    /// The time of the newest event: what counts as now.
+    pub(super) now: Timestamp,
+    pub(super) phase: Phase,
+    pub(super) frames: Vec<Frame>,
+    /// Every step that was started, by path.
+    pub(super) places: BTreeMap<Path, Place>,
+    /// Steps that wait for an answer.
+    pub(super) waiting: usize,
+    pub(super) agent_calls: u64,
+    /// When each settled step was over. Kept beside the records, which expressions never see.
+    pub(super) ended: BTreeMap<Place, Timestamp>,
+    pub(super) work: VecDeque<Work>,
+    pub(super) out: Transition,
+}
+
+impl Run {
+    /// A run that has not started: its first event must be `Started`.
+    pub fn new(plan: Arc<Plan>) -> Self {
+        Self {
+            plan,
+            id: None,
+            ancestry: Vec::new(),
+            started_at: Timestamp::default(),
+            finished_at: None,
+            now: Timestamp::default(),
+            phase: Phase::New,
+            frames: Vec::new(),
+            places: BTreeMap::new(),
+            waiting: 0,
+            agent_calls: 0,
+            ended: BTreeMap::new(),
+            work: VecDeque::new(),
+            out: Transition::default(),
+        }
+    }
+
+    /// The one transition. The same events always give the same transitions.
+    ///
+    /// An event for a step that is over changes nothing. An event that cannot be is a [`Mismatch`], and nothing has changed.
+    pub fn apply(&mut self, event: Event) -> Result<Transition, Mismatch> {
+        self.check(&event)?;
+        self.now = self.now.max(event.at());
+        if let Phase::Ended(_) = self.phase {
+            return Ok(Transition::default());
+        }
+        match event {
+            Event::Started { run, input, ancestry, .. } => self.start(run, input, ancestry),
+            Event::Replied { path, attempt, value, by, .. } => self.replied(&path, attempt, value, by),
+            Event::Failed { path, attempt, error, by, entropy, .. } => self.failed(&path, attempt, error, by, entropy),
+            Event::Asked { path, attempt, question, by, .. } => self.asked(&path, attempt, question, by),
+            Event::Answered { path, answer, .. } => self.answered(&path, answer),
+            Event::TimerFired { path, timer, .. } => self.timer_fired(&path, timer),
+            Event::CancelRequested { reason, .. } => self.cancel(reason),
+        }
+        self.drain();
+        Ok(std::mem::take(&mut self.out))
+    }
+
+    /// Where the run is.
+    pub fn status(&self) -> RunStatus {
+        match &self.phase {
+            Phase::New | Phase::Steps | Phase::Handlers { .. } if self.waiting > 0 => RunStatus::InputRequired,
+            Phase::New | Phase::Steps | Phase::Handlers { .. } => RunStatus::Running,
+            Phase::Ended(outcome) => outcome.status(),
+        }
+    }
+
+    /// How it ended.
+    pub fn outcome(&self) -> Option<&Outcome> {
+        if let Phase::Ended(outcome) = &self.phase { Some(outcome) } else { None }
+    }
+
+    /// The runs above this one, outermost first.
+    pub fn ancestry(&self) -> &[Ancestor] {
+        &self.ancestry
+    }
+
+    /// Its plan.
+    pub fn plan(&self) -> &Arc<Plan> {
+        &self.plan
+    }
+
+    /// Paths of the steps that wait for an answer, in order.
+    pub fn waiting(&self) -> Vec<Path> {
+        let waits = |place: &Place| matches!(self.state(*place), Some(State::Call(call)) if matches!(call.phase, CallPhase::Waiting(_)));
+        self.places.iter().filter(|(_, place)| waits(place)).map(|(path, _)| path.clone()).collect()
+    }
+
+    fn check(&self, event: &Event) -> Result<(), Mismatch> {
+        match event {
+            Event::Started { workflow, semantics, .. } => {
+                if !matches!(self.phase, Phase::New) {
+                    return Err(Mismatch::Start);
+                }
+                if *semantics > SEMANTICS {
+                    return Err(Mismatch::Semantics(*semantics));
+                }
+                if workflow != self.plan.digest() {
+                    return Err(Mismatch::Plan { expected: workflow.to_string(), found: self.plan.digest().to_string() });
+                }
+                Ok(())
+            }
+            _ if matches!(self.phase, Phase::New) => Err(Mismatch::Start),
+            Event::Replied { path, attempt, .. } | Event::Failed { path, attempt, .. } | Event::Asked { path, attempt, .. } => {
+                let place = self.places.get(path).ok_or_else(|| Mismatch::Path(path.clone()))?;
+                match self.state(*place) {
+                    Some(State::Call(call)) if *attempt > call.attempt || *attempt == 0 => {
+                        Err(Mismatch::Attempt { path: path.clone(), attempt: *attempt })
+                    }
+                    Some(State::Call(_) | State::Catching(_) | State::Settled(_)) => Ok(()),
+                    Some(State::Group(_) | State::Body { .. }) | None => Err(Mismatch::Path(path.clone())),
+                }
+            }
+            Event::Answered { path, .. } => self.places.get(path).map(|_| ()).ok_or_else(|| Mismatch::Path(path.clone())),
+            Event::TimerFired { path, .. } if *path == Path::run() => Ok(()),
+            Event::TimerFired { path, .. } => self.places.get(path).map(|_| ()).ok_or_else(|| Mismatch::Path(path.clone())),
+            Event::CancelRequested { .. } => Ok(()),
+        }
+    }
+
+    fn start(&mut self, run: RunId, input: Arc<Value>, ancestry: Vec<Ancestor>) {
+        self.started_at = self.now;
+        self.ancestry = ancestry;
+        let plan = Arc::clone(&self.plan);
+        let metadata = &plan.workflow().metadata;
+        let workflow = json!({
+            "id": metadata.id.as_str(), "name": metadata.name, "version": metadata.version.to_string(),
+            // The only copy of the input in a run: expressions share it from here.
+            "input": Arc::unwrap_or_clone(input),
+        });
+        self.id = Some(run);
+        let values = BTreeMap::from([(Arc::from("workflow"), Arc::new(workflow))]);
+        self.frames.push(Frame { parent: None, values, views: BTreeMap::new(), states: BTreeMap::new(), last: BTreeMap::new() });
+        self.phase = Phase::Steps;
+        self.set_run_value(RunStatus::Running, None);
+        self.out.changes.push(Change::RunStarted);
+        if let Some(max) = plan.workflow().limits.max_duration {
+            self.out.commands.push(Command::StartTimer { path: Path::run(), timer: Timer::Deadline, due: self.now.plus(max) });
+        }
+        self.work.push_back(Work::Begin(FrameIndex(0), plan.root()));
+    }
+
+    /// `run.*` as expressions see it.
+    pub(super) fn set_run_value(&mut self, status: RunStatus, error: Option<Value>) {
+        let id = self.id.as_ref().map(ToString::to_string);
+        let value = json!({"id": id, "started_at": self.started_at.to_string(), "status": status.as_str(), "error": error});
+        self.frames[0].values.insert(Arc::from("run"), Arc::new(value));
+    }
+
+    fn drain(&mut self) {
+        while let Some(work) = self.work.pop_front() {
+            match work {
+                Work::Begin(frame, sequence) => self.begin(frame, sequence),
+                Work::Step(place) => self.step(place),
+                Work::Settle(place, record) => self.settle(place, record),
+                Work::End(frame, sequence, end) => self.end(frame, sequence, end),
+            }
+        }
+    }
+
+    pub(super) fn frame(&self, index: FrameIndex) -> &Frame {
+        &self.frames[index.0 as usize]
+    }
+
+    pub(super) fn frame_mut(&mut self, index: FrameIndex) -> &mut Frame {
+        &mut self.frames[index.0 as usize]
+    }
+
+    pub(super) fn state(&self, place: Place) -> Option<&State> {
+        self.frame(place.frame).states.get(&place.node)
+    }
+
+    pub(super) fn set_state(&mut self, place: Place, state: State) {
+        self.frame_mut(place.frame).states.insert(place.node, state);
+    }
+
+    /// Evaluates something with the names that a frame sees.
+    pub(super) fn with_scope<T>(&self, frame: FrameIndex, evaluate: impl FnOnce(&Scope<'_>) -> T) -> T {
+        // Frames nest as deep as steps do, which is bounded; the recursion builds the chain of scopes on the stack.
+        fn chain<T>(run: &Run, open: &mut Vec<FrameIndex>, parent: Option<&Scope<'_>>, evaluate: impl FnOnce(&Scope<'_>) -> T) -> T {
+            let frame = run.frame(open.pop().expect("the innermost frame is reached before the list is empty"));
+            let scope = Scope { parent, values: &frame.values, steps: &frame.views };
+            if open.is_empty() { evaluate(&scope) } else { chain(run, open, Some(&scope), evaluate) }
+        }
+        let mut open = vec![frame];
+        while let Some(parent) = self.frame(open[open.len() - 1]).parent {
+            open.push(parent);
+        }
+        chain(self, &mut open, None, evaluate)
+    }
+}

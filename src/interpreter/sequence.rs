@@ -1,0 +1,180 @@
+//! Sequences: one step after another, guards, and what a settled step means for the steps around it.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::state::{FrameIndex, Place, Record, SequenceEnd, State, Work};
+use super::{Change, ErrorClass, Run, StepError, StepStatus};
+use crate::expression::{self, StepView};
+use crate::plan::{CatchOrNot, Node, NodeIndex, Owner, SequenceIndex};
+
+impl Run {
+    pub(super) fn begin(&mut self, frame: FrameIndex, sequence: SequenceIndex) {
+        let null = Arc::new(Value::Null);
+        self.frame_mut(frame).last.insert(sequence, Arc::clone(&null));
+        match self.plan.sequence(sequence).steps.first() {
+            Some(node) => self.work.push_back(Work::Step(Place { frame, node: *node })),
+            None => self.work.push_back(Work::End(frame, sequence, SequenceEnd::Completed(null))),
+        }
+    }
+
+    pub(super) fn step(&mut self, place: Place) {
+        let plan = Arc::clone(&self.plan);
+        let node = plan.node(place.node);
+        if let Some(when) = &node.when {
+            match self.with_scope(place.frame, |scope| when.holds(scope)) {
+                Ok(true) => {}
+                Ok(false) => return self.skip(place),
+                Err(error) => return self.fail_early(place, template_error(node, "when", &error)),
+            }
+        }
+        self.places.insert(node.path.clone(), place);
+        self.start_kind(place, node);
+    }
+
+    /// A step that fails before anything was started for it.
+    pub(super) fn fail_early(&mut self, place: Place, error: StepError) {
+        self.places.insert(self.plan.node(place.node).path.clone(), place);
+        self.work.push_back(Work::Settle(place, Record::failed(error, self.now)));
+    }
+
+    fn skip(&mut self, place: Place) {
+        for sequence in self.plan.sequences_below(place.node) {
+            self.skip_sequence(place.frame, sequence);
+        }
+        self.work.push_back(Work::Settle(place, Record::skipped()));
+    }
+
+    /// The steps of a branch that is not taken count as skipped: later templates see `status` and null outputs.
+    pub(super) fn skip_sequence(&mut self, frame: FrameIndex, sequence: SequenceIndex) {
+        let plan = Arc::clone(&self.plan);
+        for node in &plan.sequence(sequence).steps {
+            self.remember(Place { frame, node: *node }, Record::skipped());
+        }
+    }
+
+    /// Skips a branch and every branch in it.
+    pub(super) fn skip_branch(&mut self, frame: FrameIndex, sequence: SequenceIndex) {
+        let plan = Arc::clone(&self.plan);
+        self.skip_sequence(frame, sequence);
+        for node in &plan.sequence(sequence).steps {
+            for below in plan.sequences_below(*node) {
+                self.skip_sequence(frame, below);
+            }
+        }
+    }
+
+    pub(super) fn settle(&mut self, place: Place, mut record: Record) {
+        let plan = Arc::clone(&self.plan);
+        let node = plan.node(place.node);
+        if let Some(error) = &mut record.error {
+            error.step.get_or_insert_with(|| node.id.to_string());
+            error.line.get_or_insert(node.line);
+        }
+        if let (StepStatus::Failed, CatchOrNot::Catch(sequence)) = (record.status, node.on_error) {
+            // Visible to the catch branch; what the step ends as is decided there.
+            self.show(place, &record);
+            self.set_state(place, State::Catching(record));
+            return self.work.push_back(Work::Begin(place.frame, sequence));
+        }
+        if let CatchOrNot::Catch(sequence) = node.on_error {
+            self.skip_branch(place.frame, sequence);
+        }
+        self.conclude(place, record);
+    }
+
+    /// The step is over for good: tell, and go on after it.
+    pub(super) fn conclude(&mut self, place: Place, record: Record) {
+        let plan = Arc::clone(&self.plan);
+        let node = plan.node(place.node);
+        let (status, outputs) = (record.status, Arc::clone(&record.outputs));
+        let failure = match (status, node.on_error, &record.error) {
+            (StepStatus::Failed, CatchOrNot::Fail, Some(error)) => Some(error.clone()),
+            _ => None,
+        };
+        self.announce(place, &record);
+        self.remember(place, record);
+        if let Some(error) = failure {
+            return self.work.push_back(Work::End(place.frame, node.sequence, SequenceEnd::Failed(error)));
+        }
+        if status != StepStatus::Skipped {
+            self.frame_mut(place.frame).last.insert(node.sequence, outputs);
+        }
+        self.advance(place, node);
+    }
+
+    fn advance(&mut self, place: Place, node: &Node) {
+        match self.plan.sequence(node.sequence).steps.get(node.position + 1) {
+            Some(next) => self.work.push_back(Work::Step(Place { frame: place.frame, node: *next })),
+            None => {
+                let last = self.frame(place.frame).last.get(&node.sequence).cloned().unwrap_or_default();
+                self.work.push_back(Work::End(place.frame, node.sequence, SequenceEnd::Completed(last)));
+            }
+        }
+    }
+
+    pub(super) fn end(&mut self, frame: FrameIndex, sequence: SequenceIndex, end: SequenceEnd) {
+        match self.plan.sequence(sequence).owner {
+            Owner::Root => self.steps_ended(end),
+            Owner::Handler(handler) => self.handler_ended(handler, end),
+            Owner::Branch { node, index } => self.branch_ended(Place { frame, node }, index, end),
+            Owner::Catch { node } => self.catch_ended(Place { frame, node }, end),
+        }
+    }
+
+    fn catch_ended(&mut self, place: Place, end: SequenceEnd) {
+        let Some(State::Catching(record)) = self.state(place) else { return };
+        let mut record = record.clone();
+        match end {
+            // The catch branch's result stands for the step's; that it failed stays visible in status and error.
+            SequenceEnd::Completed(outputs) => {
+                record.outputs = outputs;
+                self.conclude(place, record);
+            }
+            SequenceEnd::Failed(error) => {
+                record.error = Some(error.clone());
+                self.announce(place, &record);
+                self.remember(place, record);
+                let sequence = self.plan.node(place.node).sequence;
+                self.work.push_back(Work::End(place.frame, sequence, SequenceEnd::Failed(error)));
+            }
+        }
+    }
+
+    pub(super) fn announce(&mut self, place: Place, record: &Record) {
+        let node = self.plan.node(place.node);
+        let (path, step) = (node.path.clone(), node.id.clone());
+        let Record { status, outputs, error, attempts, by, .. } = record.clone();
+        self.out.changes.push(Change::StepFinished { path, step, status, outputs, error, attempts, by });
+    }
+
+    /// Records a settled step, for expressions and for the snapshot.
+    pub(super) fn remember(&mut self, place: Place, record: Record) {
+        self.show(place, &record);
+        self.ended.insert(place, self.now);
+        self.set_state(place, State::Settled(record));
+    }
+
+    fn show(&mut self, place: Place, record: &Record) {
+        let id = self.plan.node(place.node).id.clone();
+        let error = record.error.as_ref().map(|error| Arc::new(serde_json::to_value(error).expect("an error of plain strings is JSON")));
+        let view = StepView { outputs: Arc::clone(&record.outputs), status: record.status.as_str(), error };
+        self.frame_mut(place.frame).views.insert(id, view);
+    }
+
+    /// Every step inside `node` that is not over, innermost included, in order of path.
+    pub(super) fn open_inside(&self, node: NodeIndex) -> Vec<Place> {
+        let sequences = self.plan.sequences_below(node);
+        let inside = |place: &&Place| sequences.contains(&self.plan.node(place.node).sequence);
+        let open = |place: &&Place| !matches!(self.state(**place), Some(State::Settled(_)) | None);
+        self.places.values().filter(open).filter(inside).copied().collect()
+    }
+}
+
+/// The error of a template in a field of a step.
+pub(super) fn template_error(node: &Node, field: &str, error: &expression::Error) -> StepError {
+    let message = format!("{field}: {} in `{}`", error.message, error.expression);
+    StepError { step: Some(node.id.to_string()), line: Some(node.line), ..StepError::new(ErrorClass::Template, message) }
+        .with_hint(error.hint.clone())
+}

@@ -1,0 +1,152 @@
+//! What the interpreter remembers of a run. Everything here is rebuilt by replaying events.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::{AgentUsed, Outcome, Question, StepError, StepStatus};
+use crate::expression::StepView;
+use crate::ids::StepId;
+use crate::plan::{NodeIndex, SequenceIndex};
+use crate::time::Timestamp;
+
+/// A body being executed. Frame 0 is the workflow itself; each repetition of a repeated body is a frame of its own.
+#[derive(Debug)]
+pub(super) struct Frame {
+    /// The frame around it, whose names it sees.
+    pub(super) parent: Option<FrameIndex>,
+    /// Names that belong to this frame.
+    pub(super) values: BTreeMap<Arc<str>, Arc<Value>>,
+    /// Settled steps, as expressions see them.
+    pub(super) views: BTreeMap<StepId, StepView>,
+    /// Every step that was started or settled.
+    pub(super) states: BTreeMap<NodeIndex, State>,
+    /// Outputs of the last step that ran, for each sequence that was started.
+    pub(super) last: BTreeMap<SequenceIndex, Arc<Value>>,
+}
+
+/// A frame of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct FrameIndex(pub(super) u32);
+
+/// A step in a frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Place {
+    pub(super) frame: FrameIndex,
+    pub(super) node: NodeIndex,
+}
+
+/// Where a step is.
+#[derive(Debug)]
+pub(super) enum State {
+    /// A skill call.
+    Call(CallState),
+    /// Parallel branches.
+    Group(GroupState),
+    /// One body: a taken branch.
+    Body { started_at: Timestamp },
+    /// Failed, and its catch branch runs.
+    Catching(Record),
+    /// Over.
+    Settled(Record),
+}
+
+/// A skill call that is not over.
+#[derive(Debug)]
+pub(super) struct CallState {
+    pub(super) attempt: u32,
+    pub(super) inputs: Arc<Value>,
+    pub(super) started_at: Timestamp,
+    pub(super) phase: CallPhase,
+    pub(super) by: Option<AgentUsed>,
+}
+
+/// What a call waits for.
+#[derive(Debug)]
+pub(super) enum CallPhase {
+    /// The agent.
+    InFlight,
+    /// The next attempt.
+    BackingOff,
+    /// An answer.
+    Waiting(Question),
+}
+
+/// Branches under way.
+#[derive(Debug)]
+pub(super) struct GroupState {
+    pub(super) started_at: Timestamp,
+    /// The next branch to start.
+    pub(super) next: usize,
+    pub(super) running: u32,
+    /// Outputs of the branches that completed.
+    pub(super) results: Vec<Option<Arc<Value>>>,
+    pub(super) failures: Vec<(usize, StepError)>,
+}
+
+/// What is left of a step that is over.
+#[derive(Debug, Clone)]
+pub(super) struct Record {
+    pub(super) status: StepStatus,
+    pub(super) outputs: Arc<Value>,
+    pub(super) error: Option<StepError>,
+    pub(super) attempts: u32,
+    pub(super) by: Option<AgentUsed>,
+    pub(super) started_at: Option<Timestamp>,
+}
+
+impl Record {
+    /// A step that failed before or without an attempt.
+    pub(super) fn failed(error: StepError, started_at: Timestamp) -> Self {
+        Self {
+            status: StepStatus::Failed,
+            outputs: Arc::new(Value::Null),
+            error: Some(error),
+            attempts: 0,
+            by: None,
+            started_at: Some(started_at),
+        }
+    }
+
+    /// A group or body that has a value.
+    pub(super) fn completed(outputs: Arc<Value>, started_at: Timestamp) -> Self {
+        Self { status: StepStatus::Completed, outputs, error: None, attempts: 0, by: None, started_at: Some(started_at) }
+    }
+
+    /// A step whose turn was passed over.
+    pub(super) fn skipped() -> Self {
+        Self { status: StepStatus::Skipped, outputs: Arc::new(Value::Null), error: None, attempts: 0, by: None, started_at: None }
+    }
+}
+
+/// How a sequence ended.
+#[derive(Debug)]
+pub(super) enum SequenceEnd {
+    /// With the outputs of the last step that ran.
+    Completed(Arc<Value>),
+    /// With the failure of a step.
+    Failed(StepError),
+}
+
+/// What is left to do within one transition. A queue instead of recursion: a chain of ten thousand skipped steps must not use the stack.
+#[derive(Debug)]
+pub(super) enum Work {
+    Begin(FrameIndex, SequenceIndex),
+    Step(Place),
+    Settle(Place, Record),
+    End(FrameIndex, SequenceIndex, SequenceEnd),
+}
+
+/// Where a run is.
+#[derive(Debug)]
+pub(super) enum Phase {
+    /// Not started.
+    New,
+    /// The workflow's steps.
+    Steps,
+    /// The handlers, with what the run will end as.
+    Handlers { outcome: Outcome },
+    /// Over.
+    Ended(Outcome),
+}

@@ -1,0 +1,132 @@
+//! `sequential`: one skill call, with its attempts, questions and answers.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::named;
+use crate::interpreter::sequence::template_error;
+use crate::interpreter::state::{CallPhase, CallState, Place, Record, State, Work};
+use crate::interpreter::{
+    AgentUsed, Change, Command, ErrorClass, Invocation, Question, RemoteTask, Run, StepError, StepStatus, Timer, retry,
+};
+use crate::plan::{Node, NodeKind, Path};
+use crate::workflow::Call;
+
+impl Run {
+    pub(super) fn start_call(&mut self, place: Place, node: &Node, call: &Call) {
+        match self.with_scope(place.frame, |scope| call.inputs.evaluate(scope)) {
+            Ok(inputs) => {
+                let state = CallState { attempt: 1, inputs, started_at: self.now, phase: CallPhase::InFlight, by: None };
+                self.set_state(place, State::Call(state));
+                self.invoke(place, None);
+            }
+            Err(error) => self.fail_early(place, template_error(node, "inputs", &error)),
+        }
+    }
+
+    /// Commands the attempt that the step's state names.
+    fn invoke(&mut self, place: Place, resume: Option<(RemoteTask, Arc<Value>)>) {
+        let plan = Arc::clone(&self.plan);
+        let node = plan.node(place.node);
+        let NodeKind::Call(call) = &node.kind else { return };
+        if let Some(max) = plan.workflow().limits.max_agent_calls
+            && self.agent_calls >= max
+        {
+            let message = format!("the run may make at most {max} calls to agents (`limits.max_agent_calls`)");
+            return self.settle_call(place, Err(StepError::new(ErrorClass::Limit, message)));
+        }
+        self.agent_calls += 1;
+        let Some(State::Call(state)) = self.state(place) else { return };
+        let (resume, inputs) = match resume {
+            Some((remote, answer)) => (Some(remote), answer),
+            None => (None, Arc::clone(&state.inputs)),
+        };
+        let attempt = state.attempt;
+        let (path, step, skill) = (node.path.clone(), node.id.clone(), call.skill.clone());
+        self.out.changes.push(Change::StepStarted { path: path.clone(), step: step.clone(), skill: Some(skill.clone()), attempt });
+        let timeout = node.timeout.unwrap_or(crate::limits::STEP_TIMEOUT);
+        self.out.commands.push(Command::Call(Invocation {
+            path,
+            step,
+            attempt,
+            skill,
+            agent: call.agent.clone(),
+            inputs,
+            timeout,
+            resume,
+        }));
+    }
+
+    /// The state of a call that waits for the outcome of just this attempt. Anything else is late or a repetition.
+    fn expecting(&mut self, path: &Path, attempt: u32) -> Option<(Place, &mut CallState)> {
+        let place = self.places[path];
+        match self.frame_mut(place.frame).states.get_mut(&place.node) {
+            Some(State::Call(call)) if call.attempt == attempt && matches!(call.phase, CallPhase::InFlight) => Some((place, call)),
+            _ => None,
+        }
+    }
+
+    pub(in crate::interpreter) fn replied(&mut self, path: &Path, attempt: u32, value: Arc<Value>, by: Option<AgentUsed>) {
+        let Some((place, call)) = self.expecting(path, attempt) else { return };
+        call.by = by;
+        self.settle_call(place, Ok(value));
+    }
+
+    pub(in crate::interpreter) fn failed(&mut self, path: &Path, attempt: u32, error: StepError, by: Option<AgentUsed>, entropy: u32) {
+        let plan = Arc::clone(&self.plan);
+        let Some((place, call)) = self.expecting(path, attempt) else { return };
+        call.by = by;
+        let node = plan.node(place.node);
+        let Some(delay) = retry::delay(node.retry.as_ref(), attempt, &error, entropy) else {
+            return self.settle_call(place, Err(error));
+        };
+        call.phase = CallPhase::BackingOff;
+        let due = self.now.plus(delay);
+        self.out.commands.push(Command::StartTimer { path: path.clone(), timer: Timer::Retry, due });
+        self.out.changes.push(Change::StepRetrying { path: path.clone(), step: node.id.clone(), attempt: attempt + 1, due, error });
+    }
+
+    pub(in crate::interpreter) fn retry_call(&mut self, place: Place) {
+        let Some(State::Call(call)) = self.frame_mut(place.frame).states.get_mut(&place.node) else { return };
+        if !matches!(call.phase, CallPhase::BackingOff) {
+            return;
+        }
+        call.attempt += 1;
+        call.phase = CallPhase::InFlight;
+        self.invoke(place, None);
+    }
+
+    pub(in crate::interpreter) fn asked(&mut self, path: &Path, attempt: u32, question: Question, by: Option<AgentUsed>) {
+        let Some((place, call)) = self.expecting(path, attempt) else { return };
+        call.by = by;
+        call.phase = CallPhase::Waiting(question.clone());
+        self.waiting += 1;
+        let step = self.plan.node(place.node).id.clone();
+        self.out.changes.push(Change::StepWaiting { path: path.clone(), step, question });
+    }
+
+    pub(in crate::interpreter) fn answered(&mut self, path: &Path, answer: Arc<Value>) {
+        let place = self.places[path];
+        let Some(State::Call(call)) = self.frame_mut(place.frame).states.get_mut(&place.node) else { return };
+        let CallPhase::Waiting(question) = &call.phase else { return };
+        let remote = question.remote.clone();
+        // The answer goes on with the agent's task as a new attempt, so that its outcome cannot be taken for an earlier one.
+        call.attempt += 1;
+        call.phase = CallPhase::InFlight;
+        self.waiting -= 1;
+        self.invoke(place, Some((remote, answer)));
+    }
+
+    fn settle_call(&mut self, place: Place, outcome: Result<Arc<Value>, StepError>) {
+        let plan = Arc::clone(&self.plan);
+        let node = plan.node(place.node);
+        let Some(State::Call(call)) = self.state(place) else { return };
+        let (status, outputs, error) = match outcome {
+            Ok(value) => (StepStatus::Completed, named(node, value), None),
+            Err(error) => (StepStatus::Failed, Arc::new(Value::Null), Some(error)),
+        };
+        let record = Record { status, outputs, error, attempts: call.attempt, by: call.by.clone(), started_at: Some(call.started_at) };
+        self.work.push_back(Work::Settle(place, record));
+    }
+}

@@ -1,0 +1,80 @@
+//! What every journal can do.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::ids::{Digest, RunId};
+use crate::interpreter::{Event, RunStatus};
+use crate::time::Timestamp;
+
+/// What a run was started with. Written once, with its first event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Header {
+    /// The run.
+    pub run: RunId,
+    /// `metadata.id`.
+    pub workflow: String,
+    /// `metadata.version`.
+    pub version: String,
+    /// What the run is pinned to.
+    pub digest: Digest,
+    /// The workflow's text: a run can be resumed without a registry.
+    pub source: Arc<str>,
+    /// The same key gives the same run.
+    pub idempotency_key: Option<String>,
+    /// What the starter wants to find again.
+    pub labels: BTreeMap<String, String>,
+    /// When it was accepted.
+    pub started_at: Timestamp,
+}
+
+/// A run as the journal has it.
+#[derive(Debug, Clone)]
+pub struct Record {
+    /// What it was started with.
+    pub header: Header,
+    /// Where it was when the last event was appended.
+    pub status: RunStatus,
+    /// When the last event was appended.
+    pub changed_at: Timestamp,
+}
+
+/// What became of a new run.
+#[derive(Debug, Clone)]
+pub enum Created {
+    /// It is in the journal.
+    New,
+    /// Its idempotency key belongs to this run.
+    Existing(Box<Record>),
+}
+
+/// Why a journal did not do it. After an error of `append` nothing may act on the events.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Error {
+    /// It holds no such run.
+    #[error("run `{0}` is not in the journal")]
+    NotFound(RunId),
+    /// Nothing more can be stored.
+    #[error("the journal is full: {0}")]
+    Full(String),
+    /// Anything else.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// The durable list of events. When a method returns, what it stored is as durable as this journal makes it.
+#[async_trait]
+pub trait Journal: Send + Sync + std::fmt::Debug {
+    /// Stores a run with its first event, unless its idempotency key is taken.
+    async fn create(&self, header: Header, first: Event) -> Result<Created, Error>;
+    /// Appends events. `status` is where the run is after them.
+    async fn append(&self, run: &RunId, events: Vec<Event>, status: RunStatus) -> Result<(), Error>;
+    /// One run, without its events.
+    async fn record(&self, run: &RunId) -> Result<Record, Error>;
+    /// The events of a run, in order.
+    async fn events(&self, run: &RunId) -> Result<Vec<Event>, Error>;
+    /// Every run, newest change first.
+    async fn list(&self) -> Result<Vec<Record>, Error>;
+}

@@ -1,0 +1,84 @@
+//! A journal that lives as long as the process: for single runs at a terminal, and for tests.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Mutex;
+
+use async_trait::async_trait;
+
+use super::{Created, Error, Header, Journal, Record};
+use crate::ids::RunId;
+use crate::interpreter::{Event, RunStatus};
+use crate::limits;
+
+/// Keeps the events of unfinished runs and of the last [`limits::MEMORY_RUNS_KEPT`] finished ones. Payloads are shared, not copied.
+#[derive(Debug, Default)]
+pub struct Memory {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    runs: HashMap<RunId, (Record, Vec<Event>)>,
+    keys: HashMap<String, RunId>,
+    finished: VecDeque<RunId>,
+}
+
+impl Memory {
+    fn with<T>(&self, act: impl FnOnce(&mut Inner) -> T) -> T {
+        // A panic while the lock is held leaves maps that are whole: every change is a single insert or push.
+        act(&mut self.inner.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
+    }
+}
+
+#[async_trait]
+impl Journal for Memory {
+    async fn create(&self, header: Header, first: Event) -> Result<Created, Error> {
+        self.with(|inner| {
+            if let Some(key) = &header.idempotency_key {
+                if let Some((record, _)) = inner.keys.get(key).and_then(|run| inner.runs.get(run)) {
+                    return Ok(Created::Existing(Box::new(record.clone())));
+                }
+                inner.keys.insert(key.clone(), header.run.clone());
+            }
+            let record = Record { changed_at: header.started_at, status: RunStatus::Running, header };
+            inner.runs.insert(record.header.run.clone(), (record, vec![first]));
+            Ok(Created::New)
+        })
+    }
+
+    async fn append(&self, run: &RunId, events: Vec<Event>, status: RunStatus) -> Result<(), Error> {
+        self.with(|inner| {
+            let (record, stored) = inner.runs.get_mut(run).ok_or_else(|| Error::NotFound(run.clone()))?;
+            record.changed_at = events.last().map_or(record.changed_at, |event| event.at().max(record.changed_at));
+            let ended = status.is_terminal() && !record.status.is_terminal();
+            record.status = status;
+            stored.extend(events);
+            if ended {
+                inner.finished.push_back(run.clone());
+            }
+            while inner.finished.len() > limits::MEMORY_RUNS_KEPT {
+                let Some(oldest) = inner.finished.pop_front() else { break };
+                if let Some((record, _)) = inner.runs.remove(&oldest)
+                    && let Some(key) = record.header.idempotency_key
+                {
+                    inner.keys.remove(&key);
+                }
+            }
+            Ok(())
+        })
+    }
+
+    async fn record(&self, run: &RunId) -> Result<Record, Error> {
+        self.with(|inner| inner.runs.get(run).map(|(record, _)| record.clone()).ok_or_else(|| Error::NotFound(run.clone())))
+    }
+
+    async fn events(&self, run: &RunId) -> Result<Vec<Event>, Error> {
+        self.with(|inner| inner.runs.get(run).map(|(_, events)| events.clone()).ok_or_else(|| Error::NotFound(run.clone())))
+    }
+
+    async fn list(&self) -> Result<Vec<Record>, Error> {
+        let mut records: Vec<_> = self.with(|inner| inner.runs.values().map(|(record, _)| record.clone()).collect());
+        records.sort_by(|a, b| (b.changed_at, &b.header.run).cmp(&(a.changed_at, &a.header.run)));
+        Ok(records)
+    }
+}

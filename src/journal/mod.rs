@@ -1,0 +1,9 @@
+//! The durable list of each run's events, and what is needed to find runs again.
+//!
+//! Used by `engine`. Names `interpreter` for [`Event`](crate::interpreter::Event) and nothing else above floor 0.
+
+mod api;
+mod memory;
+
+pub use api::{Created, Error, Header, Journal, Record};
+pub use memory::Memory;

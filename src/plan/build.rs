@@ -1,0 +1,209 @@
+//! Workflow to plan: flattens the tree and fills in the workflow's defaults. Cannot fail: the workflow has been checked.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+use super::{CatchOrNot, Handler, Node, NodeIndex, NodeKind, Owner, Path, Sequence, SequenceIndex};
+use crate::ids::{Digest, SkillId, StepId};
+use crate::limits;
+use crate::workflow::{Conditional, OnError, OnFailure, Parallel, Step, StepKind, Switch, Workflow};
+
+/// A workflow ready to run.
+#[derive(Debug)]
+pub struct Plan {
+    workflow: Workflow,
+    source: Arc<str>,
+    digest: Digest,
+    nodes: Vec<Node>,
+    sequences: Vec<Sequence>,
+    root: SequenceIndex,
+    handlers: BTreeMap<Handler, SequenceIndex>,
+    by_id: BTreeMap<StepId, NodeIndex>,
+}
+
+impl Plan {
+    /// Makes a plan of a checked workflow, the text it came from, and the digest that pins it.
+    pub fn new(mut workflow: Workflow, source: impl Into<Arc<str>>, digest: Digest) -> Self {
+        let steps = std::mem::take(&mut workflow.steps);
+        let handlers = &mut workflow.error_handling;
+        let handler_steps = [
+            (Handler::OnSuccess, std::mem::take(&mut handlers.on_success)),
+            (Handler::OnError, std::mem::take(&mut handlers.on_error)),
+            (Handler::OnCancel, std::mem::take(&mut handlers.on_cancel)),
+            (Handler::Always, std::mem::take(&mut handlers.always)),
+        ];
+        let mut builder = Builder { workflow: &workflow, nodes: Vec::new(), sequences: Vec::new(), by_id: BTreeMap::new() };
+        let root = builder.sequence(Owner::Root, "", "", steps);
+        let handlers = handler_steps
+            .into_iter()
+            .filter(|(_, steps)| !steps.is_empty())
+            .map(|(handler, steps)| {
+                (handler, builder.sequence(Owner::Handler(handler), handler.name(), &format!("/{}", handler.name()), steps))
+            })
+            .collect();
+        let Builder { nodes, sequences, by_id, .. } = builder;
+        let nodes = nodes.into_iter().map(|node| node.expect("every reserved node was filled")).collect();
+        Self { source: source.into(), digest, nodes, sequences, root, handlers, by_id, workflow }
+    }
+
+    /// What the author wrote, without its steps: those are the nodes.
+    pub fn workflow(&self) -> &Workflow {
+        &self.workflow
+    }
+
+    /// The text it came from.
+    pub fn source(&self) -> &Arc<str> {
+        &self.source
+    }
+
+    /// The digest that pins it: the manifest's, or the text's when it came from a file.
+    pub fn digest(&self) -> &Digest {
+        &self.digest
+    }
+
+    /// The workflow's `steps`.
+    pub fn root(&self) -> SequenceIndex {
+        self.root
+    }
+
+    /// The steps of a handler, when the author gave any.
+    pub fn handler(&self, handler: Handler) -> Option<SequenceIndex> {
+        self.handlers.get(&handler).copied()
+    }
+
+    /// A node.
+    pub fn node(&self, index: NodeIndex) -> &Node {
+        &self.nodes[index.0 as usize]
+    }
+
+    /// A sequence.
+    pub fn sequence(&self, index: SequenceIndex) -> &Sequence {
+        &self.sequences[index.0 as usize]
+    }
+
+    /// Every node, in the author's order.
+    pub fn nodes(&self) -> impl ExactSizeIterator<Item = (NodeIndex, &Node)> {
+        self.nodes.iter().enumerate().map(|(index, node)| (NodeIndex(index as u32), node))
+    }
+
+    /// A node by the author's id.
+    pub fn find(&self, id: &str) -> Option<NodeIndex> {
+        self.by_id.get(id).copied()
+    }
+
+    /// Every skill the workflow calls, sorted, each once.
+    pub fn skills(&self) -> Vec<&SkillId> {
+        let mut skills: Vec<_> =
+            self.nodes.iter().filter_map(|node| if let NodeKind::Call(call) = &node.kind { Some(&call.skill) } else { None }).collect();
+        skills.sort();
+        skills.dedup();
+        skills
+    }
+
+    /// Every sequence below a node: bodies, and bodies of bodies.
+    pub fn sequences_below(&self, node: NodeIndex) -> Vec<SequenceIndex> {
+        let mut found = Vec::new();
+        let mut open = self.bodies(node);
+        while let Some(sequence) = open.pop() {
+            found.push(sequence);
+            open.extend(self.sequence(sequence).steps.iter().flat_map(|step| self.bodies(*step)));
+        }
+        found
+    }
+
+    fn bodies(&self, node: NodeIndex) -> Vec<SequenceIndex> {
+        let node = self.node(node);
+        let mut bodies = match &node.kind {
+            NodeKind::Call(_) => Vec::new(),
+            NodeKind::Parallel { branches, .. } => branches.clone(),
+            NodeKind::Conditional { if_true, if_false, .. } => vec![*if_true, *if_false],
+            NodeKind::Switch { cases, default, .. } => cases.iter().copied().chain(*default).collect(),
+        };
+        if let CatchOrNot::Catch(sequence) = node.on_error {
+            bodies.push(sequence);
+        }
+        bodies
+    }
+}
+
+struct Builder<'a> {
+    workflow: &'a Workflow,
+    nodes: Vec<Option<Node>>,
+    sequences: Vec<Sequence>,
+    by_id: BTreeMap<StepId, NodeIndex>,
+}
+
+impl Builder<'_> {
+    fn sequence(&mut self, owner: Owner, name: &str, prefix: &str, steps: Vec<Step>) -> SequenceIndex {
+        let index = SequenceIndex(self.sequences.len() as u32);
+        self.sequences.push(Sequence { owner, name: Arc::from(name), steps: Vec::with_capacity(steps.len()) });
+        for (position, step) in steps.into_iter().enumerate() {
+            let node = self.node(index, position, prefix, step);
+            self.sequences[index.0 as usize].steps.push(node);
+        }
+        index
+    }
+
+    fn node(&mut self, sequence: SequenceIndex, position: usize, prefix: &str, step: Step) -> NodeIndex {
+        let index = NodeIndex(self.nodes.len() as u32);
+        self.nodes.push(None);
+        self.by_id.insert(step.id.clone(), index);
+        let path = format!("{prefix}/{position}:{}", step.id);
+        let on_error = match step.on_error {
+            None => match self.workflow.error_handling.on_failure {
+                OnFailure::Fail => CatchOrNot::Fail,
+                OnFailure::Continue => CatchOrNot::Continue,
+            },
+            Some(OnError::Fail) => CatchOrNot::Fail,
+            Some(OnError::Continue) => CatchOrNot::Continue,
+            Some(OnError::Catch(steps)) => {
+                CatchOrNot::Catch(self.sequence(Owner::Catch { node: index }, "catch", &format!("{path}!"), steps))
+            }
+        };
+        let is_call = matches!(step.kind, StepKind::Call(_));
+        let kind = self.kind(index, &path, step.kind);
+        self.nodes[index.0 as usize] = Some(Node {
+            id: step.id,
+            path: Path::new(path),
+            line: step.line,
+            sequence,
+            position,
+            kind,
+            outputs: step.outputs.map(Arc::from),
+            when: step.when,
+            timeout: step.timeout.or(is_call.then_some(limits::STEP_TIMEOUT)),
+            retry: step.retry.or_else(|| self.workflow.error_handling.retry.clone()),
+            on_error,
+        });
+        index
+    }
+
+    fn kind(&mut self, node: NodeIndex, path: &str, kind: StepKind) -> NodeKind {
+        let branch = |builder: &mut Self, index: usize, name: &str, steps: Vec<Step>| {
+            builder.sequence(Owner::Branch { node, index }, name, &format!("{path}[{index}]"), steps)
+        };
+        match kind {
+            StepKind::Call(call) => NodeKind::Call(call),
+            StepKind::Parallel(Parallel { branches, fail_fast, max_concurrency }) => {
+                let branches = branches.into_iter().enumerate().map(|(index, b)| branch(self, index, &b.name, b.steps)).collect();
+                let window = max_concurrency.or(NonZeroU32::new(limits::GROUP_CONCURRENCY)).expect("the default is not 0");
+                NodeKind::Parallel { branches, fail_fast, window }
+            }
+            StepKind::Conditional(Conditional { condition, if_true, if_false }) => NodeKind::Conditional {
+                condition,
+                if_true: branch(self, 0, "if_true", if_true),
+                if_false: branch(self, 1, "if_false", if_false),
+            },
+            StepKind::Switch(Switch { condition, cases, default, on_no_match }) => {
+                let count = cases.len();
+                NodeKind::Switch {
+                    condition,
+                    cases: cases.into_iter().enumerate().map(|(index, b)| branch(self, index, &b.name, b.steps)).collect(),
+                    default: default.map(|steps| branch(self, count, "default", steps)),
+                    on_no_match,
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! A workflow that has been checked and is ready to run, flattened so that the interpreter finds everything by index.
+//!
+//! Pure. Made by `discovery` (or the CLI for a file), run by `interpreter`, pinned by digest for the life of a run.
+
+mod build;
+mod node;
+
+pub use build::Plan;
+pub use node::{CatchOrNot, Handler, Node, NodeIndex, NodeKind, Owner, Path, Sequence, SequenceIndex};

@@ -1,0 +1,280 @@
+//! YAML in, workflow and diagnostics out. A case is a file: see `tests/fixtures/workflow/`.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use gantry::workflow::{self, CODES, Parsed, Severity, parse, parse_bytes, render_short};
+
+fn fixtures(kind: &str) -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/workflow").join(kind);
+    let entries = fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    let mut files: Vec<_> =
+        entries.map(|entry| entry.unwrap().path()).filter(|path| path.extension().is_some_and(|e| e == "yaml")).collect();
+    files.sort();
+    assert!(!files.is_empty(), "{} has no fixtures", folder.display());
+    files
+}
+
+fn name(path: &Path) -> String {
+    path.file_name().unwrap().to_string_lossy().into_owned()
+}
+
+fn short(name: &str, parsed: &Parsed) -> String {
+    render_short(name, &parsed.diagnostics)
+}
+
+#[test]
+fn valid_workflows_parse_without_errors() {
+    for path in fixtures("valid") {
+        let parsed = parse_bytes(&fs::read(&path).unwrap());
+        assert!(parsed.workflow.is_some(), "{}", short(&name(&path), &parsed));
+        assert_eq!(parsed.errors().count(), 0);
+        // What is valid is also free of warnings, but for the one whose subject the warning is.
+        let expected = if name(&path) == "empty.yaml" { 1 } else { 0 };
+        assert_eq!(parsed.diagnostics.len(), expected, "{}", short(&name(&path), &parsed));
+    }
+}
+
+/// Each file of `invalid/` has a `.expected` beside it. `GANTRY_UPDATE_FIXTURES=1` writes them anew.
+#[test]
+fn invalid_workflows_report_everything_that_is_wrong() {
+    let mut differing = Vec::new();
+    for path in fixtures("invalid") {
+        let parsed = parse_bytes(&fs::read(&path).unwrap());
+        let found = short(&name(&path), &parsed);
+        let expected_path = path.with_extension("expected");
+        if std::env::var_os("GANTRY_UPDATE_FIXTURES").is_some() {
+            fs::write(&expected_path, &found).unwrap();
+        }
+        let expected = fs::read_to_string(&expected_path).unwrap_or_default();
+        if found != expected || parsed.diagnostics.is_empty() {
+            differing.push(format!("{}\n--- expected\n{expected}--- found\n{found}", name(&path)));
+        }
+        assert_eq!(parsed.workflow.is_some(), parsed.errors().count() == 0, "{}", name(&path));
+        for one in &parsed.diagnostics {
+            assert!(one.hint.is_some(), "{}: what is to be done about this? {one:?}", name(&path));
+            assert!(one.line > 0 && one.column > 0, "{one:?}");
+        }
+    }
+    assert!(differing.is_empty(), "run again with GANTRY_UPDATE_FIXTURES=1 if this is meant:\n{}", differing.join("\n"));
+}
+
+#[test]
+fn every_code_has_a_fixture() {
+    let mut seen = BTreeSet::new();
+    for path in fixtures("invalid").into_iter().chain(fixtures("valid")) {
+        seen.extend(parse_bytes(&fs::read(&path).unwrap()).diagnostics.into_iter().map(|one| one.code));
+    }
+    let missing: Vec<_> = CODES.iter().map(|code| code.name).filter(|code| !seen.contains(code) && !GENERATED.contains(code)).collect();
+    assert!(missing.is_empty(), "codes without a fixture: {missing:?}");
+}
+
+/// Codes whose cases are too big or too odd for a file; `hostile` makes them.
+const GENERATED: &[&str] = &["too-large", "too-many-steps"];
+
+#[test]
+fn one_file_with_many_mistakes_reports_them_all_at_once() {
+    let path = fixtures("invalid").into_iter().find(|path| name(path) == "many-mistakes.yaml").unwrap();
+    let parsed = parse(&fs::read_to_string(path).unwrap());
+    let codes: BTreeSet<_> = parsed.errors().map(|one| one.code).collect();
+    assert!(codes.len() >= 10, "{codes:?}");
+    assert!(parsed.diagnostics.is_sorted_by_key(|one| one.span.start));
+}
+
+#[test]
+fn severities_and_the_workflow_agree() {
+    let warned = parse("metadata: {id: a, name: A, version: 1.0.0}\nsteps:\n");
+    assert_eq!(warned.diagnostics.iter().map(|one| one.severity).collect::<Vec<_>>(), [Severity::Warning]);
+    assert!(warned.workflow.is_some());
+    let refused = workflow::parse("metadata: {id: a, name: A, version: 1.0.0}\nsteps:\n- {}\n");
+    assert!(refused.workflow.is_none());
+}
+
+mod hostile {
+    use super::*;
+    use proptest::prelude::*;
+
+    const HEAD: &str = "metadata: {id: a, name: A, version: 1.0.0}\n";
+
+    fn refused(what: &str, text: &str, code: &str) {
+        let parsed = parse(text);
+        assert!(parsed.workflow.is_none(), "{what}");
+        let first = parsed.diagnostics.first().unwrap_or_else(|| panic!("{what}: no diagnostic"));
+        assert_eq!(first.code, code, "{what}: {first:?}");
+        assert!(first.line >= 1 && first.column >= 1, "{what}: {first:?}");
+    }
+
+    /// Nine lists of nine aliases each: 9^9 values if they were ever expanded.
+    fn billion_laughs(level: impl Fn(usize) -> String) -> String {
+        (0..9).fold(format!("{HEAD}x-l: &l lol\n"), |text, at| text + &level(at))
+    }
+
+    #[test]
+    fn bombs_are_refused_with_a_place() {
+        let lists = billion_laughs(|at| {
+            let before = if at == 0 { "l".to_owned() } else { format!("l{}", at - 1) };
+            format!("x-l{at}: &l{at} [{}]\n", vec![format!("*{before}"); 9].join(", "))
+        });
+        refused("billion laughs", &lists, "too-complex");
+        let maps = billion_laughs(|at| {
+            let before = if at == 0 { "l".to_owned() } else { format!("l{}", at - 1) };
+            let keys: Vec<_> = (0..9).map(|key| format!("k{key}: *{before}")).collect();
+            format!("x-l{at}: &l{at} {{{}}}\n", keys.join(", "))
+        });
+        refused("billion laughs of maps", &maps, "too-complex");
+        let mut merges = format!("{HEAD}x-m: &m {{{}}}\n", (0..100).map(|key| format!("k{key}: 1")).collect::<Vec<_>>().join(", "));
+        for at in 0..9 {
+            let before = if at == 0 { "m".to_owned() } else { format!("m{}", at - 1) };
+            merges += &format!("x-m{at}: &m{at} {{ <<: [{}], n{at}: 1 }}\n", vec![format!("*{before}"); 9].join(", "));
+        }
+        // Merged maps have each key once, so they do not grow: this is only a workflow without steps.
+        refused("merge keys", &merges, "missing-key");
+        let aliases = format!("{HEAD}x-a: &a 1\nx-b: [{}]\n", vec!["*a"; 60_000].join(","));
+        refused("aliases", &aliases, "too-complex");
+        refused("more aliases", &format!("x-a: &a 1\nx-b: [{}]\n", vec!["*a"; 100_000].join(",")), "too-large");
+        let repeated = format!("{HEAD}x-a: &a '{}'\nx-b: [{}]\n", "z".repeat(100_000), vec!["*a"; 900].join(","));
+        refused("one long text, often", &repeated, "too-complex");
+        refused("self reference", &format!("{HEAD}x-a: &a [*a]\n"), "invalid-yaml");
+        refused("self reference through a map", &format!("{HEAD}x-a: &a {{ b: {{ c: *a }} }}\n"), "invalid-yaml");
+        refused("merge of itself", &format!("{HEAD}x-a: &a {{ <<: *a }}\n"), "invalid-yaml");
+    }
+
+    #[test]
+    fn deep_and_wide_texts_are_refused() {
+        refused("200 KB of [", &"[".repeat(200_000), "too-complex");
+        refused("200 KB of {", &"{".repeat(200_000), "too-complex");
+        refused("200 KB of [ as a value", &format!("{HEAD}steps: {}", "[".repeat(200_000)), "too-complex");
+        refused("200 KB of - ", &"- ".repeat(100_000), "too-complex");
+        refused("200 KB of ? ", &"? ".repeat(100_000), "too-complex");
+        refused(
+            "200 KB of a: on ever deeper lines",
+            &(0..600).map(|at| format!("{}a:\n", " ".repeat(at))).collect::<String>(),
+            "too-complex",
+        );
+        refused("65 deep", &format!("{HEAD}steps: []\nx-d: {}{}\n", "[".repeat(64), "]".repeat(64)), "too-complex");
+        refused("many values", &format!("x-v: [{}]", vec!["a"; 120_000].join(",")), "too-complex");
+        refused("10 MB scalar", &format!("{HEAD}x-big: {}\n", "a".repeat(10_000_000)), "too-large");
+        let fits = format!("{HEAD}steps: []\nx-d: {}{}\n", "[".repeat(62), "]".repeat(62));
+        assert!(parse(&fits).workflow.is_some(), "{}", short("fits", &parse(&fits)));
+    }
+
+    #[test]
+    fn too_many_steps_are_refused_once_and_as_many_as_allowed_are_not() {
+        let most = gantry::limits::WORKFLOW_STEPS_MAX;
+        let text = |count: usize| (0..count).fold(format!("{HEAD}steps:\n"), |text, at| text + &format!("- {{id: s{at}, skill: x}}\n"));
+        let parsed = parse(&text(most));
+        assert_eq!(parsed.workflow.map(|workflow| workflow.steps.len()), Some(most));
+        let parsed = parse(&text(most + 20));
+        assert_eq!(parsed.diagnostics.iter().map(|one| one.code).collect::<Vec<_>>(), ["too-many-steps"]);
+    }
+
+    #[test]
+    fn a_thousand_mistakes_are_cut_and_counted() {
+        let text = (0..3000).fold(format!("{HEAD}steps:\n"), |text, at| text + &format!("- {{id: s{at}, skil: x}}\n"));
+        let parsed = parse(&text);
+        assert_eq!(parsed.diagnostics.len(), gantry::limits::DIAGNOSTICS_MAX);
+        assert_eq!(parsed.omitted, 6000 - gantry::limits::DIAGNOSTICS_MAX);
+    }
+
+    #[test]
+    fn any_file_of_the_hostile_collections_is_read_without_a_panic() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data");
+        // The collections are large and kept outside of the repository: nothing to do where they are not.
+        let mut files: Vec<PathBuf> = ["hostile/json-parsing", "naughty-strings"]
+            .iter()
+            .filter_map(|name| fs::read_dir(folder.join(name)).ok())
+            .flat_map(|entries| entries.filter_map(|entry| entry.ok()).map(|entry| entry.path()))
+            .filter(|path| path.is_file())
+            .collect();
+        files.sort();
+        for path in files {
+            let bytes = fs::read(&path).unwrap();
+            let parsed = parse_bytes(&bytes);
+            assert!(parsed.workflow.is_none(), "{}", path.display());
+            assert!(!parsed.diagnostics.is_empty(), "{}", path.display());
+            workflow::render(&name(&path), &String::from_utf8_lossy(&bytes[..bytes.len().min(10_000)]), &parsed.diagnostics, true);
+            for line in String::from_utf8_lossy(&bytes).lines().take(1000) {
+                parse(line);
+                parse(&format!("{HEAD}steps:\n  - id: a\n    skill: {line}\n    inputs: {{ a: \"{line}\" }}\n"));
+            }
+        }
+    }
+
+    /// Texts that look like workflows: keys, values and punctuation of the language in any order.
+    fn workflow_like() -> impl Strategy<Value = String> {
+        const WORDS: &[&str] = &[
+            "metadata",
+            "steps",
+            "id",
+            "skill",
+            "inputs",
+            "outputs",
+            "branches",
+            "condition",
+            "step_type",
+            "parallel",
+            "switch",
+            "default",
+            "when",
+            "retry",
+            "on_error",
+            "timeout",
+            ": ",
+            ":\n",
+            "\n",
+            "\n  ",
+            "\n    ",
+            "- ",
+            "{",
+            "}",
+            "[",
+            "]",
+            ", ",
+            "\"",
+            "'",
+            "|\n",
+            ">-\n",
+            "&a ",
+            "*a",
+            "<<: ",
+            "{{ ",
+            " }}",
+            "steps.a.outputs",
+            "é",
+            "1",
+            "true",
+            "~",
+            "#",
+            "---\n",
+            "\t",
+            "!!str ",
+            "? ",
+            "\u{feff}",
+            "\r\n",
+        ];
+        proptest::collection::vec(proptest::sample::select(WORDS), 0..60).prop_map(|words| words.concat())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
+            let parsed = parse_bytes(&bytes);
+            prop_assert!(parsed.workflow.is_some() || parsed.errors().count() > 0);
+        }
+
+        #[test]
+        fn texts_never_panic_and_places_are_in_the_text(text in prop_oneof![workflow_like(), "\\PC{0,200}"]) {
+            let parsed = parse(&text);
+            prop_assert!(parsed.workflow.is_some() || parsed.errors().count() > 0);
+            for one in &parsed.diagnostics {
+                prop_assert!(text.get(one.span.clone()).is_some(), "{one:?}");
+                prop_assert!(one.line >= 1 && one.column >= 1);
+            }
+            let rendered = workflow::render("w.yaml", &text, &parsed.diagnostics, false);
+            prop_assert_eq!(rendered.matches("help: ").count() > 0, parsed.diagnostics.iter().any(|one| one.hint.is_some()));
+        }
+    }
+}
