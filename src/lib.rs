@@ -25,3 +25,6 @@ pub mod journal;
 pub mod discovery;
 #[cfg(feature = "service")]
 pub mod engine;
+
+#[cfg(feature = "service")]
+pub mod sample_agents;

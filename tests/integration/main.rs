@@ -1,6 +1,5 @@
 //! Black-box tests: one binary, a module for each part of gantry.
 
 mod agent;
-mod registry;
 mod sample_agents;
 mod workflow;
