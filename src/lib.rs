@@ -27,6 +27,9 @@ pub mod discovery;
 pub mod engine;
 
 #[cfg(feature = "service")]
+pub mod sample_agents;
+
+#[cfg(feature = "service")]
 pub mod shutdown;
 #[cfg(feature = "service")]
 pub mod telemetry;

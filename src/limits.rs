@@ -64,6 +64,10 @@ pub const RUN_INPUT_BYTES_MAX: usize = 4 * 1024 * 1024;
 pub const RUNS_MAX: usize = 20_000;
 /// Messages to one run's task that wait to be read.
 pub const RUN_CONTROL_QUEUE: usize = 16;
+/// Writes that wait for the journal's thread. Runs wait when it is full, which slows the whole engine to what the disk can do.
+pub const JOURNAL_QUEUE: usize = 4_096;
+/// Writes that share one flush.
+pub const JOURNAL_BATCH: usize = 512;
 /// Finished runs the in-memory journal keeps.
 pub const MEMORY_RUNS_KEPT: usize = 1_000;
 /// Updates buffered for one subscriber before it gets a snapshot instead.
@@ -82,6 +86,30 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(60);
 /// Most agents that one skill is looked up among.
 pub const AGENTS_MAX: usize = 10_000;
+
+// Sample agents.
+/// Largest request body a sample agent reads; a step's inputs are bounded by the same size elsewhere.
+pub const SAMPLE_BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Time to send a request's head and body to a sample agent, so that a slow sender does not hold a connection for ever.
+pub const SAMPLE_READ_TIMEOUT: Duration = Duration::from_secs(30);
+/// Time one skill of a sample agent may take, a model's answer included; just below a step's default, so that the agent's own error is seen.
+pub const SAMPLE_SKILL_TIMEOUT: Duration = Duration::from_secs(290);
+/// Connections one sample agent serves at once.
+pub const SAMPLE_CONNECTIONS_MAX: usize = 1_024;
+/// Finished and running tasks one sample agent remembers; the oldest are forgotten first.
+pub const SAMPLE_TASKS_KEPT: usize = 1_000;
+/// Problems of one input that are listed; the rest is counted.
+pub const SAMPLE_PROBLEMS_MAX: usize = 20;
+/// Input size up to which a stand-in answers on the connection's own thread; more goes to the blocking pool.
+pub const SAMPLE_INLINE_BYTES_MAX: usize = 16 * 1024;
+/// Sentences, entities, rows and issues a stand-in lists; the totals count them all.
+pub const SAMPLE_LIST_MAX: usize = 200;
+/// Columns of a table the data agent reads, so that the pairs for correlations stay few.
+pub const SAMPLE_COLUMNS_MAX: usize = 200;
+/// Answer of a model that is read.
+pub const MODEL_ANSWER_BYTES_MAX: usize = 1024 * 1024;
+/// Longest input a model is asked about, so that a prompt stays within what models take.
+pub const MODEL_INPUT_BYTES_MAX: usize = 256 * 1024;
 
 // Registries.
 /// Largest manifest (distribution-spec asks for at least 4 MiB).

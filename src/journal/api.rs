@@ -77,4 +77,6 @@ pub trait Journal: Send + Sync + std::fmt::Debug {
     async fn events(&self, run: &RunId) -> Result<Vec<Event>, Error>;
     /// Every run, newest change first.
     async fn list(&self) -> Result<Vec<Record>, Error>;
+    /// Every run that has not ended, oldest first: what is resumed after a restart.
+    async fn unfinished(&self) -> Result<Vec<Record>, Error>;
 }

@@ -81,4 +81,11 @@ impl Journal for Memory {
         records.sort_by(|a, b| (b.changed_at, &b.header.run).cmp(&(a.changed_at, &a.header.run)));
         Ok(records)
     }
+
+    async fn unfinished(&self) -> Result<Vec<Record>, Error> {
+        let mut records: Vec<_> = self
+            .with(|inner| inner.runs.values().map(|(record, _)| record).filter(|record| !record.status.is_terminal()).cloned().collect());
+        records.sort_by(|a, b| (a.header.started_at, &a.header.run).cmp(&(b.header.started_at, &b.header.run)));
+        Ok(records)
+    }
 }
