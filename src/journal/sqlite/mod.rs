@@ -20,7 +20,7 @@ use crate::limits;
 use crate::time::Timestamp;
 
 /// The name of the database in the data directory.
-pub const FILE: &str = "journal.sqlite3";
+pub(super) const FILE: &str = "journal.sqlite3";
 
 /// A journal in a directory. Whoever opens it must hold the directory's lock: see [`DataDir`](super::DataDir).
 #[derive(Debug)]
