@@ -32,6 +32,10 @@ impl Memory {
 
 #[async_trait]
 impl Journal for Memory {
+    fn is_durable(&self) -> bool {
+        false
+    }
+
     async fn create(&self, header: Header, first: Event) -> Result<Created, Error> {
         self.with(|inner| {
             if let Some(key) = &header.idempotency_key {

@@ -69,6 +69,10 @@ impl Sqlite {
 
 #[async_trait]
 impl Journal for Sqlite {
+    fn is_durable(&self) -> bool {
+        true
+    }
+
     async fn create(&self, header: Header, first: Event) -> Result<Created, Error> {
         let body = encode(&first)?;
         match self.write(|reply| Request::Create { header: Box::new(header), body, reply }).await? {
