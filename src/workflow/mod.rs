@@ -12,6 +12,8 @@ mod parse;
 #[cfg(feature = "service")]
 mod render;
 mod report;
+#[cfg(feature = "service")]
+mod schema;
 mod source;
 #[cfg(feature = "service")]
 mod yaml;
@@ -25,6 +27,8 @@ pub use document::{
 };
 pub use node::{Entry, Kind, Node};
 #[cfg(feature = "service")]
-pub use parse::{parse, parse_bytes};
+pub use parse::{parse, parse_bytes, read_yaml};
 #[cfg(feature = "service")]
 pub use render::{render, render_short};
+#[cfg(feature = "service")]
+pub use schema::json_schema;

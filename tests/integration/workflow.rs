@@ -10,14 +10,66 @@ fn fixtures(kind: &str) -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/workflow").join(kind);
     let entries = fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
     let mut files: Vec<_> =
-        entries.map(|entry| entry.unwrap().path()).filter(|path| path.extension().is_some_and(|e| e == "yaml")).collect();
+        entries.map(|entry| entry.expect("an entry").path()).filter(|path| path.extension().is_some_and(|e| e == "yaml")).collect();
     files.sort();
     assert!(!files.is_empty(), "{} has no fixtures", folder.display());
     files
 }
 
+/// What a schema can tell, of what diagnostics tell.
+const SHAPE: &[&str] = &[
+    "unknown-key",
+    "misplaced-key",
+    "missing-key",
+    "wrong-type",
+    "invalid-value",
+    "invalid-id",
+    "invalid-version",
+    "invalid-duration",
+    "invalid-size",
+    "unknown-step-type",
+    "unsupported-step-type",
+];
+
+#[test]
+fn the_json_schema_agrees_with_the_parser() {
+    let schema = workflow::json_schema();
+    jsonschema::meta::validate(&schema).expect("a valid schema");
+    let validator = jsonschema::validator_for(&schema).expect("a schema that compiles");
+    for path in fixtures("valid") {
+        let document = workflow::read_yaml(&fs::read_to_string(&path).expect("text")).expect("YAML").to_json();
+        let errors: Vec<_> = validator.iter_errors(&document).map(|error| format!("{}: {error}", error.instance_path())).collect();
+        assert!(errors.is_empty(), "{}: {errors:#?}", name(&path));
+    }
+    let mut rejected = 0;
+    for path in fixtures("invalid") {
+        let Ok(text) = fs::read_to_string(&path) else { continue };
+        let Ok(document) = workflow::read_yaml(&text) else { continue };
+        let found = parse(&text).diagnostics;
+        if found.iter().any(|one| SHAPE.contains(&one.code)) {
+            assert!(!validator.is_valid(&document.to_json()), "{} is valid by the schema", name(&path));
+            rejected += 1;
+        } else {
+            assert!(validator.is_valid(&document.to_json()), "{} has only mistakes that a schema cannot tell", name(&path));
+        }
+    }
+    assert!(rejected >= 10, "{rejected}");
+}
+
+#[test]
+fn the_shipped_schema_is_up_to_date() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/workflow.schema.json");
+    let generated = serde_json::to_string_pretty(&workflow::json_schema()).expect("JSON") + "\n";
+    if std::env::var_os("GANTRY_UPDATE_FIXTURES").is_some() {
+        fs::create_dir_all(path.parent().expect("a folder")).expect("the folder");
+        fs::write(&path, &generated).expect("the file");
+    }
+    let shipped = fs::read_to_string(&path).unwrap_or_default();
+    assert!(shipped == generated, "docs/workflow.schema.json is out of date: run this test again with GANTRY_UPDATE_FIXTURES=1");
+}
+
 fn name(path: &Path) -> String {
-    path.file_name().unwrap().to_string_lossy().into_owned()
+    path.file_name().expect("a file").to_string_lossy().into_owned()
 }
 
 fn short(name: &str, parsed: &Parsed) -> String {
