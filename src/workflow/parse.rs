@@ -1,5 +1,7 @@
 //! YAML text to a workflow and every diagnostic, in one pass.
 
+use jsonschema::error::ValidationErrorKind;
+
 use super::check::check_into;
 use super::node::Node;
 use super::report::Report;
@@ -55,6 +57,10 @@ fn check_schema(root: &Node, report: &mut Report<'_>) {
         let place = error.instance_path().as_str().to_owned();
         let node = input.nearest(place.split('/').skip(1));
         let message = format!("`input` is not a valid JSON Schema: {error}");
-        report.add(&codes::INVALID_SCHEMA, node.span.clone(), message, "see json-schema.org for what a schema may say");
+        let hint = match error.kind() {
+            ValidationErrorKind::Referencing(_) => "other files and hosts are not asked: put what it refers to below `$defs`",
+            _ => "see json-schema.org for what a schema may say",
+        };
+        report.add(&codes::INVALID_SCHEMA, node.span.clone(), message, hint);
     }
 }
