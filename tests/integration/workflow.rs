@@ -269,8 +269,10 @@ fn texts_of_an_author_cannot_steer_a_terminal() {
 }
 
 mod hostile {
-    use super::*;
+    use gantry::workflow::{Entry, Kind, Node};
     use proptest::prelude::*;
+
+    use super::*;
 
     const HEAD: &str = "metadata: {id: a, name: A, version: 1.0.0}\n";
 
@@ -344,6 +346,37 @@ mod hostile {
         assert_eq!(parsed.workflow.map(|workflow| workflow.steps.len()), Some(most));
         let parsed = parse(&text(most + 20));
         assert_eq!(parsed.diagnostics.iter().map(|one| one.code).collect::<Vec<_>>(), ["too-many-steps"]);
+    }
+
+    /// YAML cannot nest steps so deep within its own bound; a tree from elsewhere can.
+    #[test]
+    fn steps_deeper_than_allowed_are_refused() {
+        let nested = |depth: usize| {
+            let leaf = json!([{ "id": "leaf", "skill": "s" }]);
+            let steps = (1..depth).fold(leaf, |inner, at| {
+                json!([{ "id": format!("s{at}"), "step_type": "conditional", "condition": true, "branches": { "if_true": inner } }])
+            });
+            node(&json!({ "metadata": { "id": "a", "name": "A", "version": "1.0.0" }, "steps": steps }))
+        };
+        let most = gantry::limits::STEP_DEPTH_MAX;
+        assert!(workflow::check("", &nested(most)).workflow.is_some());
+        let refused = workflow::check("", &nested(most + 1));
+        assert_eq!(refused.diagnostics.iter().map(|one| one.code).collect::<Vec<_>>(), ["too-many-steps"]);
+    }
+
+    fn node(value: &serde_json::Value) -> Node {
+        let kind = match value {
+            serde_json::Value::Null => Kind::Null,
+            serde_json::Value::Bool(value) => Kind::Bool(*value),
+            serde_json::Value::Number(value) => Kind::Number(value.clone()),
+            serde_json::Value::String(value) => Kind::Text(value.clone()),
+            serde_json::Value::Array(items) => Kind::List(items.iter().map(node).collect()),
+            serde_json::Value::Object(fields) => {
+                let entry = |(key, value): (&String, &serde_json::Value)| Entry { key: key.clone(), key_span: 0..0, value: node(value) };
+                Kind::Map(fields.iter().map(entry).collect())
+            }
+        };
+        Node { kind, span: 0..0 }
     }
 
     #[test]
