@@ -28,3 +28,11 @@ pub mod engine;
 
 #[cfg(feature = "service")]
 pub mod sample_agents;
+
+#[cfg(feature = "service")]
+pub mod shutdown;
+#[cfg(feature = "service")]
+pub mod telemetry;
+
+#[cfg(feature = "service")]
+pub mod config;
