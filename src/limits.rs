@@ -64,6 +64,8 @@ pub const RUN_INPUT_BYTES_MAX: usize = 4 * 1024 * 1024;
 pub const RUNS_MAX: usize = 20_000;
 /// Messages to one run's task that wait to be read.
 pub const RUN_CONTROL_QUEUE: usize = 16;
+/// What is left after the grace period of a shutdown is cut off within this time.
+pub const ABANDON_TIMEOUT: Duration = Duration::from_secs(6);
 /// Writes that wait for the journal's thread. Runs wait when it is full, which slows the whole engine to what the disk can do.
 pub const JOURNAL_QUEUE: usize = 4_096;
 /// Writes that share one flush.

@@ -4,6 +4,7 @@
 
 mod options;
 mod start;
+mod workflows;
 
 mod agent;
 mod card;
@@ -27,6 +28,7 @@ mod words;
 
 pub use options::{AGENT_NAMES, ApiKey, ModelOptions, ModelOptionsError, Options, PORTS, Prompt, Provider};
 pub use start::{Error, Running, RunningAgent, cards, start};
+pub use workflows::EMBEDDED_WORKFLOWS;
 
 /// What a stand-in says of itself in `source`.
 const SOURCE: &str = "offline stand-in";
