@@ -22,7 +22,8 @@ fn every_example_of_the_reference_runs() {
         machine.write("input.json", input);
         let ran = machine.run(&["workflow", "validate", "--deny-warnings", "example.yaml"]);
         assert_eq!(ran.code, Some(0), "{text}\n{}", ran.stderr);
-        let report = machine.run(&["run", "--embedded", "--no-save", "--json", "-w", "example.yaml", "--input-file", "input.json"]).expect(0).json();
+        let report =
+            machine.run(&["run", "--embedded", "--no-save", "--json", "-w", "example.yaml", "--input-file", "input.json"]).expect(0).json();
         assert_eq!(report["status"], "completed", "{text}\n{report:#}");
     }
 }

@@ -36,7 +36,11 @@ fn every_failure_has_its_code_and_says_what_to_do() {
         (&["run", "--embedded", "--model", "skynet"], 2, &["skynet"]),
         (&["--log", "gantry=loud", "workflow", "list"], 2, &["gantry=loud"]),
         (&["--config", "missing.toml", "workflow", "list"], 2, &["missing.toml"]),
-        (&["run", "--embedded", "-w", "cod-generation-v1"], 3, &["cod-generation-v1", "did you mean `code-generation-v1`?", "gantry workflow list"]),
+        (
+            &["run", "--embedded", "-w", "cod-generation-v1"],
+            3,
+            &["cod-generation-v1", "did you mean `code-generation-v1`?", "gantry workflow list"],
+        ),
         (&["run", "--embedded", "-w", "missing.yaml"], 3, &["there is no file `missing.yaml`"]),
         (&["run", "--embedded", "--agent-card", nobody], 3, &[nobody]),
         (&["run", "--registry", nobody], 3, &[":9"]),

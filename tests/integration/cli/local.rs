@@ -65,15 +65,13 @@ fn json_is_exactly_one_object_with_everything() {
     let ran = machine.run(&["run", "--embedded", "--json", "--out", "results/here", REQUEST]).expect(0);
     let report = ran.json();
     let keys: Vec<&str> = report.as_object().unwrap().keys().map(String::as_str).collect();
-    let expected =
-        ["run_id", "status", "workflow", "input", "output", "error", "steps", "started_at", "finished_at", "duration_ms"];
+    let expected = ["run_id", "status", "workflow", "input", "output", "error", "steps", "started_at", "finished_at", "duration_ms"];
     assert_eq!(keys, expected);
     let workflow: Vec<&str> = report["workflow"].as_object().unwrap().keys().map(String::as_str).collect();
     assert_eq!(workflow, ["id", "name", "version", "digest", "reference", "choice"]);
     let step = report["steps"][0].as_object().unwrap();
-    let expected = [
-        "id", "path", "kind", "skill", "status", "outputs", "error", "attempts", "agent", "started_at", "finished_at", "duration_ms",
-    ];
+    let expected =
+        ["id", "path", "kind", "skill", "status", "outputs", "error", "attempts", "agent", "started_at", "finished_at", "duration_ms"];
     assert_eq!(step.keys().map(String::as_str).collect::<Vec<_>>(), expected);
     assert_eq!((&step["attempts"], &step["agent"]["name"]), (&json!(1), &json!("plan-agent")));
     assert_eq!(ran.stderr, "", "a reader of JSON is told nothing else");
@@ -83,7 +81,10 @@ fn json_is_exactly_one_object_with_everything() {
 #[test]
 fn quiet_prints_the_output_and_nothing_else() {
     let machine = Machine::new();
-    let workflow = machine.write("w.yaml", &format!("{}    inputs: {{text: I love it}}\noutput: \"{{{{ steps.only.status }}}}\"\n", one_step("analyze_sentiment")));
+    let workflow = machine.write(
+        "w.yaml",
+        &format!("{}    inputs: {{text: I love it}}\noutput: \"{{{{ steps.only.status }}}}\"\n", one_step("analyze_sentiment")),
+    );
     let ran = machine.run(&["run", "--embedded", "--quiet", "--no-save", "-w", workflow.to_str().unwrap()]).expect(0);
     assert_eq!((ran.stdout.as_str(), ran.stderr.as_str()), ("completed\n", ""));
 }
@@ -113,7 +114,8 @@ fn inputs_come_as_pairs_files_and_requests() {
 #[test]
 fn a_folder_of_workflows_goes_over_the_built_in_ones() {
     let machine = Machine::new();
-    let own = "metadata: {id: code-generation-v1, name: Mine, version: 2.0.0}\nsteps: [{id: a, skill: classify_topics, inputs: {text: hello}}]\n";
+    let own =
+        "metadata: {id: code-generation-v1, name: Mine, version: 2.0.0}\nsteps: [{id: a, skill: classify_topics, inputs: {text: hello}}]\n";
     machine.write("workflows/mine.yaml", own);
     machine.write("workflows/broken.yaml", "metadata: 3\n");
     let ran = machine.run(&["run", "--embedded", "--json", "--no-save"]).expect(0);

@@ -50,7 +50,9 @@ fn secrets_stay_secret_at_every_level() {
     let machine = Machine::new();
     // Nobody listens there: the model call fails, and the failure travels through agent, run and report.
     let model = "openai:some-model@http://127.0.0.1:9/v1/";
-    for arguments in [&["run", "--embedded", "--timeout", "20s", "hello"][..], &["run", "--embedded", "--json", "--timeout", "20s", "hello"]] {
+    for arguments in
+        [&["run", "--embedded", "--timeout", "20s", "hello"][..], &["run", "--embedded", "--json", "--timeout", "20s", "hello"]]
+    {
         let mut command = machine.command(arguments);
         command.env("GANTRY_MODEL", model).env("GANTRY_MODEL_API_KEY", CANARY).env("GANTRY_LOG", "trace");
         command.env("GANTRY_REGISTRY_WRITE_TOKEN", CANARY);

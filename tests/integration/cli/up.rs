@@ -21,9 +21,15 @@ fn up_serves_what_a_run_needs_and_drains() {
     assert_eq!(ready["agents"].as_object().unwrap().len(), 6);
     assert_eq!(ready["pid"], running.child.id());
 
-    let report = machine.run(&["run", "--registry", registry, "--json", "--no-save", "Create a function to calculate prime numbers"]).expect(0).json();
+    let report = machine
+        .run(&["run", "--registry", registry, "--json", "--no-save", "Create a function to calculate prime numbers"])
+        .expect(0)
+        .json();
     assert_eq!(report["steps"][0]["agent"]["name"], "plan-agent");
-    assert!(report["steps"][0]["agent"]["card"].as_str().is_some_and(|digest| digest.starts_with("sha256:")), "the card came from the registry");
+    assert!(
+        report["steps"][0]["agent"]["card"].as_str().is_some_and(|digest| digest.starts_with("sha256:")),
+        "the card came from the registry"
+    );
     assert!(report["workflow"]["reference"].as_str().unwrap().starts_with("workflows/code-generation-v1:"));
 
     let agents = machine.run(&["agent", "list", "--registry", registry, "--json"]).expect(0).json();
@@ -104,5 +110,9 @@ fn a_taken_port_is_named() {
     assert!(ran.stderr.contains(&format!("port {port}")) && ran.stderr.contains("--registry-port"), "{}", ran.stderr);
     let ports = format!("0,0,{port},0,0,0");
     let ran = machine.run(&["up", "--ephemeral", "--registry-port", "0", "--agent-ports", &ports]).expect(3);
-    assert!(ran.stderr.contains(&format!("port {port}")) && ran.stderr.contains("test-agent") && ran.stderr.contains("--agent-ports"), "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains(&format!("port {port}")) && ran.stderr.contains("test-agent") && ran.stderr.contains("--agent-ports"),
+        "{}",
+        ran.stderr
+    );
 }

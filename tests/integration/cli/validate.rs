@@ -20,7 +20,9 @@ fn all_mistakes_of_all_files_are_reported() {
     machine.write("folder/notes.txt", "not a workflow");
     machine.write("syntax.yaml", "steps: [\n");
     let ran = machine.run(&["workflow", "validate", "folder", "syntax.yaml", "missing.yaml"]).expect(1);
-    for part in ["invalid-version", "unknown-key", "did you mean `skill`?", "invalid-duration", "undefined-step", "broken.yaml:4:5", "syntax.yaml:"] {
+    for part in
+        ["invalid-version", "unknown-key", "did you mean `skill`?", "invalid-duration", "undefined-step", "broken.yaml:4:5", "syntax.yaml:"]
+    {
         assert!(ran.stderr.contains(part), "{part} in\n{}", ran.stderr);
     }
     let lines: Vec<&str> = ran.stdout.lines().collect();
