@@ -21,7 +21,7 @@ pub const WORKFLOW_ALIASES_MAX: usize = 1_000;
 /// Most steps in one workflow, nested ones included.
 pub const WORKFLOW_STEPS_MAX: usize = 10_000;
 /// Deepest nesting of steps in steps.
-pub const STEP_DEPTH_MAX: usize = 32;
+pub const STEP_DEPTH_MAX: usize = 20;
 /// Most diagnostics reported for one file. The rest is counted.
 pub const DIAGNOSTICS_MAX: usize = 100;
 
