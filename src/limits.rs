@@ -12,6 +12,10 @@ pub const ID_BYTES_MAX: usize = 200;
 pub const WORKFLOW_BYTES_MAX: usize = 256 * 1024;
 /// Deepest nesting of YAML or JSON that is read. Keeps recursion within a 2 MiB thread stack.
 pub const VALUE_DEPTH_MAX: usize = 64;
+/// Most values in one workflow file, those that aliases repeat included. Every value costs about 100 bytes while parsing.
+pub const WORKFLOW_NODES_MAX: usize = 100_000;
+/// Most aliases, and most anchors, in one workflow file. Written by hand there are a few; many are a bomb.
+pub const WORKFLOW_ALIASES_MAX: usize = 1_000;
 /// Most steps in one workflow, nested ones included.
 pub const WORKFLOW_STEPS_MAX: usize = 10_000;
 /// Deepest nesting of steps in steps.

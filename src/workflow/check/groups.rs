@@ -1,0 +1,144 @@
+//! Steps that hold steps: `parallel`, `conditional`, `switch`.
+
+use std::num::NonZeroU32;
+
+use super::Checker;
+use super::document::flatten;
+use super::fields::find;
+use super::references::Arm;
+use crate::workflow::codes;
+use crate::workflow::node::{Entry, Kind, Node};
+use crate::workflow::{Branch, Conditional, NoMatch, Parallel, Switch};
+
+const CONDITIONAL_BRANCHES: &[&str] = &["if_true", "if_false"];
+const PARALLEL_RULE: &str = "write `branches:` with `steps:` and a list of steps, or with one `name: [steps]` a branch";
+const SWITCH_RULE: &str = "write `branches:` with one `value: [steps]` a case, and `default: [steps]`";
+
+impl Checker<'_, '_> {
+    pub(super) fn parallel(&mut self, node: &Node, entries: &[Entry], index: usize) -> Option<Parallel> {
+        let branches = self.branches_node(node, entries, "parallel", PARALLEL_RULE).and_then(|node| self.parallel_branches(node, index));
+        let fail_fast = find(entries, "fail_fast").map(|node| self.boolean(node, "`fail_fast`"));
+        let max_concurrency = find(entries, "max_concurrency").map(|node| self.integer(node, "`max_concurrency`", 1, u64::from(u32::MAX)));
+        let max_concurrency = match flatten(max_concurrency)? {
+            Some(most) => Some(NonZeroU32::new(u32::try_from(most).ok()?)?),
+            None => None,
+        };
+        Some(Parallel { branches: branches?, fail_fast: flatten(fail_fast)?.unwrap_or(true), max_concurrency })
+    }
+
+    fn parallel_branches(&mut self, node: &Node, index: usize) -> Option<Vec<Branch>> {
+        let entries = match &node.kind {
+            Kind::List(_) => {
+                self.shadow(node);
+                return self.wrong(node, "`branches`", "a map", PARALLEL_RULE);
+            }
+            _ => self.map(node, "`branches`")?,
+        };
+        if entries.is_empty() {
+            let message = "the `parallel` step has no branches".to_owned();
+            self.add(&codes::EMPTY_STEPS, &node.span, message, "it completes at once; add a branch if that is not meant");
+        }
+        let branches: Vec<Option<Vec<Branch>>> =
+            match entries {
+                // `steps` alone is the list form: every step of it is a branch.
+                [Entry { key, value, .. }] if key == "steps" => {
+                    let steps = self.steps(value, Some(index), Arm::Concurrent(None), "`branches.steps`");
+                    if matches!(&steps, Some(steps) if steps.is_empty()) {
+                        self.empty_branch(value, "`branches.steps`");
+                    }
+                    vec![steps.map(|steps| {
+                        steps.into_iter().map(|step| Branch { name: step.id.as_str().to_owned(), steps: vec![step] }).collect()
+                    })]
+                }
+                _ => {
+                    let named = entries.iter().zip(0..);
+                    named.map(|(entry, number)| Some(vec![self.branch(entry, index, Arm::Concurrent(Some(number)))?])).collect()
+                }
+            };
+        let branches: Option<Vec<Vec<Branch>>> = branches.into_iter().collect();
+        let branches = branches?.concat();
+        self.steps[index].branch_names = Some(branches.iter().map(|branch| branch.name.clone()).collect());
+        Some(branches)
+    }
+
+    pub(super) fn conditional(&mut self, node: &Node, entries: &[Entry], index: usize) -> Option<Conditional> {
+        const RULE: &str = "write `branches:` with `if_true: [steps]`, `if_false: [steps]` or both";
+        let condition = self.required_condition(node, entries, "conditional");
+        let branches = self.branches_node(node, entries, "conditional", RULE);
+        let branches = branches.and_then(|node| Some((node, self.known_map(node, "`branches`", CONDITIONAL_BRANCHES)?)));
+        let (node, entries) = branches?;
+        let mut branch = |key: &str, number: u32| match find(entries, key) {
+            Some(node) => self.steps(node, Some(index), Arm::Either(number), &format!("`{key}`")),
+            None => Some(Vec::new()),
+        };
+        let (if_true, if_false) = (branch("if_true", 0), branch("if_false", 1));
+        if entries.iter().all(|entry| !CONDITIONAL_BRANCHES.contains(&entry.key.as_str())) {
+            self.missing(node, "if_true", "`branches`", RULE);
+            return None;
+        }
+        Some(Conditional { condition: condition?, if_true: if_true?, if_false: if_false? })
+    }
+
+    pub(super) fn switch(&mut self, node: &Node, entries: &[Entry], index: usize) -> Option<Switch> {
+        let condition = self.required_condition(node, entries, "switch");
+        let words = [("fail", NoMatch::Fail), ("skip", NoMatch::Skip)];
+        let on_no_match = find(entries, "on_no_match").map(|node| self.word(node, "`on_no_match`", &words));
+        let node = self.branches_node(node, entries, "switch", SWITCH_RULE)?;
+        let entries = self.map(node, "`branches`")?;
+        if entries.is_empty() {
+            self.missing(node, "default", "`branches`", SWITCH_RULE);
+            return None;
+        }
+        let (mut cases, mut default) = (Vec::new(), None);
+        for (entry, number) in entries.iter().zip(0..) {
+            let branch = self.branch(entry, index, Arm::Either(number));
+            match entry.key.as_str() {
+                "default" => default = Some(branch.map(|branch| branch.steps)),
+                _ => cases.push(branch),
+            }
+        }
+        let cases: Option<Vec<Branch>> = cases.into_iter().collect();
+        Some(Switch {
+            condition: condition?,
+            cases: cases?,
+            default: flatten(default)?,
+            on_no_match: flatten(on_no_match)?.unwrap_or_default(),
+        })
+    }
+
+    fn branch(&mut self, entry: &Entry, index: usize, arm: Arm) -> Option<Branch> {
+        let what = format!("the branch `{}`", super::fields::shorten(&entry.key));
+        let steps = self.steps(&entry.value, Some(index), arm, &what)?;
+        if steps.is_empty() && entry.key != "default" {
+            self.empty_branch(&entry.value, &what);
+        }
+        Some(Branch { name: entry.key.clone(), steps })
+    }
+
+    fn empty_branch(&mut self, node: &Node, what: &str) {
+        let hint = "it completes at once with a null result; write `[]` with a comment if that is meant".to_owned();
+        // An explicit `[]` says that it is meant.
+        if node.kind == Kind::Null {
+            self.add(&codes::EMPTY_STEPS, &node.span, format!("{what} has no steps"), hint);
+        }
+    }
+
+    fn branches_node<'n>(&mut self, node: &Node, entries: &'n [Entry], step_type: &str, hint: &str) -> Option<&'n Node> {
+        let found = find(entries, "branches");
+        if found.is_none() {
+            self.missing(node, "branches", &format!("the `{step_type}` step"), hint);
+        }
+        found
+    }
+
+    fn required_condition(&mut self, node: &Node, entries: &[Entry], step_type: &str) -> Option<crate::expression::Condition> {
+        match find(entries, "condition") {
+            Some(condition) => self.condition(condition, "`condition`", false),
+            None => {
+                let hint = "add `condition:` with an expression, such as `steps.a.outputs.ok`";
+                self.missing(node, "condition", &format!("the `{step_type}` step"), hint);
+                None
+            }
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! Collects diagnostics: bounded, each once, sorted by place at the end.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+
+use super::codes::Code;
+use super::source::Source;
+use super::{Diagnostic, Severity};
+use crate::limits;
+
+/// What is kept while collecting. More than is shown, because sorting comes last; bounded, because texts are hostile.
+const KEPT_MAX: usize = 10 * limits::DIAGNOSTICS_MAX;
+
+/// The findings of one text so far.
+#[derive(Debug)]
+pub(crate) struct Report<'a> {
+    source: Source<'a>,
+    found: Vec<Diagnostic>,
+    /// An alias brings the same text, and so the same mistake, to many places. It is reported once.
+    seen: BTreeSet<(usize, &'static str, String)>,
+    omitted: usize,
+    has_errors: bool,
+}
+
+impl<'a> Report<'a> {
+    /// An empty report on a text.
+    pub(crate) fn new(text: &'a str) -> Self {
+        Self { source: Source::new(text), found: Vec::new(), seen: BTreeSet::new(), omitted: 0, has_errors: false }
+    }
+
+    /// The text.
+    pub(crate) fn source(&self) -> &Source<'a> {
+        &self.source
+    }
+
+    /// Whether the workflow cannot run.
+    pub(crate) fn has_errors(&self) -> bool {
+        self.has_errors
+    }
+
+    /// Adds a finding. An empty hint is none.
+    pub(crate) fn add(&mut self, code: &'static Code, span: Range<usize>, message: String, hint: impl Into<String>) {
+        self.has_errors |= code.severity == Severity::Error;
+        if self.found.len() == KEPT_MAX {
+            self.omitted += 1;
+            return;
+        }
+        let span = self.source.clamp(span);
+        if !self.seen.insert((span.start, code.name, message.clone())) {
+            return;
+        }
+        let (line, column) = self.source.position(span.start);
+        let hint = Some(hint.into()).filter(|hint: &String| !hint.is_empty());
+        self.found.push(Diagnostic { code: code.name, severity: code.severity, message, hint, span, line, column });
+    }
+
+    /// The findings in the order of the text, and how many were left out. Errors are kept before warnings.
+    pub(crate) fn finish(self) -> (Vec<Diagnostic>, usize) {
+        let mut found = self.found;
+        let place = |one: &Diagnostic| (one.span.start, one.span.end, one.code);
+        found.sort_by(|a, b| (a.severity, place(a)).cmp(&(b.severity, place(b))));
+        let omitted = self.omitted + found.len().saturating_sub(limits::DIAGNOSTICS_MAX);
+        found.truncate(limits::DIAGNOSTICS_MAX);
+        found.sort_by(|a, b| place(a).cmp(&place(b)));
+        (found, omitted)
+    }
+}
+
+/// "did you mean `plan`?", when one of the names is close enough; empty otherwise.
+pub(crate) fn did_you_mean<'n>(name: &str, known: impl IntoIterator<Item = &'n str>) -> String {
+    closest(name, known).map_or_else(String::new, |best| format!("did you mean `{best}`?"))
+}
+
+fn closest<'n>(name: &str, known: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
+    // Names are short; a long one is hostile, and comparing it with all others would be slow.
+    if name.len() > limits::ID_BYTES_MAX {
+        return None;
+    }
+    let folded = |text: &str| text.to_lowercase().replace(['-', ' '], "_");
+    let name = folded(name);
+    let allowed = if name.chars().count() <= 3 { 1 } else { 2.max(name.chars().count() / 3) };
+    known
+        .into_iter()
+        .map(|candidate| (strsim::damerau_levenshtein(&name, &folded(candidate)), candidate))
+        .filter(|(distance, candidate)| *distance <= allowed && *distance < candidate.chars().count().max(2))
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate)
+}
+
+/// `a`, `b` and `c`, at most a dozen.
+pub(crate) fn listed<'n>(names: impl IntoIterator<Item = &'n str>) -> String {
+    let names: Vec<String> = names.into_iter().map(|name| format!("`{name}`")).collect();
+    match names.as_slice() {
+        [] => "none".to_owned(),
+        [one] => one.clone(),
+        many if many.len() > 12 => format!("{}, …", many[..12].join(", ")),
+        [first @ .., last] => format!("{} and {last}", first.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn near_names_are_suggested_and_far_ones_not() {
+        for (name, expected) in [
+            ("skil", "did you mean `skill`?"),
+            ("Skill", "did you mean `skill`?"),
+            ("on-error", "did you mean `on_error`?"),
+            ("tiemout", "did you mean `timeout`?"),
+            ("banana", ""),
+            ("x", ""),
+        ] {
+            assert_eq!(did_you_mean(name, ["skill", "on_error", "timeout", "id"]), expected, "{name}");
+        }
+        assert_eq!(did_you_mean(&"a".repeat(100_000), ["a"]), "");
+    }
+
+    #[test]
+    fn the_rest_is_counted_and_errors_come_before_warnings() {
+        use crate::workflow::codes;
+        let text = "x".repeat(5000);
+        let mut report = Report::new(&text);
+        for at in 0..1500 {
+            report.add(&codes::EMPTY_STEPS, at..at + 1, "warning".to_owned(), "");
+        }
+        assert!(!report.has_errors());
+        let mut report = Report::new(&text);
+        for at in 0..150 {
+            report.add(&codes::EMPTY_STEPS, at..at + 1, "warning".to_owned(), "");
+        }
+        report.add(&codes::UNKNOWN_KEY, 4000..4001, "error".to_owned(), "");
+        report.add(&codes::UNKNOWN_KEY, 4000..4001, "error".to_owned(), "");
+        assert!(report.has_errors());
+        let (found, omitted) = report.finish();
+        assert_eq!((found.len(), omitted), (limits::DIAGNOSTICS_MAX, 51));
+        assert_eq!(found.last().map(|one| one.code), Some("unknown-key"));
+    }
+}

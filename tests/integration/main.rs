@@ -1,0 +1,3 @@
+//! Black-box tests: one module for each module of the library.
+
+mod workflow;
