@@ -76,6 +76,24 @@ pub const MANIFEST_BYTES_MAX: usize = 4 * 1024 * 1024;
 pub const BLOB_BYTES_MAX: usize = 1024 * 1024;
 /// Largest blob the embedded registry stores for others.
 pub const REGISTRY_BLOB_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Largest `index.json` of one repository: some 60 000 tags. It is written whole with every push.
+pub const REGISTRY_INDEX_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// Repositories whose index is kept in memory.
+pub const REGISTRY_REPOSITORIES_KEPT: usize = 10_000;
+/// Uploads under way at the embedded registry: 30 clients that push 8 blobs at once fit. With the blob limit it bounds the disk.
+pub const REGISTRY_UPLOADS_MAX: usize = 256;
+/// An upload that nobody touched for so long is dropped.
+pub const REGISTRY_UPLOAD_IDLE_MAX: Duration = Duration::from_secs(3600);
+/// Connections the embedded registry serves at once; more wait in the system's queue.
+pub const REGISTRY_CONNECTIONS_MAX: usize = 1024;
+/// Time a client may take to send its request's headers.
+pub const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// Time a client may take to send a body, beside one second for each 64 KiB that came.
+pub const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+/// Retries of one registry request.
+pub const REGISTRY_RETRIES_MAX: u32 = 4;
+/// Redirects followed for one registry request.
+pub const REGISTRY_REDIRECTS_MAX: usize = 5;
 /// Most entries of a paged list that are followed.
 pub const LIST_ENTRIES_MAX: usize = 10_000;
 /// Time one registry request may take, retries included.
