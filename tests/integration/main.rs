@@ -1,4 +1,5 @@
 //! Black-box tests: one binary, a module for each part of gantry.
 
 mod agent;
+mod discovery;
 mod workflow;
