@@ -1,5 +1,7 @@
 //! Black-box tests: one binary, a module for each part of gantry.
 
 mod agent;
+mod discovery;
+mod registry;
 mod sample_agents;
 mod workflow;
