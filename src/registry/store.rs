@@ -119,6 +119,11 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     async fn tags(&self, repository: &str) -> Result<Vec<String>, Error>;
     /// Every repository whose name begins with `prefix`.
     async fn repositories(&self, prefix: &str) -> Result<Vec<String>, Error>;
+    /// A count that rises with every change of a tag, for stores that see every change; while it stands, nothing that was read is
+    /// stale. None for those that do not.
+    fn generation(&self) -> Option<u64> {
+        None
+    }
 }
 
 /// What must hold before anything is sent: readable size, tags that are tags. Sorted, each once.

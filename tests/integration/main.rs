@@ -2,5 +2,6 @@
 
 mod agent;
 mod cli;
+mod discovery;
 mod sample_agents;
 mod workflow;
