@@ -2,6 +2,5 @@
 
 mod agent;
 mod discovery;
-mod registry;
 mod sample_agents;
 mod workflow;
