@@ -65,12 +65,13 @@ impl Surroundings {
             return Ok(None);
         }
         if let Some(url) = choice.registry.as_deref().or(config.registry.as_deref()) {
-            return remote(url, terminal).map(Some);
+            return named(url, terminal).await.map(Some);
         }
         if !answers(REGISTRY_PORT).await {
             return Ok(None);
         }
-        let found = remote(&format!("http://localhost:{REGISTRY_PORT}"), terminal)?;
+        let url = format!("http://localhost:{REGISTRY_PORT}");
+        let found = with(open(&url)?, &url, terminal);
         // Another registry may live on that port (it is everybody's default); only one with workflows is taken without being named.
         let has_workflows = tokio::time::timeout(PROBE_LIST, found.discovery.workflows()).await;
         Ok(matches!(has_workflows, Ok(Ok(workflows)) if !workflows.is_empty()).then_some(found))
@@ -116,18 +117,31 @@ impl Surroundings {
     }
 }
 
+/// The registry that somebody named. It is asked once whether it is there: lookups would try for seconds before they say that.
+async fn named(url: &str, terminal: Terminal) -> Result<Surroundings, Failure> {
+    let store = open(url)?;
+    store.ping().await.map_err(|error| {
+        Failure::unavailable(format!("no registry answers at {url}: {}", chain(&error)))
+            .hint("start one with `gantry up`, name another with --registry, or use what is built in with --embedded")
+    })?;
+    Ok(with(store, url, terminal))
+}
+
+fn with(store: Remote, url: &str, terminal: Terminal) -> Surroundings {
+    let discovery = Arc::new(Discovery::new(Arc::new(store), discovery::Options { ttl: TTL, ..discovery::Options::default() }));
+    Surroundings { discovery, location: format!("the registry at {url}"), terminal, local: None }
+}
+
 /// A registry by its URL, or by `host:port` alone.
-fn remote(url: &str, terminal: Terminal) -> Result<Surroundings, Failure> {
+fn open(url: &str) -> Result<Remote, Failure> {
     let (scheme, host) = match url.split_once("://") {
         Some(("http", host)) => (Scheme::Http, host),
         Some(("https", host)) => (Scheme::Https, host),
         Some(_) => return Err(not_a_registry(url, "it must begin with http:// or https://")),
         None => (Scheme::ByHost, url),
     };
-    let store = Remote::new(host.trim_end_matches('/'), RemoteOptions { scheme, ..RemoteOptions::default() })
-        .map_err(|error| not_a_registry(url, &chain(&error)))?;
-    let discovery = Arc::new(Discovery::new(Arc::new(store), discovery::Options { ttl: TTL, ..discovery::Options::default() }));
-    Ok(Surroundings { discovery, location: format!("the registry at {url}"), terminal, local: None })
+    let options = RemoteOptions { scheme, ..RemoteOptions::default() };
+    Remote::new(host.trim_end_matches('/'), options).map_err(|error| not_a_registry(url, &chain(&error)))
 }
 
 fn not_a_registry(url: &str, why: &str) -> Failure {
