@@ -3,4 +3,7 @@
 mod support;
 
 mod contract;
+mod hostile;
+mod streams;
+mod tasks;
 mod transport;
