@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use gantry::agent::ErrorKind;
 use serde_json::json;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use super::support::{DIALECTS, MESSAGE_ID, Raw, ask, call, card, client, head, success};
@@ -27,6 +27,39 @@ async fn an_agent_that_never_answers_times_out() {
         let error = ask(&client(), call).await.unwrap_err();
         assert_eq!((error.kind, error.message.as_str()), (ErrorKind::Timeout, "no answer within 100ms"), "{dialect:?}");
         assert!(started.elapsed() < Duration::from_secs(5));
+    }
+}
+
+/// Many calls to an agent that hangs end together at their deadline, and leave no connection behind.
+#[tokio::test]
+async fn calls_that_time_out_close_their_connections() {
+    const CALLS: usize = 200;
+    let (closed, mut closings) = tokio::sync::mpsc::channel(CALLS);
+    let agent = Raw::start(move |mut stream, _| {
+        let closed = closed.clone();
+        async move {
+            // The caller says nothing more: the next thing read is the end.
+            let _ = stream.read(&mut [0]).await;
+            let _ = closed.send(()).await;
+        }
+    })
+    .await;
+    let client = client();
+    let mut calls = tokio::task::JoinSet::new();
+    for at in 0..CALLS {
+        let client = client.clone();
+        let mut call = call(card(DIALECTS[at % DIALECTS.len()], &agent.url));
+        // Long enough that every request is on its way before the first gives up, however busy the machine is.
+        call.timeout = Duration::from_secs(2);
+        calls.spawn(async move { ask(&client, call).await.unwrap_err().kind });
+    }
+    let started = Instant::now();
+    while let Some(kind) = calls.join_next().await {
+        assert_eq!(kind.unwrap(), ErrorKind::Timeout);
+    }
+    assert!(started.elapsed() < Duration::from_secs(10));
+    for _ in 0..CALLS {
+        tokio::time::timeout(Duration::from_secs(10), closings.recv()).await.unwrap().unwrap();
     }
 }
 
