@@ -70,7 +70,7 @@ impl Discovery {
     /// The plan of a run that is in the journal: its text, pinned by the digest it was started with. Not checked against the text,
     /// since the digest may be a manifest's.
     pub fn plan_pinned(&self, text: &str, digest: &Digest) -> Result<Arc<Plan>, Error> {
-        read_plan("the run's workflow", text.as_bytes(), digest.clone()).map(Arc::new)
+        read_plan("journal", text.as_bytes(), digest.clone()).map(Arc::new)
     }
 
     /// `id`, `id:tag`, `id@sha256:…`, `host/repo:tag`, or the `metadata.id` of a workflow in a repository of another name.
