@@ -1,6 +1,7 @@
 //! Black-box tests: one binary, a module for each part of gantry.
 
 mod agent;
+mod cli;
 mod discovery;
 mod sample_agents;
 mod workflow;
