@@ -5,3 +5,7 @@ mod cli;
 mod discovery;
 mod sample_agents;
 mod workflow;
+//! Black-box tests: HTTP in and HTTP out, YAML in and results out.
+
+#[cfg(test)]
+mod registry;
