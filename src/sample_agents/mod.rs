@@ -9,6 +9,7 @@ mod workflows;
 mod agent;
 mod card;
 mod connection;
+mod model;
 mod plain;
 mod protocol;
 mod routes;
