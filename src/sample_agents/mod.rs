@@ -30,6 +30,9 @@ mod catalogue;
 mod material;
 mod words;
 
+#[cfg(test)]
+mod skill_check;
+
 pub use options::{AGENT_NAMES, ApiKey, ModelOptions, ModelOptionsError, Options, PORTS, Prompt, Provider};
 pub use start::{Error, Running, RunningAgent, cards, start};
 pub use workflows::EMBEDDED_WORKFLOWS;
