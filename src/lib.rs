@@ -28,3 +28,14 @@ pub mod engine;
 
 #[cfg(feature = "service")]
 pub mod sample_agents;
+
+#[cfg(feature = "service")]
+pub mod shutdown;
+#[cfg(feature = "service")]
+pub mod telemetry;
+
+#[cfg(feature = "service")]
+pub mod config;
+
+#[cfg(feature = "service")]
+pub mod cli;

@@ -21,7 +21,7 @@ pub const WORKFLOW_ALIASES_MAX: usize = 1_000;
 /// Most steps in one workflow, nested ones included.
 pub const WORKFLOW_STEPS_MAX: usize = 10_000;
 /// Deepest nesting of steps in steps.
-pub const STEP_DEPTH_MAX: usize = 32;
+pub const STEP_DEPTH_MAX: usize = 20;
 /// Most diagnostics reported for one file. The rest is counted.
 pub const DIAGNOSTICS_MAX: usize = 100;
 
@@ -64,6 +64,8 @@ pub const RUN_INPUT_BYTES_MAX: usize = 4 * 1024 * 1024;
 pub const RUNS_MAX: usize = 20_000;
 /// Messages to one run's task that wait to be read.
 pub const RUN_CONTROL_QUEUE: usize = 16;
+/// What is left after the grace period of a shutdown is cut off within this time.
+pub const ABANDON_TIMEOUT: Duration = Duration::from_secs(6);
 /// Writes that wait for the journal's thread. Runs wait when it is full, which slows the whole engine to what the disk can do.
 pub const JOURNAL_QUEUE: usize = 4_096;
 /// Writes that share one flush.
@@ -116,6 +118,25 @@ pub const MODEL_CALLS_MAX: usize = 8;
 pub const MODEL_ANSWER_BYTES_MAX: usize = 1024 * 1024;
 /// Longest input a model is asked about, so that a prompt stays within what models take.
 pub const MODEL_INPUT_BYTES_MAX: usize = 256 * 1024;
+// Discovery.
+/// Manifests, plans and cards kept by digest, in bytes of their text, for each of the three. Thousands of workflows fit.
+pub const CONTENT_CACHE_BYTES_MAX: u64 = 32 * 1024 * 1024;
+/// Tags, and lists of tags, remembered of one registry.
+pub const NAMES_REMEMBERED_MAX: usize = 20_000;
+/// Requests a listing has in flight: enough to hide a round trip, too few to trouble a registry.
+pub const LISTING_CONCURRENCY: usize = 8;
+/// Shortest time between two looks at the same name, however often it is called wrong: a dead agent must not cause a storm.
+pub const LOOK_AGAIN_PAUSE: Duration = Duration::from_millis(200);
+/// How long a registry that failed or was slow is left alone when a cached answer exists.
+pub const REGISTRY_REST: Duration = Duration::from_secs(1);
+/// How long a lookup with a cached answer waits for a newer one.
+pub const REGISTRY_PATIENCE: Duration = Duration::from_millis(500);
+/// Tags of one repository, newest versions first, whose content is searched for an id or a version.
+pub const TAGS_SEARCHED_MAX: usize = 64;
+/// Other registries that references may name by host in one process.
+pub const REGISTRIES_MAX: usize = 16;
+/// Names a hint lists.
+pub const HINT_NAMES_MAX: usize = 8;
 
 // Registries.
 /// Largest manifest (distribution-spec asks for at least 4 MiB).

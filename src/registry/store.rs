@@ -1,6 +1,6 @@
 //! What every registry can do, and the things that go in and out.
 //!
-//! Implemented by [`Layout`](super::Layout). Used by `discovery` and the CLI.
+//! Implemented by [`Layout`](super::Layout) and [`Remote`](super::Remote). Used by `discovery` and the CLI.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -95,7 +95,7 @@ pub struct Pushed {
     pub tags: Vec<String>,
 }
 
-/// A registry: [`Layout`](super::Layout) on disk or a remote one over HTTP.
+/// A registry: [`Layout`](super::Layout) on disk or a [`Remote`](super::Remote) one over HTTP.
 #[async_trait]
 pub trait Store: Send + Sync + std::fmt::Debug {
     /// Where it is, for people.
@@ -119,6 +119,11 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     async fn tags(&self, repository: &str) -> Result<Vec<String>, Error>;
     /// Every repository whose name begins with `prefix`.
     async fn repositories(&self, prefix: &str) -> Result<Vec<String>, Error>;
+    /// A count that rises with every change of a tag, for stores that see every change; while it stands, nothing that was read is
+    /// stale. None for those that do not.
+    fn generation(&self) -> Option<u64> {
+        None
+    }
 }
 
 /// What must hold before anything is sent: readable size, tags that are tags. Sorted, each once.

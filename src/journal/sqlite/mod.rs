@@ -20,7 +20,7 @@ use crate::limits;
 use crate::time::Timestamp;
 
 /// The name of the database in the data directory.
-pub const FILE: &str = "journal.sqlite3";
+pub(super) const FILE: &str = "journal.sqlite3";
 
 /// A journal in a directory. Whoever opens it must hold the directory's lock: see [`DataDir`](super::DataDir).
 #[derive(Debug)]
@@ -69,6 +69,10 @@ impl Sqlite {
 
 #[async_trait]
 impl Journal for Sqlite {
+    fn is_durable(&self) -> bool {
+        true
+    }
+
     async fn create(&self, header: Header, first: Event) -> Result<Created, Error> {
         let body = encode(&first)?;
         match self.write(|reply| Request::Create { header: Box::new(header), body, reply }).await? {

@@ -18,6 +18,10 @@ impl Store for Layout {
         self.root().display().to_string()
     }
 
+    fn generation(&self) -> Option<u64> {
+        Some(Layout::generation(self))
+    }
+
     async fn manifest(&self, repository: &str, at: &At) -> Result<Manifest, Error> {
         self.manifest_at(repository, at).await
     }
