@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 mod a2a;
+mod model;
 mod plain;
 
 /// Running agents and a client; stops them when dropped.
