@@ -13,7 +13,9 @@ fn issues(language: &str, code: &str) -> Vec<(String, u64)> {
 
 #[test]
 fn rules_fire_where_they_should_and_nowhere_else() {
-    let cases: &[(&str, &str, &[(&str, u64)])] = &[
+    /// Language, code, and the issues expected with their lines.
+    type Case = (&'static str, &'static str, &'static [(&'static str, u64)]);
+    let cases: &[Case] = &[
         ("python", "def f():\n    \"\"\"Say one.\"\"\"\n    return 1\n", &[]),
         ("python", "def f(:\n    pass\n", &[("syntax-error", 1)]),
         ("python", "def f():\n    return 1\n", &[("missing-docstring", 1)]),
