@@ -204,6 +204,14 @@ impl Builder<'_> {
                     on_no_match,
                 }
             }
+            StepKind::Map(_)
+            | StepKind::Loop(_)
+            | StepKind::Race(_)
+            | StepKind::Workflow(_)
+            | StepKind::Wait(_)
+            | StepKind::Input(_)
+            | StepKind::Set(_)
+            | StepKind::Fail(_) => unimplemented!("merged with the interpreter"),
         }
     }
 }

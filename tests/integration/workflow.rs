@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use gantry::expression::Tree;
 use gantry::workflow::{
-    self, CODES, NoMatch, OnError, OnFailure, Parsed, RetryOn, Severity, Step, StepKind, Workflow, parse, parse_bytes, render_short,
+    self, CODES, NoMatch, OnError, OnFailure, Parallel, Parsed, Race, Reduce, ReduceBy, RetryOn, Severity, Step, StepKind, Workflow, parse,
+    parse_bytes, render_short,
 };
 use serde_json::json;
 
@@ -157,8 +158,20 @@ fn step<'w>(steps: &'w [Step], id: &str) -> Option<&'w Step> {
             return Some(one);
         }
         let inner: Vec<&[Step]> = match &one.kind {
-            StepKind::Call(_) => vec![],
-            StepKind::Parallel(parallel) => parallel.branches.iter().map(|branch| branch.steps.as_slice()).collect(),
+            StepKind::Call(_) | StepKind::Workflow(_) | StepKind::Wait(_) | StepKind::Input(_) | StepKind::Set(_) | StepKind::Fail(_) => {
+                vec![]
+            }
+            StepKind::Parallel(Parallel { branches, .. }) | StepKind::Race(Race { branches }) => {
+                branches.iter().map(|branch| branch.steps.as_slice()).collect()
+            }
+            StepKind::Map(map) => {
+                let reduced = match &map.reduce {
+                    Some(Reduce { by: ReduceBy::Steps(steps), .. }) => Some(steps.as_slice()),
+                    _ => None,
+                };
+                [map.body.as_slice()].into_iter().chain(reduced).collect()
+            }
+            StepKind::Loop(repeated) => vec![&repeated.body],
             StepKind::Conditional(conditional) => vec![&conditional.if_true, &conditional.if_false],
             StepKind::Switch(switch) => {
                 let cases = switch.cases.iter().map(|branch| branch.steps.as_slice());
