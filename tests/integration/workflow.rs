@@ -150,6 +150,22 @@ fn severities_and_the_workflow_agree() {
     assert!(refused.workflow.is_none());
 }
 
+#[test]
+fn the_examples_of_the_reference_are_valid_and_show_every_step_type() {
+    const REFERENCE: &str = include_str!("../../docs/WORKFLOW_ENGINE.md");
+    let blocks = REFERENCE.split("```yaml\n").skip(1).filter_map(|rest| rest.split_once("\n```")).map(|(block, _)| block);
+    let mut shown = BTreeSet::new();
+    for text in blocks {
+        let parsed = parse(text);
+        assert!(parsed.workflow.is_some() && parsed.diagnostics.is_empty(), "{text}\n{}", short("example.yaml", &parsed));
+        let input = text.lines().nth(1).and_then(|line| line.strip_prefix("# input: ")).unwrap_or_else(|| panic!("no input: {text}"));
+        serde_json::from_str::<serde_json::Value>(input).unwrap_or_else(|error| panic!("{input}: {error}"));
+        shown.extend(text.split("step_type: ").skip(1).filter_map(|rest| rest.split([',', '\n', '}']).next()).map(str::to_owned));
+    }
+    let others = ["parallel", "conditional", "switch", "map", "loop", "race", "workflow", "wait", "input", "set", "fail"];
+    assert_eq!(shown.iter().map(String::as_str).collect::<Vec<_>>(), BTreeSet::from(others).into_iter().collect::<Vec<_>>());
+}
+
 /// Finds a step anywhere among steps and the steps in them.
 fn step<'w>(steps: &'w [Step], id: &str) -> Option<&'w Step> {
     steps.iter().find_map(|one| {

@@ -17,14 +17,14 @@ const SWITCH_RULE: &str = "write `branches:` with one `value: [steps]` a case, a
 impl Checker<'_, '_> {
     pub(super) fn parallel(&mut self, node: &Node, entries: &[Entry], index: usize) -> Option<Parallel> {
         let branches = self.branches_node(node, entries, "parallel", PARALLEL_RULE);
+        if let Some(branches) = branches.filter(|branches| matches!(&branches.kind, Kind::Map(entries) if entries.is_empty())) {
+            let hint = "it completes at once; add a branch if that is not meant";
+            self.add(&codes::EMPTY_STEPS, &branches.span, "the `parallel` step has no branches".to_owned(), hint);
+        }
         let branches = branches.and_then(|node| self.branches_at_once(node, index, Arm::Concurrent));
         let fail_fast = find(entries, "fail_fast").map(|node| self.boolean(node, "`fail_fast`"));
         let max_concurrency = find(entries, "max_concurrency").map(|node| self.max_concurrency(node));
         let branches = branches?;
-        if branches.is_empty() {
-            let hint = "it completes at once; add a branch if that is not meant";
-            self.add(&codes::EMPTY_STEPS, &node.span, "the `parallel` step has no branches".to_owned(), hint);
-        }
         self.steps[index].branch_names = Some(branches.iter().map(|branch| branch.name.clone()).collect());
         Some(Parallel { branches, fail_fast: flatten(fail_fast)?.unwrap_or(true), max_concurrency: flatten(max_concurrency)? })
     }
