@@ -3,9 +3,6 @@
 mod agent;
 mod cli;
 mod discovery;
+mod registry;
 mod sample_agents;
 mod workflow;
-//! Black-box tests: HTTP in and HTTP out, YAML in and results out.
-
-#[cfg(test)]
-mod registry;

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 mod a2a;
 mod model;
 mod plain;
+mod workflows;
 
 /// Running agents and a client; stops them when dropped.
 struct Agents {
