@@ -12,7 +12,7 @@ use crate::ids::StepId;
 use crate::limits;
 use crate::workflow::codes;
 use crate::workflow::node::{Entry, Kind, Node};
-use crate::workflow::{Loop, LoopTest, Map, Reduce, ReduceBy, Step, StepKind, Tolerance};
+use crate::workflow::{OnError, Loop, LoopTest, Map, Reduce, ReduceBy, Step, StepKind, Tolerance};
 
 const REDUCE_KEYS: &[&str] = &["initial", "expression", "steps"];
 /// Names that `as:` cannot take: those that mean something else, and the words of expressions.
@@ -164,7 +164,8 @@ impl Checker<'_, '_> {
             when: None,
             timeout: None,
             retry: None,
-            on_error: None,
+            // Whether a failed item counts is said by the map, not by the workflow's `on_failure`.
+            on_error: Some(OnError::Fail),
         })
     }
 
