@@ -52,7 +52,7 @@ pub struct Skill {
 }
 
 /// What an agent says of itself.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct Card {
     /// The agent's name.
     pub name: String,
@@ -80,12 +80,34 @@ pub enum CardError {
     /// Not JSON, or not an object.
     #[error("not an agent card: {0}")]
     Form(String),
+    /// Larger than is read.
+    #[error("not an agent card: larger than {bytes_max} bytes")]
+    TooLarge {
+        /// The limit.
+        bytes_max: usize,
+    },
+    /// A member that a card must have.
+    #[error("the agent card has no `{field}`: {why}")]
+    Missing {
+        /// The path of the member.
+        field: String,
+        /// What it is needed for.
+        why: &'static str,
+    },
+    /// A member that is not what it must be.
+    #[error("the agent card's `{field}` {why}")]
+    Invalid {
+        /// The path of the member.
+        field: String,
+        /// What is wrong with it.
+        why: String,
+    },
 }
 
 impl Card {
-    /// Reads a card of any dialect.
-    pub fn parse(_bytes: &[u8]) -> Result<Self, CardError> {
-        Err(CardError::Form("unread".to_owned()))
+    /// Reads a card of any dialect. Bounded in size, depth and number of skills.
+    pub fn parse(bytes: &[u8]) -> Result<Self, CardError> {
+        super::card_read::parse(bytes)
     }
 
     /// The skill with this id.

@@ -1,106 +1,200 @@
 //! One pooled HTTP client for every agent.
 
+use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::{Map, Value};
 use tokio_util::sync::CancellationToken;
 
-use super::Error;
-use crate::a2a;
+use super::body::{self, Content};
+use super::call::{Call, Progress, Reply};
+use super::dial::{self, Guard, Lookup};
+use super::endpoint::{Endpoint, Wire};
+use super::error::{Error, ErrorKind, Failure};
+use super::http::Http;
+use super::secret::Secret;
+use super::{follow, plain};
+use crate::a2a::{self, Card, Dialect};
+use crate::limits::{CARD_BYTES_MAX, CONNECT_TIMEOUT, REPLY_BYTES_MAX};
+
+/// How long reading a card may take, all its places together.
+const CARD_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// How the client behaves.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// Loopback, private and link-local addresses may be dialled.
     pub allow_private_addresses: bool,
+    /// Networks that may be dialled although they are not public, when private addresses in general may not.
+    pub allow: Vec<ipnet::IpNet>,
     /// Largest reply, after decompression.
     pub reply_bytes_max: usize,
     /// Connecting.
     pub connect_timeout: Duration,
+    /// Bearer credentials by `host:port` or `host`. Sent there and nowhere else.
+    pub credentials: BTreeMap<String, Secret>,
 }
 
-/// One call of a skill.
-#[derive(Debug, Clone)]
-pub struct Call {
-    /// Who is called.
-    pub card: Arc<a2a::Card>,
-    /// Which skill.
-    pub skill: String,
-    /// With what.
-    pub inputs: Arc<Value>,
-    /// Idempotency key, derived from run and step: the A2A `messageId`.
-    pub message_id: String,
-    /// How long the whole call may take, body included.
-    pub timeout: Duration,
-    /// Metadata that travels with the message (depth, ancestry).
-    pub metadata: Map<String, Value>,
-    /// The task that waits for these inputs, when this call answers a question.
-    pub resume: Option<Remote>,
-}
-
-/// A task at the agent.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Remote {
-    /// A2A `taskId`.
-    pub task_id: String,
-    /// A2A `contextId`.
-    pub context_id: String,
-}
-
-/// What an agent asks before it goes on.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Question {
-    /// The task that waits.
-    pub remote: Remote,
-    /// `true` for AUTH_REQUIRED, `false` for INPUT_REQUIRED.
-    pub auth: bool,
-    /// The question as a value: `{"text": …}` or the data the agent sent.
-    pub prompt: Value,
-}
-
-/// How a call ended.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Reply {
-    /// The skill's value.
-    Value(Value),
-    /// The agent waits for an answer.
-    Question(Question),
-}
-
-/// News while a call is under way.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Progress {
-    /// The agent made a task for the call.
-    Task(Remote),
-    /// A status message for people.
-    Status(String),
+impl Default for Options {
+    /// Public addresses only, the usual limits, no credentials.
+    fn default() -> Self {
+        Self {
+            allow_private_addresses: false,
+            allow: Vec::new(),
+            reply_bytes_max: REPLY_BYTES_MAX,
+            connect_timeout: CONNECT_TIMEOUT,
+            credentials: BTreeMap::new(),
+        }
+    }
 }
 
 /// Cheap to clone.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Client {
-    #[expect(dead_code, reason = "seam")]
-    options: Arc<Options>,
+    http: Arc<Http>,
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("reply_bytes_max", &self.http.reply_bytes_max).finish_non_exhaustive()
+    }
 }
 
 impl Client {
     /// Builds the pool.
     pub fn new(options: Options) -> Self {
-        Self { options: Arc::new(options) }
+        Self::with_lookup(options, dial::system())
     }
 
-    /// Calls a skill. Cancelling the token, and passing the deadline, also cancel the remote task when one is known.
-    /// `on_progress` must not block.
-    pub async fn call(&self, _call: Call, _cancel: CancellationToken, _on_progress: impl FnMut(Progress) + Send) -> Result<Reply, Error> {
-        std::future::pending().await
+    pub(super) fn with_lookup(options: Options, lookup: Arc<Lookup>) -> Self {
+        let Options { allow_private_addresses, allow, reply_bytes_max, connect_timeout, credentials } = options;
+        let guard = Guard::new(allow_private_addresses, &allow);
+        Self { http: Arc::new(Http::new(guard, lookup, connect_timeout, reply_bytes_max, credentials)) }
+    }
+
+    /// Calls a skill. Cancelling the token, passing the deadline, and dropping the future also cancel the remote task when
+    /// one is known. `on_progress` must not block.
+    pub async fn call(&self, call: Call, cancel: CancellationToken, mut on_progress: impl FnMut(Progress) + Send) -> Result<Reply, Error> {
+        let outcome = if cancel.is_cancelled() {
+            Err(canceled())
+        } else {
+            // All three are safe to drop; dropping the call is what cancels the remote task.
+            tokio::select! {
+                biased;
+                outcome = self.dispatch(&call, &mut on_progress) => outcome,
+                () = cancel.cancelled() => Err(canceled()),
+                () = tokio::time::sleep(call.timeout) => Err(Failure::new(ErrorKind::Timeout, format!("no answer within {:?}", call.timeout))),
+            }
+        };
+        outcome.map_err(|failure| self.redacted(failure, &call.card).at(&call.card.name, &call.skill))
+    }
+
+    async fn dispatch(&self, call: &Call, on_progress: &mut (dyn FnMut(Progress) + Send)) -> Result<Reply, Failure> {
+        let Some(interface) = call.card.interfaces.first() else {
+            let why = "its card offers no interface that gantry speaks: A2A 1.0 or 0.3 over JSON-RPC, or plain JSON-RPC";
+            return Err(Failure::new(ErrorKind::Refused, why));
+        };
+        if let Some(uri) = call.card.required_extensions.iter().find(|uri| *uri != a2a::SKILL_EXTENSION) {
+            let why = format!("its card requires the extension `{uri}`, which gantry does not speak");
+            return Err(Failure::new(ErrorKind::Refused, why));
+        }
+        let wire = match interface.dialect {
+            Dialect::Plain => return plain::call(&self.http, &interface.url, call).await,
+            Dialect::A2a1 => Wire::V1,
+            Dialect::A2a03 => Wire::V03,
+        };
+        let endpoint = Endpoint::new(Arc::clone(&self.http), wire, interface, &call.message_id)?;
+        follow::call(&endpoint, call, on_progress).await
     }
 
     /// Waits until every cancelled call's agent was told.
     pub async fn drain(&self) {}
 
     /// Reads the card at a URL (the card itself, or an agent's base: `/.well-known/agent-card.json`, then `/agent-card`).
-    pub async fn fetch_card(&self, _url: &str) -> Result<a2a::Card, Error> {
-        std::future::pending().await
+    pub async fn fetch_card(&self, url: &str) -> Result<Card, Error> {
+        let outcome = match tokio::time::timeout(CARD_TIMEOUT, self.find_card(url)).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(Failure::new(ErrorKind::Timeout, format!("no card within {CARD_TIMEOUT:?}"))),
+        };
+        outcome.map_err(|failure| failure.at(&shown(url), ""))
+    }
+
+    async fn find_card(&self, url: &str) -> Result<Card, Failure> {
+        let base = self.http.url(url)?;
+        let mut first: Option<Failure> = None;
+        for place in places(base.as_str()) {
+            match self.read_card(&place).await {
+                Ok(card) => return Ok(card),
+                // The other places may have one, unless nobody is there at all.
+                Err(failure) if matches!(failure.kind, ErrorKind::Rejected | ErrorKind::InvalidReply) => _ = first.get_or_insert(failure),
+                Err(failure) => return Err(failure),
+            }
+        }
+        Err(first.unwrap_or_else(|| Failure::invalid("it has no card")))
+    }
+
+    async fn read_card(&self, place: &str) -> Result<Card, Failure> {
+        let url = self.http.url(place)?;
+        let response = self.http.get(&url).await.map_err(|failure| self.hidden(failure, &url))?;
+        match Content::of(response.headers()) {
+            Content::Json => {}
+            other => return Err(other.refused("JSON")),
+        }
+        let bytes = body::read(response, CARD_BYTES_MAX).await?;
+        Card::parse(&bytes).map_err(|error| Failure::invalid(error.to_string()))
+    }
+
+    /// Waits until agents were told of every task that is no longer wanted. For shutdown; bounded by the time one such
+    /// message may take.
+    pub async fn drain(&self) {
+        self.http.tasks.close();
+        self.http.tasks.wait().await;
+    }
+
+    /// An agent may repeat our credential in its error; ours must not.
+    fn redacted(&self, failure: Failure, card: &Card) -> Failure {
+        if failure.message.is_empty() || card.interfaces.is_empty() {
+            return failure;
+        }
+        match card.interfaces.first().and_then(|interface| url::Url::parse(&interface.url).ok()) {
+            Some(url) => self.hidden(failure, &url),
+            None => failure,
+        }
+    }
+
+    fn hidden(&self, mut failure: Failure, url: &url::Url) -> Failure {
+        if let Some(secret) = self.http.credential(url).filter(|secret| !secret.reveal().is_empty()) {
+            failure.message = failure.message.replace(secret.reveal(), "***");
+        }
+        failure
+    }
+}
+
+fn canceled() -> Failure {
+    Failure::new(ErrorKind::Canceled, "the call was canceled")
+}
+
+/// Where the card of a URL may be.
+fn places(url: &str) -> Vec<String> {
+    let base = url.split(['?', '#']).next().unwrap_or(url).trim_end_matches('/');
+    let is_card = base.ends_with(".json") || base.ends_with(a2a::PLAIN_CARD_PATH);
+    if is_card {
+        return vec![url.to_owned()];
+    }
+    vec![format!("{base}{}", a2a::CARD_PATH), format!("{base}{}", a2a::PLAIN_CARD_PATH)]
+}
+
+/// A URL as it may be shown: without credentials and query.
+fn shown(url: &str) -> String {
+    match url::Url::parse(url) {
+        Ok(mut url) => {
+            let _ = url.set_username("");
+            let _ = url.set_password(None);
+            url.set_query(None);
+            url.set_fragment(None);
+            url.to_string()
+        }
+        Err(_) => "unreadable URL".to_owned(),
     }
 }

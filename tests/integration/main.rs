@@ -1,3 +1,4 @@
-//! Black-box tests: one module for each module of the library.
+//! Black-box tests: one binary, a module for each part of gantry.
 
+mod agent;
 mod workflow;

@@ -1,0 +1,92 @@
+//! Reads answers within bounds: content type first, then bytes up to a limit, counted after decompression.
+
+use reqwest::Response;
+use reqwest::header::{CONTENT_TYPE, HeaderMap};
+
+use super::error::{ErrorKind, Failure, clip};
+
+/// What a content type announces.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Content {
+    Json,
+    EventStream,
+    Other(String),
+}
+
+impl Content {
+    pub(super) fn of(headers: &HeaderMap) -> Self {
+        let Some(value) = headers.get(CONTENT_TYPE) else { return Self::Other(String::new()) };
+        let value = value.to_str().unwrap_or("unreadable");
+        let media = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        match media.split_once('/') {
+            Some(("application", kind)) if kind == "json" || kind.ends_with("+json") => Self::Json,
+            Some(("text", "event-stream")) => Self::EventStream,
+            _ => Self::Other(media),
+        }
+    }
+
+    /// The failure of an answer that is neither JSON nor a stream that was asked for.
+    pub(super) fn refused(&self, wanted: &str) -> Failure {
+        let found = match self {
+            Self::Json => "JSON".to_owned(),
+            Self::EventStream => "an event stream".to_owned(),
+            Self::Other(media) if media.is_empty() => "no content type".to_owned(),
+            Self::Other(media) => format!("content type `{}`", clip(media)),
+        };
+        Failure::invalid(format!("the answer has {found} instead of {wanted}"))
+    }
+}
+
+/// Reads a body to its end, or refuses it at the limit. Only what was read before the limit is ever held.
+pub(super) async fn read(mut response: Response, bytes_max: usize) -> Result<Vec<u8>, Failure> {
+    let too_large = || Failure::new(ErrorKind::TooLarge, format!("the answer is larger than {bytes_max} bytes"));
+    let announced = usize::try_from(response.content_length().unwrap_or(0)).unwrap_or(usize::MAX);
+    if announced > bytes_max {
+        return Err(too_large());
+    }
+    let mut body = Vec::with_capacity(announced);
+    while let Some(chunk) = response.chunk().await.map_err(|error| transport(&error))? {
+        if body.len() + chunk.len() > bytes_max {
+            return Err(too_large());
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+/// Reads at most so many bytes and lets go of the rest. For the texts of errors.
+pub(super) async fn read_some(mut response: Response, bytes_max: usize) -> Vec<u8> {
+    let mut body = Vec::new();
+    while let Ok(Some(chunk)) = response.chunk().await {
+        let room = bytes_max - body.len();
+        body.extend_from_slice(&chunk[..chunk.len().min(room)]);
+        if body.len() >= bytes_max {
+            break;
+        }
+    }
+    body
+}
+
+/// A connection that failed, was refused by the guard, or broke. The URL is left out: it may hold what is secret.
+pub(super) fn transport(error: &reqwest::Error) -> Failure {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    let mut deepest = String::new();
+    while let Some(error) = cause {
+        if let Some(refused) = error.downcast_ref::<super::dial::NotPublic>() {
+            return Failure::new(ErrorKind::Refused, refused.to_string());
+        }
+        if error.downcast_ref::<reqwest::Error>().is_none() {
+            deepest = error.to_string();
+        }
+        cause = error.source();
+    }
+    let what = if error.is_connect() {
+        "cannot connect"
+    } else if error.is_decode() || error.is_body() {
+        "the connection broke in the middle of the answer"
+    } else {
+        "the connection broke before an answer"
+    };
+    let message = if deepest.is_empty() { what.to_owned() } else { format!("{what}: {deepest}") };
+    Failure::new(ErrorKind::Unavailable, message)
+}

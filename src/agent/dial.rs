@@ -1,0 +1,143 @@
+//! Which addresses may be dialled. The check is made on the address that is connected to, never on a URL's text alone:
+//! literal hosts are judged after parsing, names after resolving, and the connection uses exactly what was judged.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::pin::Pin;
+use std::sync::Arc;
+
+use ipnet::IpNet;
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use url::{Host, Url};
+
+use super::error::{ErrorKind, Failure};
+
+/// The policy.
+#[derive(Debug, Clone)]
+pub(super) struct Guard {
+    allow_private: bool,
+    allow: Arc<[IpNet]>,
+}
+
+impl Guard {
+    pub(super) fn new(allow_private: bool, allow: &[IpNet]) -> Self {
+        Self { allow_private, allow: allow.into() }
+    }
+
+    /// Parses a URL and refuses what can be refused without resolving: schemes, credentials in the URL, literal addresses.
+    pub(super) fn url(&self, text: &str) -> Result<Url, Failure> {
+        let refuse = |why: String| Failure::new(ErrorKind::Refused, why);
+        let url = Url::parse(text).map_err(|error| refuse(format!("its URL cannot be dialled: {error}")))?;
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(refuse(format!("its URL has the scheme `{}`; http or https is needed", url.scheme())));
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(refuse("its URL holds credentials; configure them instead".to_owned()));
+        }
+        let literal = match url.host() {
+            Some(Host::Ipv4(address)) => Some(IpAddr::V4(address)),
+            Some(Host::Ipv6(address)) => Some(IpAddr::V6(address)),
+            Some(Host::Domain(_)) => None,
+            None => return Err(refuse("its URL has no host".to_owned())),
+        };
+        match literal {
+            Some(address) if !self.allows(address) => Err(refuse(NotPublic { host: address.to_string(), address }.to_string())),
+            _ => Ok(url),
+        }
+    }
+
+    pub(super) fn allows(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        self.allow_private || self.allow.iter().any(|net| net.contains(&address)) || is_public(address)
+    }
+}
+
+/// Every address of the name is one that may not be dialled.
+#[derive(Debug, thiserror::Error)]
+#[error("`{host}` is the address {address}, which is not public; allow it in the configuration if it is yours")]
+pub(super) struct NotPublic {
+    host: String,
+    address: IpAddr,
+}
+
+/// How names become addresses. A field and not a call, so that a test can rebind a name between two look-ups.
+pub(super) type Lookup = dyn Fn(String) -> Pin<Box<dyn Future<Output = std::io::Result<Vec<IpAddr>>> + Send>> + Send + Sync;
+
+/// Asks the system's resolver.
+pub(super) fn system() -> Arc<Lookup> {
+    Arc::new(|host| {
+        Box::pin(async move {
+            let found = tokio::net::lookup_host((host.as_str(), 0)).await?;
+            Ok(found.map(|address| address.ip()).collect())
+        })
+    })
+}
+
+/// Resolves names for the HTTP client and hands on only addresses that may be dialled.
+pub(super) struct Resolver {
+    pub(super) guard: Guard,
+    pub(super) lookup: Arc<Lookup>,
+}
+
+impl Resolve for Resolver {
+    fn resolve(&self, name: Name) -> Resolving {
+        let guard = self.guard.clone();
+        let host = name.as_str().to_owned();
+        let looking = (self.lookup)(host.clone());
+        Box::pin(async move {
+            let found = looking.await?;
+            let Some(first) = found.first().copied() else {
+                return Err(format!("`{host}` has no address").into());
+            };
+            let allowed: Vec<SocketAddr> =
+                found.into_iter().filter(|address| guard.allows(*address)).map(|address| SocketAddr::new(address, 0)).collect();
+            if allowed.is_empty() {
+                return Err(NotPublic { host, address: first }.into());
+            }
+            Ok(Box::new(allowed.into_iter()) as Addrs)
+        })
+    }
+}
+
+/// Whether an address belongs to the public internet (IANA's special-purpose registries).
+fn is_public(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => is_public_v4(address),
+        IpAddr::V6(address) => is_public_v6(address),
+    }
+}
+
+fn is_public_v4(address: Ipv4Addr) -> bool {
+    let [a, b, c, _] = address.octets();
+    let special = match (a, b, c) {
+        (0 | 10 | 127, _, _)          // this network, private, loopback
+        | (169, 254, _)               // link-local, cloud metadata
+        | (192, 168, _)               // private
+        | (192, 0, 0 | 2)             // protocol assignments, documentation
+        | (192, 88, 99)               // 6to4 relays
+        | (198, 18 | 19, _)           // benchmarks
+        | (198, 51, 100)              // documentation
+        | (203, 0, 113)               // documentation
+        | (224.., _, _) => true,      // multicast, reserved, broadcast
+        (100, 64..=127, _)            // carrier-grade NAT
+        | (172, 16..=31, _) => true,  // private
+        _ => false,
+    };
+    !special
+}
+
+/// Only 2000::/3 is routed, and parts of it carry IPv4 addresses or are not for use.
+fn is_public_v6(address: Ipv6Addr) -> bool {
+    let segments = address.segments();
+    let embedded = |high: u16, low: u16| {
+        let [a, b] = high.to_be_bytes();
+        let [c, d] = low.to_be_bytes();
+        is_public_v4(Ipv4Addr::new(a, b, c, d))
+    };
+    match segments {
+        [0x64, 0xff9b, 0, 0, 0, 0, high, low] => embedded(high, low), // NAT64
+        [0x2002, high, low, ..] => embedded(high, low),               // 6to4
+        [0x2001, 0..=0x1ff, ..] => false,                             // Teredo, ORCHID, benchmarks
+        [0x2001, 0xdb8, ..] | [0x3fff, 0..=0xfff, ..] => false,       // documentation
+        [first, ..] => (0x2000..=0x3fff).contains(&first),
+    }
+}

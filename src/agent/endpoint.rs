@@ -1,0 +1,192 @@
+//! An A2A interface of an agent: the few methods a caller needs, in the dialect the interface speaks.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use reqwest::Response;
+use reqwest::header::{ACCEPT, HeaderMap, HeaderName, HeaderValue};
+use tracing::debug;
+use url::Url;
+
+use super::body::{self, Content};
+use super::error::{ErrorKind, Failure};
+use super::http::Http;
+use super::stream::Events;
+use super::{v1, v03};
+use crate::a2a::{
+    CancelTaskParams, GetTaskParams, Interface, Method, SKILL_EXTENSION, SendMessageParams, SendMessageResponse, StreamResponse,
+    SubscribeToTaskParams, Task,
+};
+
+const VERSION: HeaderName = HeaderName::from_static("a2a-version");
+const EXTENSIONS: HeaderName = HeaderName::from_static("a2a-extensions");
+/// How long telling an agent that a task is no longer wanted may take.
+const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
+/// The answer to it is read, so that the connection can be used again, but not believed.
+const CANCEL_REPLY_BYTES_MAX: usize = 64 * 1024;
+
+/// Which words are spoken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wire {
+    V1,
+    V03,
+}
+
+/// Where and how an agent is spoken to, for one call.
+pub(super) struct Endpoint {
+    pub(super) http: Arc<Http>,
+    wire: Wire,
+    url: Url,
+    tenant: Option<String>,
+    message_id: String,
+    requests: AtomicU32,
+}
+
+/// What a request that may stream was answered with.
+pub(super) enum Opened {
+    /// A stream; the id its events must carry.
+    Stream(Events, String),
+    /// One answer.
+    Reply(SendMessageResponse),
+}
+
+impl Endpoint {
+    pub(super) fn new(http: Arc<Http>, wire: Wire, interface: &Interface, message_id: &str) -> Result<Self, Failure> {
+        let url = http.url(&interface.url)?;
+        let (tenant, message_id) = (interface.tenant.clone(), message_id.to_owned());
+        Ok(Self { http, wire, url, tenant, message_id, requests: AtomicU32::new(0) })
+    }
+
+    pub(super) fn tenant(&self) -> Option<String> {
+        self.tenant.clone()
+    }
+
+    /// `SendMessage`, or `SendStreamingMessage` if the agent streams.
+    pub(super) async fn send(&self, params: &SendMessageParams, streaming: bool) -> Result<Opened, Failure> {
+        let id = self.next_id();
+        let method = if streaming { Method::SendStreamingMessage } else { Method::SendMessage };
+        let request = match self.wire {
+            Wire::V1 => v1::send(&id, method, params),
+            Wire::V03 => v03::send(&id, method, params),
+        };
+        let response = self.post(request, streaming).await?;
+        match Content::of(response.headers()) {
+            Content::EventStream if streaming => Ok(Opened::Stream(Events::new(response, self.http.reply_bytes_max), id)),
+            Content::Json => {
+                let bytes = body::read(response, self.http.reply_bytes_max).await?;
+                let reply = match self.wire {
+                    Wire::V1 => v1::sent(&bytes, &id),
+                    Wire::V03 => v03::sent(&bytes, &id),
+                };
+                reply?.map(Opened::Reply).ok_or_else(null_result)
+            }
+            other => Err(other.refused(if streaming { "an event stream" } else { "JSON" })),
+        }
+    }
+
+    /// `SubscribeToTask`.
+    pub(super) async fn subscribe(&self, task_id: &str) -> Result<(Events, String), Failure> {
+        let id = self.next_id();
+        let params = SubscribeToTaskParams { tenant: self.tenant(), id: task_id.to_owned() };
+        let request = match self.wire {
+            Wire::V1 => v1::subscribe(&id, &params),
+            Wire::V03 => v03::subscribe(&id, &params),
+        };
+        let response = self.post(request, true).await?;
+        match Content::of(response.headers()) {
+            Content::EventStream => Ok((Events::new(response, self.http.reply_bytes_max), id)),
+            Content::Json => {
+                let bytes = body::read(response, self.http.reply_bytes_max).await?;
+                self.event(&bytes, &id)?;
+                Err(Failure::invalid("one event instead of a stream of them"))
+            }
+            other => Err(other.refused("an event stream")),
+        }
+    }
+
+    /// One event of a stream.
+    pub(super) fn event(&self, data: &[u8], id: &str) -> Result<StreamResponse, Failure> {
+        let event = match self.wire {
+            Wire::V1 => v1::event(data, id),
+            Wire::V03 => v03::event(data, id),
+        };
+        event?.ok_or_else(null_result)
+    }
+
+    /// `GetTask`, without history. The number is the size of the answer.
+    pub(super) async fn task(&self, task_id: &str) -> Result<(Task, usize), Failure> {
+        let id = self.next_id();
+        let params = GetTaskParams { tenant: self.tenant(), id: task_id.to_owned(), history_length: Some(0) };
+        let request = match self.wire {
+            Wire::V1 => v1::get(&id, &params),
+            Wire::V03 => v03::get(&id, &params),
+        };
+        let response = self.post(request, false).await?;
+        match Content::of(response.headers()) {
+            Content::Json => {}
+            other => return Err(other.refused("JSON")),
+        }
+        let bytes = body::read(response, self.http.reply_bytes_max).await?;
+        let task = match self.wire {
+            Wire::V1 => v1::task(&bytes, &id),
+            Wire::V03 => v03::task(&bytes, &id),
+        };
+        Ok((task?.ok_or_else(null_result)?, bytes.len()))
+    }
+
+    /// Tells the agent, in the background and bounded, that a task is no longer wanted. Whether it listens changes nothing.
+    pub(super) fn cancel_later(&self, task_id: String) {
+        // Dropped outside a runtime there is nobody left to tell with.
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        let id = self.next_id();
+        let params = CancelTaskParams { tenant: self.tenant(), id: task_id, metadata: serde_json::Map::new() };
+        let request = match self.wire {
+            Wire::V1 => v1::cancel(&id, &params),
+            Wire::V03 => v03::cancel(&id, &params),
+        };
+        let (http, url, headers) = (Arc::clone(&self.http), self.url.clone(), self.headers(false));
+        let work = async move {
+            let told = tokio::time::timeout(CANCEL_TIMEOUT, async {
+                let response = http.post(&url, headers, request).await?;
+                body::read_some(response, CANCEL_REPLY_BYTES_MAX).await;
+                Ok::<_, Failure>(())
+            });
+            match told.await {
+                Ok(Ok(())) => debug!(task = %params.id, "remote task canceled"),
+                Ok(Err(failure)) => debug!(task = %params.id, reason = %failure.message, "remote task not canceled"),
+                Err(_) => debug!(task = %params.id, "remote task not canceled in time"),
+            }
+        };
+        self.http.tasks.spawn_on(work, &runtime);
+    }
+
+    async fn post(&self, request: Vec<u8>, streaming: bool) -> Result<Response, Failure> {
+        self.http.post(&self.url, self.headers(streaming), request).await
+    }
+
+    fn headers(&self, streaming: bool) -> HeaderMap {
+        let mut headers = HeaderMap::with_capacity(4);
+        let accept = if streaming { "text/event-stream, application/json" } else { "application/json" };
+        headers.insert(ACCEPT, HeaderValue::from_static(accept));
+        let version = match self.wire {
+            Wire::V1 => v1::VERSION,
+            Wire::V03 => v03::VERSION,
+        };
+        headers.insert(VERSION, HeaderValue::from_static(version));
+        headers.insert(EXTENSIONS, HeaderValue::from_static(SKILL_EXTENSION));
+        headers
+    }
+
+    /// The first request's id is the message's, so that logs on both sides meet; those after it are numbered.
+    fn next_id(&self) -> String {
+        match self.requests.fetch_add(1, Ordering::Relaxed) {
+            0 => self.message_id.clone(),
+            count => format!("{}#{count}", self.message_id),
+        }
+    }
+}
+
+fn null_result() -> Failure {
+    Failure::new(ErrorKind::InvalidReply, "the answer's result is null")
+}

@@ -1,0 +1,210 @@
+//! Follows one A2A call to its end in either dialect: send, stream or poll, recover when a stream breaks, and cancel the
+//! remote task if the call is given up.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::call::{Call, Progress, Question, Remote, Reply};
+use super::endpoint::{Endpoint, Opened};
+use super::error::{ErrorKind, Failure, clip};
+use super::reply;
+use super::stream::Events;
+use super::watch::Watch;
+use crate::a2a::{
+    ErrorCode, Message, SendMessageConfiguration, SendMessageParams, SendMessageResponse, Shape, Task, TaskState, TaskStatus,
+    normalize_numbers, parts_value, reply_value,
+};
+
+/// The first wait between two looks at a task, and the longest. Each is half as long again as the one before.
+const POLL_FIRST: Duration = Duration::from_millis(10);
+const POLL_LAST: Duration = Duration::from_secs(1);
+/// Looks that may fail in a row before the agent counts as gone.
+const POLL_FAILURES_MAX: u32 = 5;
+/// Streams that are opened anew in one call before polling takes over.
+const SUBSCRIBE_MAX: u32 = 3;
+
+/// Where a call ended before its value was read.
+enum Ended {
+    /// The agent answered with a message.
+    Message(Message),
+    /// The task is terminal or interrupted.
+    Settled,
+    /// The stream broke; the task goes on somewhere.
+    Broken(Failure),
+}
+
+/// Dropping the future gives the call up, and the remote task with it.
+pub(super) async fn call(endpoint: &Endpoint, call: &Call, on_progress: &mut (dyn FnMut(Progress) + Send)) -> Result<Reply, Failure> {
+    let mut watch = Watch::new(endpoint, call.resume.as_ref(), on_progress);
+    let outcome = drive(endpoint, call, &mut watch).await;
+    match &outcome {
+        // What was answered cannot be used, so whatever still runs there is in vain.
+        Err(failure) if matches!(failure.kind, ErrorKind::InvalidReply | ErrorKind::TooLarge) => {}
+        // An agent that is out of reach may remember the message when it is repeated: its task is left alone.
+        Ok(_) | Err(_) => watch.disarm(),
+    }
+    outcome
+}
+
+async fn drive(endpoint: &Endpoint, call: &Call, watch: &mut Watch<'_>) -> Result<Reply, Failure> {
+    let ended = match open(endpoint, call).await? {
+        Opened::Reply(SendMessageResponse::Message(message)) => Ended::Message(message),
+        Opened::Reply(SendMessageResponse::Task(task)) => {
+            watch.snapshot(task, 0)?;
+            if watch.is_settled() { Ended::Settled } else { poll(endpoint, watch).await? }
+        }
+        Opened::Stream(events, id) => {
+            watch.begin_stream(call.resume.is_none());
+            match follow(endpoint, events, &id, watch).await? {
+                Ended::Broken(failure) => recover(endpoint, watch, failure).await?,
+                ended => ended,
+            }
+        }
+    };
+    let shape = Shape::of(call.card.skill(&call.skill).and_then(|skill| skill.output_schema.as_ref()));
+    match ended {
+        Ended::Message(message) => value(parts_value(message.parts, shape), call),
+        Ended::Broken(failure) => Err(failure),
+        Ended::Settled => {
+            if !watch.is_complete() {
+                let (task, bytes) = endpoint.task(watch.task_id().unwrap_or_default()).await?;
+                watch.snapshot(task, bytes)?;
+            }
+            settle(watch.take(), shape, call)
+        }
+    }
+}
+
+/// Sends the message, streaming where the agent can. An agent whose card promises more than it does is asked again without.
+async fn open(endpoint: &Endpoint, call: &Call) -> Result<Opened, Failure> {
+    let mut message = Message::calling(&call.card, &call.skill, &call.inputs, &call.message_id, call.metadata.clone());
+    if let Some(remote) = &call.resume {
+        message.task_id = Some(remote.task_id.clone());
+        message.context_id = Some(remote.context_id.clone()).filter(|id| !id.is_empty());
+    }
+    let configuration = Some(SendMessageConfiguration { return_immediately: true, ..SendMessageConfiguration::default() });
+    let params = SendMessageParams { tenant: endpoint.tenant(), message, configuration, ..SendMessageParams::default() };
+    match endpoint.send(&params, call.card.streaming).await {
+        Err(failure) if call.card.streaming && is(&failure, &[ErrorCode::UnsupportedOperation, ErrorCode::MethodNotFound]) => {
+            endpoint.send(&params, false).await
+        }
+        opened => opened,
+    }
+}
+
+fn is(failure: &Failure, codes: &[ErrorCode]) -> bool {
+    failure.code.and_then(ErrorCode::from_number).is_some_and(|code| codes.contains(&code))
+}
+
+async fn follow(endpoint: &Endpoint, mut events: Events, id: &str, watch: &mut Watch<'_>) -> Result<Ended, Failure> {
+    loop {
+        let data = match events.next().await {
+            Ok(Some(data)) => data,
+            Ok(None) => return Ok(Ended::Broken(Failure::new(ErrorKind::Unavailable, "its stream ended before its task did"))),
+            Err(failure) if failure.kind == ErrorKind::Unavailable => return Ok(Ended::Broken(failure)),
+            Err(failure) => return Err(failure),
+        };
+        if let Some(message) = watch.apply(endpoint.event(&data, id)?, data.len())? {
+            return Ok(Ended::Message(message));
+        }
+        if watch.is_settled() {
+            return Ok(Ended::Settled);
+        }
+    }
+}
+
+/// A stream broke: subscribe again, and poll when that does not help. Without a task there is nothing to go back to.
+async fn recover(endpoint: &Endpoint, watch: &mut Watch<'_>, broken: Failure) -> Result<Ended, Failure> {
+    let Some(task_id) = watch.task_id().map(str::to_owned) else { return Err(broken) };
+    let mut wait = POLL_FIRST;
+    for _ in 0..SUBSCRIBE_MAX {
+        tokio::time::sleep(wait).await;
+        wait = next_wait(wait);
+        let (events, id) = match endpoint.subscribe(&task_id).await {
+            Ok(opened) => opened,
+            Err(failure) if failure.kind == ErrorKind::Unavailable => continue,
+            // Ended meanwhile, or no subscriptions here: looking at the task tells.
+            Err(_) => break,
+        };
+        watch.begin_stream(false);
+        match follow(endpoint, events, &id, watch).await? {
+            Ended::Broken(_) => {}
+            ended => return Ok(ended),
+        }
+    }
+    poll(endpoint, watch).await
+}
+
+async fn poll(endpoint: &Endpoint, watch: &mut Watch<'_>) -> Result<Ended, Failure> {
+    let Some(task_id) = watch.task_id().map(str::to_owned) else {
+        return Err(Failure::invalid("the answer is a task without an id"));
+    };
+    let mut wait = POLL_FIRST;
+    let mut failures = 0;
+    loop {
+        tokio::time::sleep(wait).await;
+        wait = next_wait(wait);
+        match endpoint.task(&task_id).await {
+            Ok((task, bytes)) => {
+                failures = 0;
+                watch.snapshot(task, bytes)?;
+                if watch.is_settled() {
+                    return Ok(Ended::Settled);
+                }
+            }
+            Err(failure) if is(&failure, &[ErrorCode::TaskNotFound]) => {
+                let code = failure.code;
+                return Err(Failure { code, ..Failure::new(ErrorKind::Unavailable, "it no longer knows the task it made for this call") });
+            }
+            Err(failure) if matches!(failure.kind, ErrorKind::Unavailable | ErrorKind::RateLimited) && failures < POLL_FAILURES_MAX => {
+                failures += 1;
+                wait = wait.max(failure.retry_after.unwrap_or_default());
+            }
+            Err(failure) => return Err(failure),
+        }
+    }
+}
+
+fn next_wait(wait: Duration) -> Duration {
+    (wait * 3 / 2).min(POLL_LAST)
+}
+
+/// What a settled task means to its caller.
+fn settle(task: Task, shape: Shape, call: &Call) -> Result<Reply, Failure> {
+    let failed = |kind, what: &str| {
+        let said = said(&task.status);
+        Err(Failure::new(kind, if said.is_empty() { what.to_owned() } else { format!("{what}: {said}") }))
+    };
+    match task.status.state {
+        TaskState::Completed => value(reply_value(task, shape), call),
+        TaskState::Failed => failed(ErrorKind::AgentError, "its task failed"),
+        TaskState::Canceled => failed(ErrorKind::AgentError, "its task was canceled there"),
+        TaskState::Rejected => failed(ErrorKind::Rejected, "it rejects the task"),
+        TaskState::InputRequired | TaskState::AuthRequired => {
+            let auth = task.status.state == TaskState::AuthRequired;
+            let parts = task.status.message.map(|message| message.parts).unwrap_or_default();
+            let mut prompt = parts_value(parts, Shape::Any).unwrap_or_else(|| serde_json::json!({ "text": "" }));
+            normalize_numbers(&mut prompt);
+            let prompt = reply::checked(Some(prompt), call)?;
+            Ok(Reply::Question(Question { remote: Remote { task_id: task.id, context_id: task.context_id }, auth, prompt }))
+        }
+        TaskState::Submitted | TaskState::Working | TaskState::Unspecified => Err(Failure::invalid("its task went back to work")),
+    }
+}
+
+fn value(value: Option<Value>, call: &Call) -> Result<Reply, Failure> {
+    let mut value = reply::checked(value, call)?;
+    normalize_numbers(&mut value);
+    Ok(Reply::Value(value))
+}
+
+/// What the agent says about a status, as one line.
+pub(super) fn said(status: &TaskStatus) -> String {
+    let Some(message) = &status.message else { return String::new() };
+    let text = message.text();
+    if !text.trim().is_empty() {
+        return clip(text.trim());
+    }
+    parts_value(message.parts.clone(), Shape::Any).map(|value| clip(&value.to_string())).unwrap_or_default()
+}

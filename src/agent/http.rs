@@ -1,0 +1,178 @@
+//! One HTTP exchange: pooled, guarded, never redirected, and every status that is not a success a typed failure.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER, USER_AGENT};
+use reqwest::{Response, StatusCode};
+use tokio_util::task::TaskTracker;
+use url::Url;
+
+use super::body::{self, Content};
+use super::dial::{Guard, Lookup, Resolver};
+use super::error::{ErrorKind, Failure, clip};
+use super::rpc;
+use super::secret::Secret;
+use crate::limits::{REMOTE_ERROR_BYTES_MAX, RETRY_AFTER_MAX};
+
+/// Idle connections kept for one agent. More would hold file descriptors that nobody uses.
+const IDLE_PER_HOST_MAX: usize = 256;
+/// How much of an error's body is read. What is shown of it is less.
+const ERROR_BODY_BYTES_MAX: usize = 16 * 1024;
+
+/// The pool, the policy and the credentials. Shared by every call.
+pub(super) struct Http {
+    client: reqwest::Client,
+    guard: Guard,
+    credentials: BTreeMap<String, Secret>,
+    pub(super) reply_bytes_max: usize,
+    /// Work that outlives its call: telling agents that a task is no longer wanted.
+    pub(super) tasks: TaskTracker,
+}
+
+impl Http {
+    pub(super) fn new(
+        guard: Guard,
+        lookup: Arc<Lookup>,
+        connect_timeout: Duration,
+        reply_bytes_max: usize,
+        credentials: BTreeMap<String, Secret>,
+    ) -> Self {
+        // Whoever installed a provider before us keeps it.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let builder = || {
+            let mut headers = HeaderMap::new();
+            headers.insert(USER_AGENT, HeaderValue::from_static(concat!("gantry/", env!("CARGO_PKG_VERSION"))));
+            reqwest::Client::builder()
+                .default_headers(headers)
+                .redirect(reqwest::redirect::Policy::none())
+                .no_proxy()
+                .referer(false)
+                .gzip(true)
+                .tcp_nodelay(true)
+                .connect_timeout(connect_timeout)
+                .pool_max_idle_per_host(IDLE_PER_HOST_MAX)
+                .dns_resolver(Arc::new(Resolver { guard: guard.clone(), lookup: Arc::clone(&lookup) }))
+        };
+        let client = builder().build().unwrap_or_else(|error| {
+            // A machine without root certificates can still call agents over HTTP; HTTPS then fails with its own error.
+            tracing::warn!(%error, "no root certificates, so agents over https cannot be called");
+            builder().tls_certs_only([]).build().expect("a client without certificates needs nothing from the machine")
+        });
+        Self { client, guard, credentials, reply_bytes_max, tasks: TaskTracker::new() }
+    }
+
+    /// Parses and judges a URL.
+    pub(super) fn url(&self, text: &str) -> Result<Url, Failure> {
+        self.guard.url(text)
+    }
+
+    /// Posts JSON. The answer has a success status; its body is unread.
+    pub(super) async fn post(&self, url: &Url, headers: HeaderMap, body: Vec<u8>) -> Result<Response, Failure> {
+        let request = self.client.post(url.clone()).headers(headers).header(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        self.send(request.body(body), url).await
+    }
+
+    /// Gets JSON.
+    pub(super) async fn get(&self, url: &Url) -> Result<Response, Failure> {
+        let request = self.client.get(url.clone()).header(ACCEPT, HeaderValue::from_static("application/json"));
+        self.send(request, url).await
+    }
+
+    async fn send(&self, mut request: reqwest::RequestBuilder, url: &Url) -> Result<Response, Failure> {
+        if let Some(secret) = self.credential(url) {
+            let mut value = HeaderValue::from_str(&format!("Bearer {}", secret.reveal()))
+                .map_err(|_| Failure::new(ErrorKind::Refused, "its configured credential holds characters that a header cannot"))?;
+            value.set_sensitive(true);
+            request = request.header(AUTHORIZATION, value);
+        }
+        let response = request.send().await.map_err(|error| body::transport(&error))?;
+        let status = response.status();
+        if status.is_success() && status != StatusCode::NO_CONTENT && status != StatusCode::RESET_CONTENT {
+            return Ok(response);
+        }
+        Err(refused(response).await)
+    }
+
+    /// The credential for a URL: by `host:port` first, then by `host`.
+    pub(super) fn credential(&self, url: &Url) -> Option<&Secret> {
+        if self.credentials.is_empty() {
+            return None;
+        }
+        let host = url.host_str()?;
+        let port = url.port_or_known_default()?;
+        self.credentials.get(&format!("{host}:{port}")).or_else(|| self.credentials.get(host))
+    }
+}
+
+/// Whatever is not a success, as a failure.
+async fn refused(response: Response) -> Failure {
+    let status = response.status();
+    let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| delay(value.to_str().ok()?));
+    if status.is_success() {
+        return Failure::invalid(format!("the answer is empty (HTTP {})", status.as_u16()));
+    }
+    if status.is_redirection() {
+        let target = response.headers().get(LOCATION).and_then(|value| value.to_str().ok()).unwrap_or("nowhere");
+        let target = target.split(['?', '#']).next().unwrap_or_default();
+        let message = format!("it redirects (HTTP {}) to `{}`; redirects are not followed", status.as_u16(), clip(target));
+        return Failure::new(ErrorKind::Refused, message);
+    }
+    let kind = match status.as_u16() {
+        429 => ErrorKind::RateLimited,
+        408 | 500.. => ErrorKind::Unavailable,
+        _ => ErrorKind::Rejected,
+    };
+    let mut failure = Failure::new(kind, format!("HTTP {status}"));
+    failure.retry_after = retry_after;
+    let content = Content::of(response.headers());
+    let said = match content {
+        Content::Json => {
+            let bytes = body::read_some(response, ERROR_BODY_BYTES_MAX).await;
+            let error = rpc::error_in(&bytes);
+            failure.code = error.as_ref().map(|error| error.code);
+            error.map_or_else(|| excerpt(&bytes), |error| error.message)
+        }
+        Content::Other(media) if media == "text/plain" => excerpt(&body::read_some(response, ERROR_BODY_BYTES_MAX).await),
+        // Pages are for people with browsers; nothing in them is worth showing.
+        Content::Other(_) | Content::EventStream => String::new(),
+    };
+    if !said.trim().is_empty() {
+        failure.message = format!("{}: {}", failure.message, said.trim());
+    } else if matches!(status.as_u16(), 401 | 403) {
+        failure.message.push_str(": it asks for credentials; configure them for its host");
+    }
+    failure
+}
+
+fn excerpt(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(&bytes[..bytes.len().min(REMOTE_ERROR_BYTES_MAX)]).into_owned()
+}
+
+/// `Retry-After`, as seconds or as a date, bounded.
+fn delay(value: &str) -> Option<Duration> {
+    let value = value.trim();
+    let delay = match value.parse::<u64>() {
+        Ok(seconds) => Duration::from_secs(seconds),
+        Err(_) => httpdate::parse_http_date(value).ok()?.duration_since(SystemTime::now()).unwrap_or_default(),
+    };
+    Some(delay.min(RETRY_AFTER_MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retry_after_reads_seconds_and_dates() {
+        let soon = httpdate::fmt_http_date(SystemTime::now() + Duration::from_secs(30));
+        assert_eq!(delay("7"), Some(Duration::from_secs(7)));
+        assert_eq!(delay("86400"), Some(RETRY_AFTER_MAX));
+        assert!(delay(&soon).is_some_and(|delay| (25..=30).contains(&delay.as_secs())));
+        assert_eq!(delay("Thu, 01 Jan 1970 00:00:00 GMT"), Some(Duration::ZERO));
+        for text in ["", "-1", "soon", "1.5"] {
+            assert_eq!(delay(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! The prototype's protocol: `POST {url}/execute`, method = skill id, params = inputs, result = value. No tasks, no streams.
+
+use reqwest::header::{ACCEPT, HeaderMap, HeaderName, HeaderValue};
+use serde_json::Value;
+
+use super::body::{self, Content};
+use super::call::{Call, Reply};
+use super::error::{ErrorKind, Failure};
+use super::http::Http;
+use super::reply;
+use super::rpc::{self, Id};
+
+/// Lets an agent recognise a repeat, since the protocol has no `messageId`.
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
+pub(super) async fn call(http: &Http, base: &str, call: &Call) -> Result<Reply, Failure> {
+    if call.resume.is_some() {
+        return Err(Failure::new(ErrorKind::Rejected, "plain JSON-RPC has no tasks, so none can go on"));
+    }
+    let url = http.url(&format!("{}/execute", base.trim_end_matches('/')))?;
+    let mut headers = HeaderMap::new();
+    headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+    if let Ok(key) = HeaderValue::from_str(&call.message_id) {
+        headers.insert(IDEMPOTENCY_KEY, key);
+    }
+    let response = http.post(&url, headers, rpc::request(&call.message_id, &call.skill, &*call.inputs)).await?;
+    match Content::of(response.headers()) {
+        Content::Json => {}
+        other => return Err(other.refused("JSON")),
+    }
+    let bytes = body::read(response, http.reply_bytes_max).await?;
+    let value: Option<Value> = rpc::result(&bytes, &call.message_id, Id::MayBeAbsent)?;
+    reply::checked(value, call).map(Reply::Value)
+}

@@ -1,0 +1,5 @@
+//! Contract tests of the agent client, over real HTTP on loopback: each dialect, each way an agent can fail.
+
+mod support;
+
+mod contract;

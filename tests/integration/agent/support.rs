@@ -1,0 +1,92 @@
+//! Agents of the tests: wiremock for those that speak HTTP, raw listeners for those that do not.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use gantry::a2a::{Card, Dialect, Interface, Skill};
+use gantry::agent::{Call, Client, Error, Options, Progress, Reply};
+use gantry::ids::SkillId;
+use serde_json::{Map, Value, json};
+use tokio_util::sync::CancellationToken;
+use wiremock::{Request, Respond, ResponseTemplate};
+
+/// Every dialect.
+pub(crate) const DIALECTS: [Dialect; 3] = [Dialect::A2a1, Dialect::A2a03, Dialect::Plain];
+
+/// The message id of every call: visible text, as the engine makes it.
+pub(crate) const MESSAGE_ID: &str = "run-1/2:par[0]/1:x";
+
+pub(crate) fn client() -> Client {
+    Client::new(options())
+}
+
+pub(crate) fn options() -> Options {
+    Options { allow_private_addresses: true, reply_bytes_max: 1024 * 1024, ..Options::default() }
+}
+
+/// A card with one skill `work` that declares an object as its output.
+pub(crate) fn card(dialect: Dialect, url: &str) -> Card {
+    Card {
+        name: "worker".to_owned(),
+        interfaces: vec![Interface { url: url.to_owned(), dialect, tenant: None }],
+        skills: vec![Skill {
+            id: SkillId::parse("work").unwrap(),
+            name: "Work".to_owned(),
+            description: "works".to_owned(),
+            tags: Vec::new(),
+            examples: Vec::new(),
+            input_schema: None,
+            output_schema: Some(json!({ "type": "object" })),
+            input_modes: Vec::new(),
+        }],
+        ..Card::default()
+    }
+}
+
+pub(crate) fn call(card: Card) -> Call {
+    Call {
+        card: Arc::new(card),
+        skill: "work".to_owned(),
+        inputs: Arc::new(json!({ "a": 1 })),
+        message_id: MESSAGE_ID.to_owned(),
+        timeout: Duration::from_secs(20),
+        metadata: Map::new(),
+        resume: None,
+    }
+}
+
+/// Calls with a fresh token, without listening to progress.
+pub(crate) async fn ask(client: &Client, call: Call) -> Result<Reply, Error> {
+    client.call(call, CancellationToken::new(), |_| {}).await
+}
+
+/// Calls and keeps the progress.
+pub(crate) async fn ask_listening(client: &Client, call: Call) -> (Result<Reply, Error>, Vec<Progress>) {
+    let mut heard = Vec::new();
+    let outcome = client.call(call, CancellationToken::new(), |progress| heard.push(progress)).await;
+    (outcome, heard)
+}
+
+/// The result of a call that ended well, in the words of a dialect.
+pub(crate) fn success(dialect: Dialect, value: &Value) -> Value {
+    match dialect {
+        Dialect::Plain => value.clone(),
+        Dialect::A2a1 => json!({ "task": {
+            "id": "t-1", "contextId": "c-1", "status": { "state": "TASK_STATE_COMPLETED" },
+            "artifacts": [{ "artifactId": "r", "parts": [{ "data": value }] }] } }),
+        Dialect::A2a03 => json!({ "kind": "task", "id": "t-1", "contextId": "c-1", "status": { "state": "completed" },
+            "artifacts": [{ "artifactId": "r", "parts": [{ "kind": "data", "data": value }] }] }),
+    }
+}
+
+/// Answers every request with what a function makes of its envelope; `jsonrpc` and `id` are added where it leaves them out.
+pub(crate) fn answering(answer: impl Fn(&Value) -> Value + Send + Sync + 'static) -> impl Respond + 'static {
+    move |request: &Request| {
+        let envelope: Value = serde_json::from_slice(&request.body).unwrap();
+        let mut answer = answer(&envelope);
+        let members = answer.as_object_mut().unwrap();
+        members.entry("jsonrpc").or_insert(json!("2.0"));
+        members.entry("id").or_insert(envelope["id"].clone());
+        ResponseTemplate::new(200).set_body_json(answer)
+    }
+}
