@@ -25,3 +25,7 @@ pub mod journal;
 pub mod discovery;
 #[cfg(feature = "service")]
 pub mod engine;
+#[cfg(feature = "service")]
+pub mod router;
+#[cfg(feature = "service")]
+pub mod server;

@@ -108,9 +108,6 @@ impl Client {
         follow::call(&endpoint, call, on_progress).await
     }
 
-    /// Waits until every cancelled call's agent was told.
-    pub async fn drain(&self) {}
-
     /// Reads the card at a URL (the card itself, or an agent's base: `/.well-known/agent-card.json`, then `/agent-card`).
     pub async fn fetch_card(&self, url: &str) -> Result<Card, Error> {
         let outcome = match tokio::time::timeout(CARD_TIMEOUT, self.find_card(url)).await {
