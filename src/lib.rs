@@ -29,3 +29,14 @@ pub mod engine;
 pub mod router;
 #[cfg(feature = "service")]
 pub mod server;
+
+#[cfg(feature = "service")]
+pub mod sample_agents;
+
+#[cfg(feature = "service")]
+pub mod shutdown;
+#[cfg(feature = "service")]
+pub mod telemetry;
+
+#[cfg(feature = "service")]
+pub mod config;

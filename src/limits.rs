@@ -21,7 +21,7 @@ pub const WORKFLOW_ALIASES_MAX: usize = 1_000;
 /// Most steps in one workflow, nested ones included.
 pub const WORKFLOW_STEPS_MAX: usize = 10_000;
 /// Deepest nesting of steps in steps.
-pub const STEP_DEPTH_MAX: usize = 32;
+pub const STEP_DEPTH_MAX: usize = 20;
 /// Most diagnostics reported for one file. The rest is counted.
 pub const DIAGNOSTICS_MAX: usize = 100;
 
@@ -64,6 +64,12 @@ pub const RUN_INPUT_BYTES_MAX: usize = 4 * 1024 * 1024;
 pub const RUNS_MAX: usize = 20_000;
 /// Messages to one run's task that wait to be read.
 pub const RUN_CONTROL_QUEUE: usize = 16;
+/// What is left after the grace period of a shutdown is cut off within this time.
+pub const ABANDON_TIMEOUT: Duration = Duration::from_secs(6);
+/// Writes that wait for the journal's thread. Runs wait when it is full, which slows the whole engine to what the disk can do.
+pub const JOURNAL_QUEUE: usize = 4_096;
+/// Writes that share one flush.
+pub const JOURNAL_BATCH: usize = 512;
 /// Finished runs the in-memory journal keeps.
 pub const MEMORY_RUNS_KEPT: usize = 1_000;
 /// Updates buffered for one subscriber before it gets a snapshot instead.
@@ -83,6 +89,49 @@ pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(60);
 /// Most agents that one skill is looked up among.
 pub const AGENTS_MAX: usize = 10_000;
 
+// Sample agents.
+/// Largest request body a sample agent reads; a step's inputs are bounded by the same size elsewhere.
+pub const SAMPLE_BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Time to send a request's head and body to a sample agent, so that a slow sender does not hold a connection for ever.
+pub const SAMPLE_READ_TIMEOUT: Duration = Duration::from_secs(30);
+/// Time one skill of a sample agent may take, a model's answer included; just below a step's default, so that the agent's own error is seen.
+pub const SAMPLE_SKILL_TIMEOUT: Duration = Duration::from_secs(290);
+/// Connections one sample agent serves at once.
+pub const SAMPLE_CONNECTIONS_MAX: usize = 1_024;
+/// Finished and running tasks one sample agent remembers; the oldest are forgotten first.
+pub const SAMPLE_TASKS_KEPT: usize = 1_000;
+/// Problems of one input that are listed; the rest is counted.
+pub const SAMPLE_PROBLEMS_MAX: usize = 20;
+/// Input size up to which a stand-in answers on the connection's own thread; more goes to the blocking pool.
+pub const SAMPLE_INLINE_BYTES_MAX: usize = 16 * 1024;
+/// Sentences, entities, rows and issues a stand-in lists; the totals count them all.
+pub const SAMPLE_LIST_MAX: usize = 200;
+/// Columns of a table the data agent reads, so that the pairs for correlations stay few.
+pub const SAMPLE_COLUMNS_MAX: usize = 200;
+/// Answer of a model that is read.
+pub const MODEL_ANSWER_BYTES_MAX: usize = 1024 * 1024;
+/// Longest input a model is asked about, so that a prompt stays within what models take.
+pub const MODEL_INPUT_BYTES_MAX: usize = 256 * 1024;
+// Discovery.
+/// Manifests, plans and cards kept by digest, in bytes of their text, for each of the three. Thousands of workflows fit.
+pub const CONTENT_CACHE_BYTES_MAX: u64 = 32 * 1024 * 1024;
+/// Tags, and lists of tags, remembered of one registry.
+pub const NAMES_REMEMBERED_MAX: usize = 20_000;
+/// Requests a listing has in flight: enough to hide a round trip, too few to trouble a registry.
+pub const LISTING_CONCURRENCY: usize = 8;
+/// Shortest time between two looks at the same name, however often it is called wrong: a dead agent must not cause a storm.
+pub const LOOK_AGAIN_PAUSE: Duration = Duration::from_millis(200);
+/// How long a registry that failed or was slow is left alone when a cached answer exists.
+pub const REGISTRY_REST: Duration = Duration::from_secs(1);
+/// How long a lookup with a cached answer waits for a newer one.
+pub const REGISTRY_PATIENCE: Duration = Duration::from_millis(500);
+/// Tags of one repository, newest versions first, whose content is searched for an id or a version.
+pub const TAGS_SEARCHED_MAX: usize = 64;
+/// Other registries that references may name by host in one process.
+pub const REGISTRIES_MAX: usize = 16;
+/// Names a hint lists.
+pub const HINT_NAMES_MAX: usize = 8;
+
 // Registries.
 /// Largest manifest (distribution-spec asks for at least 4 MiB).
 pub const MANIFEST_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -90,6 +139,24 @@ pub const MANIFEST_BYTES_MAX: usize = 4 * 1024 * 1024;
 pub const BLOB_BYTES_MAX: usize = 1024 * 1024;
 /// Largest blob the embedded registry stores for others.
 pub const REGISTRY_BLOB_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Largest `index.json` of one repository: some 60 000 tags. It is written whole with every push.
+pub const REGISTRY_INDEX_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// Repositories whose index is kept in memory.
+pub const REGISTRY_REPOSITORIES_KEPT: usize = 10_000;
+/// Uploads under way at the embedded registry: 30 clients that push 8 blobs at once fit. With the blob limit it bounds the disk.
+pub const REGISTRY_UPLOADS_MAX: usize = 256;
+/// An upload that nobody touched for so long is dropped.
+pub const REGISTRY_UPLOAD_IDLE_MAX: Duration = Duration::from_secs(3600);
+/// Connections the embedded registry serves at once; more wait in the system's queue.
+pub const REGISTRY_CONNECTIONS_MAX: usize = 1024;
+/// Time a client may take to send its request's headers.
+pub const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// Time a client may take to send a body, beside one second for each 64 KiB that came.
+pub const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+/// Retries of one registry request.
+pub const REGISTRY_RETRIES_MAX: u32 = 4;
+/// Redirects followed for one registry request.
+pub const REGISTRY_REDIRECTS_MAX: usize = 5;
 /// Most entries of a paged list that are followed.
 pub const LIST_ENTRIES_MAX: usize = 10_000;
 /// Time one registry request may take, retries included.

@@ -265,3 +265,6 @@ fn objects<'a>(object: &'a Object, name: &str) -> Vec<&'a Object> {
 fn flag(object: &Object, name: &str) -> bool {
     member(object, name).and_then(Value::as_bool).unwrap_or(false)
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,7 +10,6 @@ use super::task::{Artifact, Task, TaskStatus};
 /// The result of `SendMessage`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", try_from = "SendWire")]
-#[expect(clippy::large_enum_variant, reason = "lives on the stack for a moment; a box would cost an allocation per call")]
 pub enum SendMessageResponse {
     /// A task was made, or went on.
     Task(Task),
@@ -21,7 +20,6 @@ pub enum SendMessageResponse {
 /// One event of a stream, and the body of a push notification.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", try_from = "StreamWire")]
-#[expect(clippy::large_enum_variant, reason = "lives on the stack for a moment; a box would cost an allocation per event")]
 pub enum StreamResponse {
     /// A snapshot.
     Task(Task),

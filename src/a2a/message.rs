@@ -176,3 +176,6 @@ impl TryFrom<PartWire> for Part {
         Ok(Self { content, metadata, filename, media_type })
     }
 }
+
+#[cfg(test)]
+mod tests;

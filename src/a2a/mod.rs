@@ -16,12 +16,12 @@ mod agent_card;
 mod card;
 mod card_read;
 mod card_write;
+pub mod extension;
 
 mod number;
 mod skill;
 mod value;
 
-pub mod extension;
 pub mod v03;
 
 pub use agent_card::{AgentCapabilities, AgentCard, AgentExtension, AgentInterface, AgentProvider, AgentSkill};

@@ -126,3 +126,6 @@ fn input_of(message: &Message, skill: &str) -> Arc<Value> {
     }
     Arc::new(parts_value(message.parts.clone(), Shape::Object).unwrap_or_else(|| Value::Object(Map::new())))
 }
+
+#[cfg(test)]
+mod tests;

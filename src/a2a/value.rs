@@ -160,3 +160,6 @@ impl Members {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -36,7 +36,8 @@ impl Guard {
         let literal = match url.host() {
             Some(Host::Ipv4(address)) => Some(IpAddr::V4(address)),
             Some(Host::Ipv6(address)) => Some(IpAddr::V6(address)),
-            Some(Host::Domain(_)) => None,
+            Some(Host::Domain(name)) if is_name(name) => None,
+            Some(Host::Domain(name)) => return Err(refuse(format!("`{name}` in its URL is not a host name"))),
             None => return Err(refuse("its URL has no host".to_owned())),
         };
         match literal {
@@ -49,6 +50,11 @@ impl Guard {
         let address = address.to_canonical();
         self.allow_private || self.allow.iter().any(|net| net.contains(&address)) || is_public(address)
     }
+}
+
+/// Letters, digits, hyphens and dots, and the underscores that container networks use. URL parsers let more through.
+fn is_name(name: &str) -> bool {
+    name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
 }
 
 /// Every address of the name is one that may not be dialled.
@@ -141,3 +147,6 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
         [first, ..] => (0x2000..=0x3fff).contains(&first),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -48,8 +48,11 @@ fn present<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> R
 
 /// The result of an answer; `None` is the result `null`. Some libraries write `"error": null` beside a result, which is no error.
 pub(super) fn result<T: DeserializeOwned>(body: &[u8], id: &str, needed: Id) -> Result<Option<T>, Failure> {
-    if body.iter().all(u8::is_ascii_whitespace) {
-        return Err(Failure::invalid("the answer is empty"));
+    match body.iter().find(|byte| !byte.is_ascii_whitespace()) {
+        None => return Err(Failure::invalid("the answer is empty")),
+        // A list would otherwise be read as the members in their order.
+        Some(b'[') => return Err(Failure::invalid("the answer is a list, not a JSON-RPC response")),
+        Some(_) => {}
     }
     let answer: Answer<T> = serde_json::from_slice(body).map_err(|error| {
         let what = if error.is_data() { "is not what the protocol says" } else { "is not JSON" };

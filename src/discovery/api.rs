@@ -1,184 +1,201 @@
-//! The seam; see the module.
+//! The face of the module: what callers ask, over one registry or several.
 
-use std::sync::Arc;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
-use serde::Serialize;
+use tracing::warn;
 
+use super::agents::{self, Given};
+use super::origin::{Origin, read_plan};
+use super::slot::Tasks;
+use super::{AgentEntry, Error, FoundAgent, FoundWorkflow, WorkflowEntry, push, workflows};
 use crate::a2a::Card;
 use crate::ids::Digest;
+use crate::limits;
 use crate::plan::Plan;
-use crate::registry::{self, Pushed, Store};
-use crate::workflow::Diagnostic;
+use crate::registry::{self, Pushed, Reference, Store, digest};
+
+/// Opens the registry at a host that a reference names.
+pub type Opener = Arc<dyn Fn(&str) -> Result<Arc<dyn Store>, registry::Error> + Send + Sync>;
 
 /// How discovery behaves.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Options {
-    /// How long a tag or list that was read is trusted.
+    /// How long a tag or list that was read is trusted. A store that counts its changes is known to be unchanged without it.
     pub ttl: Duration,
+    /// `host[:port]` under which the store itself is known, beside the host in its location: `localhost:5000`.
+    pub hosts: Vec<String>,
+    /// Opens other registries. Without it a reference to another host is refused: whoever may write a reference must not thereby
+    /// choose where this process connects to.
+    pub open: Option<Opener>,
 }
 
-/// A workflow that was found.
-#[derive(Debug, Clone)]
-pub struct FoundWorkflow {
-    /// Ready to run, pinned by the manifest's digest.
-    pub plan: Arc<Plan>,
-    /// Its repository.
-    pub repository: String,
-    /// The tag it was found by, when it was by tag.
-    pub tag: Option<String>,
-    /// Why this version: "highest of 3 versions", "tag `v1` as asked".
-    pub choice: String,
+impl Default for Options {
+    fn default() -> Self {
+        Self { ttl: Duration::from_secs(5), hosts: Vec::new(), open: None }
+    }
 }
 
-/// One line of a list of workflows; from the manifest alone when it says enough.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct WorkflowEntry {
-    /// `metadata.id`.
-    pub id: String,
-    /// `metadata.name`.
-    pub name: String,
-    /// `metadata.version`.
-    pub version: String,
-    /// `metadata.description`.
-    pub description: String,
-    /// `metadata.tags`.
-    pub tags: Vec<String>,
-    /// `metadata.examples`.
-    pub examples: Vec<String>,
-    /// Skills it calls.
-    pub skills: Vec<String>,
-    /// Its repository.
-    pub repository: String,
-    /// Every tag of the repository.
-    pub versions: Vec<String>,
-    /// The tag that is chosen when none is asked for.
-    pub tag: String,
-    /// The manifest's digest.
-    pub digest: Digest,
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options").field("ttl", &self.ttl).field("hosts", &self.hosts).field("open", &self.open.is_some()).finish()
+    }
 }
 
-/// An agent that offers a skill.
-#[derive(Debug, Clone)]
-pub struct FoundAgent {
-    /// Its card.
-    pub card: Arc<Card>,
-    /// The card's manifest, when it came from the registry.
-    pub digest: Option<Digest>,
-    /// Why this agent: "only agent with the skill", "first of 2 by name".
-    pub reason: String,
-}
-
-/// One line of a list of agents.
-#[derive(Debug, Clone, Serialize)]
-pub struct AgentEntry {
-    /// Its card.
-    pub card: Arc<Card>,
-    /// Its repository; none for a card given by hand.
-    pub repository: Option<String>,
-    /// The tag.
-    pub tag: Option<String>,
-    /// The manifest's digest.
-    pub digest: Option<Digest>,
-}
-
-/// Why nothing was found or pushed.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum Error {
-    /// No such workflow.
-    #[error("no workflow `{reference}` in {location}{hint}")]
-    NoWorkflow {
-        /// As asked.
-        reference: String,
-        /// Where.
-        location: String,
-        /// ": did you mean …", or empty.
-        hint: String,
-    },
-    /// No agent offers the skill.
-    #[error("no agent offers the skill `{skill}`{hint}")]
-    NoAgent {
-        /// As asked.
-        skill: String,
-        /// ": did you mean …", or empty.
-        hint: String,
-    },
-    /// The workflow has errors.
-    #[error("workflow `{name}` has {} problems", diagnostics.len())]
-    Invalid {
-        /// Which.
-        name: String,
-        /// Its text.
-        text: Arc<str>,
-        /// All of them.
-        diagnostics: Vec<Diagnostic>,
-    },
-    /// Annotations and content contradict each other, or a card is none.
-    #[error("{0}")]
-    Contradiction(String),
-    /// The registry did not answer.
-    #[error("the registry failed: {0}")]
-    Registry(Arc<registry::Error>),
-}
-
-/// Cheap to share: put it in an `Arc`.
+/// Turns names into things. Cheap to share: put it in an `Arc`. Dropping it stops the lookups that are under way.
 #[derive(Debug)]
 pub struct Discovery {
-    #[expect(dead_code, reason = "seam")]
-    store: Arc<dyn Store>,
+    home: Arc<Origin>,
+    others: Mutex<Vec<(String, Arc<Origin>)>>,
+    given: RwLock<Arc<Given>>,
+    tasks: Arc<Tasks>,
+    options: Options,
 }
 
 impl Discovery {
-    /// Looks things up in `store`.
-    pub fn new(store: Arc<dyn Store>, _options: Options) -> Self {
-        Self { store }
+    /// Looks things up in `store`. Asks nothing yet, so that a registry that is down does not hinder the start.
+    pub fn new(store: Arc<dyn Store>, options: Options) -> Self {
+        let tasks = Arc::new(Tasks::default());
+        let home = Arc::new(Origin::new(store, options.ttl, Arc::clone(&tasks)));
+        Self { home, others: Mutex::default(), given: RwLock::default(), tasks, options }
     }
 
     /// Reads a plan from text that is not in a registry. The plan is pinned by the text's digest.
-    pub fn plan_from_text(&self, _name: &str, _text: &[u8]) -> Result<Arc<Plan>, Error> {
-        Err(Error::Contradiction("seam".into()))
+    pub fn plan_from_text(&self, name: &str, text: &[u8]) -> Result<Arc<Plan>, Error> {
+        read_plan(name, text, digest::sha256(text)).map(Arc::new)
     }
 
     /// The plan of a run that is in the journal: its text, pinned by the digest it was started with. Not checked against the text,
     /// since the digest may be a manifest's.
-    pub fn plan_pinned(&self, _text: &str, _digest: &Digest) -> Result<Arc<Plan>, Error> {
-        Err(Error::Contradiction("seam".into()))
+    pub fn plan_pinned(&self, text: &str, digest: &Digest) -> Result<Arc<Plan>, Error> {
+        read_plan("journal", text.as_bytes(), digest.clone()).map(Arc::new)
     }
 
     /// `id`, `id:tag`, `id@sha256:…`, `host/repo:tag`, or the `metadata.id` of a workflow in a repository of another name.
-    pub async fn workflow(&self, _reference: &str) -> Result<FoundWorkflow, Error> {
-        std::future::pending().await
+    ///
+    /// Of several versions an exact tag wins; a version that is no tag but the content's `metadata.version` is found too. Without a
+    /// tag the highest semantic version is meant (pre-releases only when there is no release), without any version `latest`, without
+    /// that the last tag by name. [`FoundWorkflow::choice`] says which rule decided, and whether the registry could be asked.
+    ///
+    /// A workflow that is cached goes on being found while the registry is away.
+    pub async fn workflow(&self, reference: &str) -> Result<FoundWorkflow, Error> {
+        let parsed = Reference::parse(reference).map_err(|error| self.unfit(reference, &error.to_string()))?;
+        let origin = match &parsed.registry {
+            Some(host) if !self.is_home(host) => self.other(reference, host)?,
+            _ => Arc::clone(&self.home),
+        };
+        workflows::find(&origin, reference, &parsed).await
     }
 
     /// Every workflow, one line each, by id.
     pub async fn workflows(&self) -> Result<Vec<WorkflowEntry>, Error> {
-        std::future::pending().await
+        Ok(self.workflow_list().await?.to_vec())
+    }
+
+    /// The same list, shared: cheap to ask for on every request.
+    pub async fn workflow_list(&self) -> Result<Arc<[WorkflowEntry]>, Error> {
+        Ok(workflows::list(&self.home, &self.home.ask()).await?.value)
     }
 
     /// The agent for a skill; `pin` as a step's `agent:`.
-    pub async fn agent(&self, _skill: &str, _pin: Option<&str>) -> Result<FoundAgent, Error> {
-        std::future::pending().await
+    ///
+    /// Of several agents the choice is deterministic: a card given by hand, then the first by name. Does not wait while what is
+    /// remembered is fresh.
+    pub async fn agent(&self, skill: &str, pin: Option<&str>) -> Result<FoundAgent, Error> {
+        let given = self.given();
+        agents::find(&self.home, &given, skill, pin).await
     }
 
     /// Every agent, one line each, by name.
     pub async fn agents(&self) -> Result<Vec<AgentEntry>, Error> {
-        std::future::pending().await
+        let given = self.given();
+        let read = agents::index(&self.home, &self.home.ask()).await?;
+        Ok(agents::entries(&given, &read.value))
     }
 
-    /// Adds a card beside the registry's; it goes before theirs.
-    pub fn add_card(&self, _card: Card) {}
+    /// Adds a card beside the registry's; it goes before theirs. It takes the place of one that was added with the same name.
+    pub fn add_card(&self, card: Card) {
+        let mut given = self.given.write().unwrap_or_else(PoisonError::into_inner);
+        let name = card.name.clone();
+        match given.with(card) {
+            Some(more) => *given = Arc::new(more),
+            None => warn!(agent = %name, limit = limits::AGENTS_MAX, "too many cards were given, this one is left out"),
+        }
+    }
 
     /// A call to this agent failed in a way that a moved agent or updated card explains: look again next time.
-    pub fn forget_agent(&self, _name: &str) {}
+    ///
+    /// Cheap and without effect for agents that are not known; however often it is called, the registry is asked about one agent at
+    /// most once in [`limits::LOOK_AGAIN_PAUSE`].
+    pub fn forget_agent(&self, name: &str) {
+        agents::forget(&self.home, name);
+    }
 
     /// Checks and pushes a workflow to `workflows/<id>`, or to another repository, under its version and the tags given.
-    pub async fn push_workflow(&self, _name: &str, _text: Bytes, _repository: Option<&str>, _tags: &[String]) -> Result<Pushed, Error> {
-        std::future::pending().await
+    ///
+    /// `latest` moves too, unless a higher version is there. A repository without `/` is put under `workflows/`. Pushing the same
+    /// content again gives the same digest.
+    pub async fn push_workflow(&self, name: &str, text: Bytes, repository: Option<&str>, tags: &[String]) -> Result<Pushed, Error> {
+        push::workflow(&self.home, name, text, repository, tags).await
     }
 
-    /// Checks and pushes a card to `agents/<name>`, or to another repository.
-    pub async fn push_card(&self, _json: Bytes, _repository: Option<&str>, _tags: &[String]) -> Result<Pushed, Error> {
-        std::future::pending().await
+    /// Checks and pushes a card to `agents/<name>`, or to another repository, under its version, if it has one that is semantic, and
+    /// the tags given. `latest` moves as for workflows.
+    pub async fn push_card(&self, json: Bytes, repository: Option<&str>, tags: &[String]) -> Result<Pushed, Error> {
+        push::card(&self.home, json, repository, tags).await
     }
+
+    fn given(&self) -> Arc<Given> {
+        Arc::clone(&self.given.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn is_home(&self, host: &str) -> bool {
+        let location = self.home.store.location();
+        let authority = location.split_once("://").map(|(_, rest)| rest.split('/').next().unwrap_or(rest));
+        let host = same_loopback(host);
+        self.options.hosts.iter().map(String::as_str).chain(authority).any(|known| same_loopback(known) == host)
+    }
+
+    fn other(&self, reference: &str, host: &str) -> Result<Arc<Origin>, Error> {
+        let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, origin)) = others.iter().find(|(known, _)| known == host) {
+            return Ok(Arc::clone(origin));
+        }
+        let Some(open) = &self.options.open else {
+            return Err(
+                self.unfit(reference, &format!("the registry `{host}` is another one, and references to others are not allowed here"))
+            );
+        };
+        if others.len() == limits::REGISTRIES_MAX {
+            return Err(self.unfit(reference, &format!("{} other registries are in use, which is the limit", limits::REGISTRIES_MAX)));
+        }
+        let origin = Arc::new(Origin::new(open(host)?, self.options.ttl, Arc::clone(&self.tasks)));
+        others.push((host.to_owned(), Arc::clone(&origin)));
+        Ok(origin)
+    }
+
+    fn unfit(&self, reference: &str, why: &str) -> Error {
+        let reference = reference[..reference.floor_char_boundary(limits::ID_BYTES_MAX)].to_owned();
+        Error::NoWorkflow { reference, location: self.home.store.location(), hint: format!(": {why}") }
+    }
+}
+
+impl Drop for Discovery {
+    fn drop(&mut self) {
+        self.tasks.abort();
+    }
+}
+
+/// The names of this machine are one name.
+fn same_loopback(host: &str) -> String {
+    for name in ["localhost", "[::1]"] {
+        if let Some(rest) = host.strip_prefix(name)
+            && (rest.is_empty() || rest.starts_with(':'))
+        {
+            return format!("127.0.0.1{rest}");
+        }
+    }
+    host.to_ascii_lowercase()
 }

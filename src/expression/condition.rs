@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::expression::Expression;
+use super::evaluate::Expression;
 use super::scanner::{self, Opening, Piece, pieces};
 use super::{Error, Reference, Scope, Subtraction, SyntaxError, Template};
 

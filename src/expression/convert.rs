@@ -9,7 +9,7 @@ use serde_json::{Map, Number, Value};
 
 use super::node::Node;
 use super::text::integral;
-use crate::limits::{EXPRESSION_OUTPUT_BYTES_MAX, EXPRESSION_VALUE_BYTES_MAX, VALUE_DEPTH_MAX};
+use crate::limits::{EXPRESSION_FUEL, EXPRESSION_OUTPUT_BYTES_MAX, EXPRESSION_VALUE_BYTES_MAX, VALUE_DEPTH_MAX};
 
 /// Why something is not JSON that may be passed on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub(super) enum Refusal {
     Undefined,
     /// It is nested too deep.
     Deep,
+    /// It has too many parts that were computed.
+    Many,
     /// It is too large.
     Large,
     /// A string in it is too long.
@@ -31,6 +33,7 @@ impl Refusal {
         match self {
             Self::Undefined => "a value in it does not exist".to_owned(),
             Self::Deep => format!("its value is nested more than {VALUE_DEPTH_MAX} deep"),
+            Self::Many => format!("its value has more than {MADE_MAX} computed parts"),
             Self::Large => format!("its value takes more than {EXPRESSION_VALUE_BYTES_MAX} bytes"),
             Self::Long => format!("its text has more than {EXPRESSION_OUTPUT_BYTES_MAX} bytes"),
             Self::Foreign(what) => format!("its value has {what}, which JSON cannot express"),
@@ -38,15 +41,22 @@ impl Refusal {
     }
 }
 
-/// The memory that may still be filled with copies.
+/// What may still be spent on copies.
 #[derive(Debug)]
-pub(super) struct Budget(usize);
+pub(super) struct Budget {
+    bytes: usize,
+    /// Values that the engine makes while they are read, such as the items of `[1] * 99999999`: its fuel no longer counts them.
+    made: u64,
+}
 
 impl Default for Budget {
     fn default() -> Self {
-        Self(EXPRESSION_VALUE_BYTES_MAX)
+        Self { bytes: EXPRESSION_VALUE_BYTES_MAX, made: MADE_MAX }
     }
 }
+
+/// As many values as an expression may execute instructions.
+const MADE_MAX: u64 = EXPRESSION_FUEL;
 
 impl Budget {
     /// Takes what a copy of `value` at `depth` needs, or refuses.
@@ -65,7 +75,12 @@ impl Budget {
     }
 
     fn take(&mut self, bytes: usize) -> Result<(), Refusal> {
-        self.0 = self.0.checked_sub(bytes).ok_or(Refusal::Large)?;
+        self.bytes = self.bytes.checked_sub(bytes).ok_or(Refusal::Large)?;
+        Ok(())
+    }
+
+    fn make(&mut self) -> Result<(), Refusal> {
+        self.made = self.made.checked_sub(1).ok_or(Refusal::Many)?;
         Ok(())
     }
 }
@@ -79,6 +94,7 @@ pub(super) fn to_json(value: &minijinja::Value) -> Result<Arc<Value>, Refusal> {
 }
 
 fn copy(value: &minijinja::Value, depth: usize, budget: &mut Budget) -> Result<Value, Refusal> {
+    budget.make()?;
     if let Some(node) = value.downcast_object_ref::<Node>() {
         budget.charge(node.value(), depth)?;
         return Ok(node.value().clone());
@@ -99,6 +115,9 @@ fn copy(value: &minijinja::Value, depth: usize, budget: &mut Budget) -> Result<V
             Ok(Value::from(text))
         }
         ValueKind::Seq | ValueKind::Iterable => {
+            if value.len().is_some_and(|length| length as u64 > budget.made) {
+                return Err(Refusal::Many);
+            }
             let items = value.try_iter().map_err(|_| Refusal::Foreign("something that is not a list"))?;
             items.map(|item| copy(&item, depth + 1, budget)).collect::<Result<_, _>>().map(Value::Array)
         }

@@ -65,7 +65,8 @@ pub(super) fn shorten(text: &str) -> String {
 pub(super) fn closest<'a>(wanted: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     // Names longer than this are not typed by hand, and the comparison takes time in the product of both lengths.
     const NAME_BYTES_MAX: usize = 64;
-    let tolerated = (wanted.chars().count() / 3).max(1);
+    // Of names this short, any two are alike.
+    let tolerated = wanted.chars().count() / 3;
     known
         .take(1_000)
         .filter(|name| name.len() <= NAME_BYTES_MAX && wanted.len() <= NAME_BYTES_MAX)

@@ -7,6 +7,7 @@ use minijinja::value::{Kwargs, Value, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, State, UndefinedBehavior, filters, tests};
 
 use super::convert::to_json;
+use super::operands::Pass;
 use super::text::{Limited, text_of, write_text};
 use crate::limits::{EXPRESSION_FUEL, EXPRESSION_OUTPUT_BYTES_MAX, EXPRESSION_RECURSION_MAX};
 
@@ -105,6 +106,10 @@ fn add_filters(environment: &mut Environment<'static>) {
     environment.add_filter("string", string);
     environment.add_filter("tojson", tojson);
     environment.add_filter("values", values);
+    // What operands are passed through.
+    environment.add_filter(Pass::Counted.filter(), counted);
+    environment.add_filter(Pass::Number.filter(), number);
+    environment.add_filter(Pass::Text.filter(), pasted);
 }
 
 fn add_tests(environment: &mut Environment<'static>) {
@@ -237,6 +242,33 @@ fn tojson(value: &Value, options: Kwargs) -> Result<String, Error> {
         (false, json) => text_of(json),
     };
     if text.len() > EXPRESSION_OUTPUT_BYTES_MAX { Err(too_long(())) } else { Ok(text) }
+}
+
+/// The operand of a `*`.
+fn number(value: &Value) -> Result<Value, Error> {
+    match value.kind() {
+        ValueKind::Number | ValueKind::Bool => Ok(value.clone()),
+        ValueKind::Undefined => Err(Error::from(ErrorKind::UndefinedError)),
+        kind => Err(Error::new(ErrorKind::InvalidOperation, format!("`*` needs numbers, not {kind}"))),
+    }
+}
+
+/// The operand of a `+`.
+fn counted(state: &State<'_, '_>, value: &Value) -> Result<Value, Error> {
+    match (value.kind(), value.len()) {
+        (ValueKind::Undefined, _) => return Err(Error::from(ErrorKind::UndefinedError)),
+        (ValueKind::Seq | ValueKind::Iterable, Some(length)) => state.consume_fuel(length as u64)?,
+        _ => {}
+    }
+    Ok(value.clone())
+}
+
+/// The operand of a `~`.
+fn pasted(value: &Value) -> Result<Value, Error> {
+    match value.kind() {
+        ValueKind::String => Ok(value.clone()),
+        _ => string(value).map(Value::from),
+    }
 }
 
 fn write(text: &mut Limited, value: &Value) -> Result<(), Error> {

@@ -4,19 +4,21 @@
 //!
 //! A string is split by a scanner of our own (`scanner`), never rendered as a whole. Each expression is cut into tokens (`token`), and every static
 //! path in it is taken out (`syntax`): a lone path is looked up by us (`path`), and in any other expression the engine sees only numbered variables,
-//! bound to what we looked up (`expression`). So nothing but what the [`Scope`] holds can be reached, a missing path is always known by name,
-//! and what an agent returned is a value at all times: it is never read as a template or an expression.
+//! bound to views of what we looked up (`evaluate`, `node`). So nothing but what the [`Scope`] holds can be reached, a missing path is always known
+//! by name, and what an agent returned is a value at all times: it is never read as a template or an expression.
+//! What the engine leaves unbounded is bounded before it runs (`token`, `operands`) and after (`convert`); `filters` is all that expressions can do.
 
 mod error;
 mod scope;
 
+mod operands;
 mod path;
 mod scanner;
 mod syntax;
 mod token;
 
 mod convert;
-mod expression;
+mod evaluate;
 mod filters;
 mod node;
 mod text;

@@ -86,6 +86,12 @@ pub(super) fn expression(source: &str, at: usize) -> Result<(Range<usize>, usize
         }
     };
     let inside = &source[at + 2..end];
+    if inside.starts_with('-') && inside[1..].starts_with(char::is_whitespace) {
+        return Err(space_control(at..at + 3));
+    }
+    if inside.ends_with('-') {
+        return Err(space_control(end - 1..end + 2));
+    }
     let start = at + 2 + (inside.len() - inside.trim_start().len());
     let content = start..start.max(at + 2 + inside.trim_end().len());
     if content.is_empty() {
@@ -100,6 +106,10 @@ pub(super) fn expression(source: &str, at: usize) -> Result<(Range<usize>, usize
         .hint("compute parts of it in steps of their own"));
     }
     Ok((content, end + 2))
+}
+
+fn space_control(span: Range<usize>) -> SyntaxError {
+    SyntaxError::new("`{{-` and `-}}`, which trim the space around, do not exist here", span).hint("fold the text in YAML: `>-` or `|-`")
 }
 
 /// Where the `}}` is that closes an expression which starts at `at`; else the quote that is open at the end of the string.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::SyntaxError;
 use super::error::closest;
 use super::filters::{FILTERS, TESTS};
+use super::operands::passes;
 use super::path::{Key, Path};
 use super::token::{Kind, Token, tokens};
 
@@ -45,6 +46,9 @@ pub(super) struct Syntax {
     pub(super) is_path: bool,
     /// The expression with its paths replaced by the variables `r0`, `r1`, …, so that the engine never looks up a name or a key of a scope by itself.
     pub(super) rewritten: String,
+    pub(super) tokens: Vec<Token>,
+    /// Where each token ends in `rewritten`.
+    pub(super) ends: Vec<usize>,
 }
 
 /// One place where a path is read.
@@ -70,16 +74,41 @@ pub(super) fn syntax(source: &str) -> Result<Syntax, SyntaxError> {
     let is_path = matches!(&uses[..], [only] if tokens.first().map(|first| first.span.start) == Some(only.span.start)
         && tokens.last().map(|last| last.span.end) == Some(only.span.end));
     let subtractions = subtractions(source, &tokens, &uses);
+    let (rewritten, ends) = rewrite(source, &tokens, &uses);
+    Ok(Syntax { uses, subtractions, is_path, rewritten, tokens, ends })
+}
+
+/// Writes the text for the engine, and for each token where it ends in it.
+fn rewrite(source: &str, tokens: &[Token], uses: &[Use]) -> (String, Vec<usize>) {
     let mut rewritten = String::with_capacity(source.len());
-    let mut copied = 0;
-    for (index, place) in uses.iter().enumerate() {
-        rewritten.push_str(&source[copied..place.span.start]);
-        rewritten.push('r');
-        rewritten.push_str(&index.to_string());
-        copied = place.span.end;
+    let mut ends = Vec::with_capacity(tokens.len());
+    let passes = passes(source, tokens);
+    let (mut copied, mut next_use) = (0, 0);
+    for (token, pass) in tokens.iter().zip(passes) {
+        match uses.get(next_use) {
+            // The variable stands where the first token of the path stood; the other tokens of it are left out.
+            Some(used) if used.span.start == token.span.start => {
+                rewritten.push_str(&source[copied..token.span.start]);
+                rewritten.push('r');
+                rewritten.push_str(&next_use.to_string());
+                copied = used.span.end;
+            }
+            _ if token.span.start < copied => {}
+            _ => {
+                rewritten.push_str(&source[copied..token.span.end]);
+                copied = token.span.end;
+            }
+        }
+        if copied == token.span.end && uses.get(next_use).is_some_and(|used| used.span.end == copied) {
+            next_use += 1;
+        }
+        if let Some(pass) = pass {
+            rewritten.push('|');
+            rewritten.push_str(pass.filter());
+        }
+        ends.push(rewritten.len());
     }
-    rewritten.push_str(&source[copied..]);
-    Ok(Syntax { uses, subtractions, is_path, rewritten })
+    (rewritten, ends)
 }
 
 struct Reader<'s> {
@@ -107,6 +136,7 @@ impl Reader<'_> {
                 // The name of an argument, as in `map(attribute='x')`.
                 (Kind::Name, ..) if self.text(at + 1) == "=" => at + 1,
                 (Kind::Name, ..) => self.path(at)?,
+                (Kind::Sign, "*" | "**", Some("(" | ",")) => return Err(self.error("a list cannot be spread over arguments", at)),
                 (Kind::Sign, "(", Some(")" | "]" | "}")) => return Err(self.error("a value cannot be called", at)),
                 _ if self.tokens[at].kind == Kind::Sign && self.text(at) == "(" && at > 0 && self.tokens[at - 1].kind == Kind::Text => {
                     return Err(self.error("a text cannot be called", at));
@@ -260,6 +290,14 @@ fn subtractions(source: &str, tokens: &[Token], uses: &[Use]) -> Vec<Subtraction
         }
         let parent = Path { root: place.path.root.clone(), keys: parents.to_vec() };
         let name_end = end;
+        // After a number the keys stand alone; after a name they are of its path.
+        while let [dot, key, ..] = &tokens[at..]
+            && &source[dot.span.clone()] == "."
+            && key.kind == Kind::Name
+        {
+            end = key.span.end;
+            at += 2;
+        }
         // The keys after the name, as far as the engine took them to belong to the last part.
         if let Some(rest) = uses.iter().find(|other| other.span.start < end && other.span.end > end) {
             end = rest.span.end;

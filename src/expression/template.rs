@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::expression::Expression;
+use super::evaluate::Expression;
 use super::scanner::{Piece, pieces};
 use super::text::Limited;
 use super::{Error, Reference, Scope, Subtraction, SyntaxError};

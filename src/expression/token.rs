@@ -45,7 +45,7 @@ pub(super) fn tokens(source: &str) -> Result<Vec<Token>, SyntaxError> {
             quote @ (b'\'' | b'"') => (Kind::Text, text(&bytes[at..], quote).ok_or_else(|| unclosed_quote(at))?),
             byte => {
                 nest(&mut brackets, byte, at)?;
-                (Kind::Sign, sign(&bytes[at..]).ok_or_else(|| unexpected(source, at, next))?)
+                (Kind::Sign, sign(&bytes[at..]).ok_or_else(|| unexpected(at, next))?)
             }
         };
         tokens.push(Token { kind, span: at..at + length });
@@ -126,6 +126,8 @@ fn text(bytes: &[u8], quote: u8) -> Option<usize> {
 
 fn sign(bytes: &[u8]) -> Option<usize> {
     match bytes {
+        // Known from other languages; the engine would see a filter without a name.
+        [b'|', b'|', ..] => None,
         [b'=' | b'!' | b'<' | b'>', b'=', ..] | [b'/', b'/', ..] | [b'*', b'*', ..] => Some(2),
         [
             b'+' | b'-' | b'*' | b'/' | b'%' | b'~' | b'|' | b'.' | b',' | b':' | b'=' | b'<' | b'>' | b'(' | b')' | b'[' | b']' | b'{'
@@ -140,10 +142,11 @@ fn unclosed_quote(at: usize) -> SyntaxError {
     SyntaxError::new("a quote is never closed", at..at + 1).hint("`\\'` is a quote in a quoted text")
 }
 
-fn unexpected(source: &str, at: usize, found: char) -> SyntaxError {
+fn unexpected(at: usize, found: char) -> SyntaxError {
     let error = SyntaxError::new(format!("unexpected character `{}`", found.escape_debug()), at..at + found.len_utf8());
     match found {
-        _ if source[at..].starts_with("&&") => error.hint("write `and`"),
+        '&' => error.hint("write `and`"),
+        '|' => error.hint("write `or`"),
         '!' => error.hint("write `not`"),
         '?' => error.hint("write `a if condition else b`"),
         _ if found.is_alphabetic() => error.hint("names have ASCII letters; reach other keys with `[\"…\"]`"),

@@ -73,6 +73,13 @@ impl RunStatus {
         }
     }
 
+    /// The status that is written so.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Running, Self::InputRequired, Self::Completed, Self::Failed, Self::Canceled]
+            .into_iter()
+            .find(|status| status.as_str() == text)
+    }
+
     /// Whether nothing can follow.
     pub fn is_terminal(self) -> bool {
         matches!(self, Self::Completed | Self::Failed | Self::Canceled)

@@ -67,6 +67,8 @@ pub enum Error {
 /// The durable list of events. When a method returns, what it stored is as durable as this journal makes it.
 #[async_trait]
 pub trait Journal: Send + Sync + std::fmt::Debug {
+    /// Whether what was stored is still there after the process has ended.
+    fn is_durable(&self) -> bool;
     /// Stores a run with its first event, unless its idempotency key is taken.
     async fn create(&self, header: Header, first: Event) -> Result<Created, Error>;
     /// Appends events. `status` is where the run is after them.
@@ -77,4 +79,6 @@ pub trait Journal: Send + Sync + std::fmt::Debug {
     async fn events(&self, run: &RunId) -> Result<Vec<Event>, Error>;
     /// Every run, newest change first.
     async fn list(&self) -> Result<Vec<Record>, Error>;
+    /// Every run that has not ended, oldest first: what is resumed after a restart.
+    async fn unfinished(&self) -> Result<Vec<Record>, Error>;
 }

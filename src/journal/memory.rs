@@ -32,6 +32,10 @@ impl Memory {
 
 #[async_trait]
 impl Journal for Memory {
+    fn is_durable(&self) -> bool {
+        false
+    }
+
     async fn create(&self, header: Header, first: Event) -> Result<Created, Error> {
         self.with(|inner| {
             if let Some(key) = &header.idempotency_key {
@@ -49,7 +53,7 @@ impl Journal for Memory {
     async fn append(&self, run: &RunId, events: Vec<Event>, status: RunStatus) -> Result<(), Error> {
         self.with(|inner| {
             let (record, stored) = inner.runs.get_mut(run).ok_or_else(|| Error::NotFound(run.clone()))?;
-            record.changed_at = events.last().map_or(record.changed_at, |event| event.at().max(record.changed_at));
+            record.changed_at = events.iter().map(Event::at).fold(record.changed_at, Ord::max);
             let ended = status.is_terminal() && !record.status.is_terminal();
             record.status = status;
             stored.extend(events);
@@ -79,6 +83,13 @@ impl Journal for Memory {
     async fn list(&self) -> Result<Vec<Record>, Error> {
         let mut records: Vec<_> = self.with(|inner| inner.runs.values().map(|(record, _)| record.clone()).collect());
         records.sort_by(|a, b| (b.changed_at, &b.header.run).cmp(&(a.changed_at, &a.header.run)));
+        Ok(records)
+    }
+
+    async fn unfinished(&self) -> Result<Vec<Record>, Error> {
+        let mut records: Vec<_> = self
+            .with(|inner| inner.runs.values().map(|(record, _)| record).filter(|record| !record.status.is_terminal()).cloned().collect());
+        records.sort_by(|a, b| (a.header.started_at, &a.header.run).cmp(&(b.header.started_at, &b.header.run)));
         Ok(records)
     }
 }

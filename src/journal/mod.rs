@@ -3,7 +3,11 @@
 //! Used by `engine`. Names `interpreter` for [`Event`](crate::interpreter::Event) and nothing else above floor 0.
 
 mod api;
+mod data_dir;
 mod memory;
+mod sqlite;
 
 pub use api::{Created, Error, Header, Journal, Record};
+pub use data_dir::DataDir;
 pub use memory::Memory;
+pub use sqlite::Sqlite;

@@ -1,12 +1,16 @@
-//! What every registry can do.
+//! What every registry can do, and the things that go in and out.
+//!
+//! Implemented by [`Layout`](super::Layout) and [`Remote`](super::Remote). Used by `discovery` and the CLI.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::At;
+use super::{At, Error, check_tag, media};
 use crate::ids::Digest;
+use crate::limits;
 
 /// What an artifact is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,6 +19,49 @@ pub enum Kind {
     Workflow,
     /// `agents/…`, one JSON layer.
     AgentCard,
+}
+
+impl Kind {
+    /// The `artifactType` of its manifests.
+    pub const fn artifact_type(self) -> &'static str {
+        match self {
+            Self::Workflow => media::WORKFLOW,
+            Self::AgentCard => media::AGENT_CARD,
+        }
+    }
+
+    /// The media type of its layer.
+    pub const fn layer_type(self) -> &'static str {
+        match self {
+            Self::Workflow => media::YAML,
+            Self::AgentCard => media::JSON,
+        }
+    }
+
+    /// The title of its layer.
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::Workflow => "workflow.yaml",
+            Self::AgentCard => "agent-card.json",
+        }
+    }
+
+    /// The folder of its repositories: `workflows` in `workflows/<id>`.
+    pub const fn folder(self) -> &'static str {
+        match self {
+            Self::Workflow => "workflows",
+            Self::AgentCard => "agents",
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Workflow => "workflow",
+            Self::AgentCard => "agent card",
+        })
+    }
 }
 
 /// A manifest, bytes verbatim.
@@ -48,15 +95,7 @@ pub struct Pushed {
     pub tags: Vec<String>,
 }
 
-/// Why a registry did not do it.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// No such repository, tag, manifest or blob.
-    #[error("`{0}` is not in the registry")]
-    NotFound(String),
-}
-
-/// A registry: [`Layout`](super) on disk or a remote one over HTTP.
+/// A registry: [`Layout`](super::Layout) on disk or a [`Remote`](super::Remote) one over HTTP.
 #[async_trait]
 pub trait Store: Send + Sync + std::fmt::Debug {
     /// Where it is, for people.
@@ -80,4 +119,23 @@ pub trait Store: Send + Sync + std::fmt::Debug {
     async fn tags(&self, repository: &str) -> Result<Vec<String>, Error>;
     /// Every repository whose name begins with `prefix`.
     async fn repositories(&self, prefix: &str) -> Result<Vec<String>, Error>;
+    /// A count that rises with every change of a tag, for stores that see every change; while it stands, nothing that was read is
+    /// stale. None for those that do not.
+    fn generation(&self) -> Option<u64> {
+        None
+    }
+}
+
+/// What must hold before anything is sent: readable size, tags that are tags. Sorted, each once.
+pub(super) fn checked_push(repository: &str, content: &Bytes, tags: &[String]) -> Result<Vec<String>, Error> {
+    if content.len() > limits::BLOB_BYTES_MAX {
+        return Err(Error::TooLarge { what: repository.to_owned(), bytes_max: limits::BLOB_BYTES_MAX as u64 });
+    }
+    let mut tags = tags.to_vec();
+    tags.sort();
+    tags.dedup();
+    match tags.iter().find_map(|tag| check_tag(tag).err()) {
+        Some(error) => Err(Error::invalid(repository, error.to_string())),
+        None => Ok(tags),
+    }
 }

@@ -1,6 +1,9 @@
 //! What an author writes: the document, its step kinds and policies, and the way from YAML to them.
 //!
-//! Pure but for nothing: text in, [`Workflow`] and every [`Diagnostic`] out. Used by `plan`, `discovery` and the CLI.
+//! Pure: text in, [`Workflow`] and every [`Diagnostic`] out. Used by `plan`, `discovery` and the CLI. Three layers, each of which
+//! reports all that it finds: `yaml` (text to [`Node`]s), `check` (nodes to a workflow) and in it `references` (what expressions read).
+//!
+//! Unknown keys are errors everywhere. Keys that start with `x-` belong to other tools and are let be, wherever a key of the language can stand.
 
 mod check;
 mod codes;
@@ -12,6 +15,8 @@ mod parse;
 #[cfg(feature = "service")]
 mod render;
 mod report;
+#[cfg(feature = "service")]
+mod schema;
 mod source;
 #[cfg(feature = "service")]
 mod yaml;
@@ -25,6 +30,8 @@ pub use document::{
 };
 pub use node::{Entry, Kind, Node};
 #[cfg(feature = "service")]
-pub use parse::{parse, parse_bytes};
+pub use parse::{parse, parse_bytes, read_yaml};
 #[cfg(feature = "service")]
 pub use render::{render, render_short};
+#[cfg(feature = "service")]
+pub use schema::json_schema;

@@ -1,9 +1,11 @@
 //! YAML text to a workflow and every diagnostic, in one pass.
 
+use jsonschema::error::ValidationErrorKind;
+
 use super::check::check_into;
 use super::node::Node;
 use super::report::Report;
-use super::{Parsed, codes, yaml};
+use super::{Diagnostic, Parsed, codes, yaml};
 
 /// Parses and checks a workflow.
 pub fn parse(text: &str) -> Parsed {
@@ -34,17 +36,31 @@ pub fn parse_bytes(bytes: &[u8]) -> Parsed {
     }
 }
 
-/// Holds the `input` schema against the meta-schema of its draft.
+/// Reads YAML as plain values, within the bounds of a workflow: for inputs and other documents that are not workflows.
+pub fn read_yaml(text: &str) -> Result<Node, Vec<Diagnostic>> {
+    let mut report = Report::new(text);
+    let root = yaml::read(text, &mut report);
+    match root.filter(|_| !report.has_errors()) {
+        Some(root) => Ok(root),
+        None => Err(report.finish().0),
+    }
+}
+
+/// Compiles the `input` schema: its draft's meta-schema, its references and patterns. Nothing is fetched.
 fn check_schema(root: &Node, report: &mut Report<'_>) {
     let Some(input) = root.get("input") else { return };
     let schema = input.to_json();
     if !schema.is_object() {
         return;
     }
-    if let Err(error) = jsonschema::meta::validate(&schema) {
+    if let Err(error) = jsonschema::validator_for(&schema) {
         let place = error.instance_path().as_str().to_owned();
         let node = input.nearest(place.split('/').skip(1));
         let message = format!("`input` is not a valid JSON Schema: {error}");
-        report.add(&codes::INVALID_SCHEMA, node.span.clone(), message, "see json-schema.org for what a schema may say");
+        let hint = match error.kind() {
+            ValidationErrorKind::Referencing(_) => "other files and hosts are not asked: put what it refers to below `$defs`",
+            _ => "see json-schema.org for what a schema may say",
+        };
+        report.add(&codes::INVALID_SCHEMA, node.span.clone(), message, hint);
     }
 }

@@ -11,6 +11,11 @@ use crate::limits;
 /// What is kept while collecting. More than is shown, because sorting comes last; bounded, because texts are hostile.
 const KEPT_MAX: usize = 10 * limits::DIAGNOSTICS_MAX;
 
+/// How many names are compared with an unknown one. A workflow has ten thousand steps at most, and may have as many mistakes.
+const CANDIDATES_MAX: usize = 1_000;
+/// How many unknown names are compared at all, for the same reason.
+const SUGGESTIONS_MAX: usize = 2 * limits::DIAGNOSTICS_MAX;
+
 /// The findings of one text so far.
 #[derive(Debug)]
 pub(crate) struct Report<'a> {
@@ -20,12 +25,13 @@ pub(crate) struct Report<'a> {
     seen: BTreeSet<(usize, &'static str, String)>,
     omitted: usize,
     has_errors: bool,
+    suggestions: usize,
 }
 
 impl<'a> Report<'a> {
     /// An empty report on a text.
     pub(crate) fn new(text: &'a str) -> Self {
-        Self { source: Source::new(text), found: Vec::new(), seen: BTreeSet::new(), omitted: 0, has_errors: false }
+        Self { source: Source::new(text), found: Vec::new(), seen: BTreeSet::new(), omitted: 0, has_errors: false, suggestions: 0 }
     }
 
     /// The text.
@@ -49,9 +55,18 @@ impl<'a> Report<'a> {
         if !self.seen.insert((span.start, code.name, message.clone())) {
             return;
         }
-        let (line, column) = self.source.position(span.start);
         let hint = Some(hint.into()).filter(|hint: &String| !hint.is_empty());
-        self.found.push(Diagnostic { code: code.name, severity: code.severity, message, hint, span, line, column });
+        // Line and column follow in `finish`, for those that are shown.
+        self.found.push(Diagnostic { code: code.name, severity: code.severity, message, hint, span, line: 0, column: 0 });
+    }
+
+    /// "did you mean `plan`?", when one of the names is close enough; empty otherwise.
+    pub(crate) fn did_you_mean<'n>(&mut self, name: &str, known: impl IntoIterator<Item = &'n str>) -> String {
+        self.suggestions += 1;
+        if self.suggestions > SUGGESTIONS_MAX {
+            return String::new();
+        }
+        closest(name, known).map_or_else(String::new, |best| format!("did you mean `{best}`?"))
     }
 
     /// The findings in the order of the text, and how many were left out. Errors are kept before warnings.
@@ -62,13 +77,11 @@ impl<'a> Report<'a> {
         let omitted = self.omitted + found.len().saturating_sub(limits::DIAGNOSTICS_MAX);
         found.truncate(limits::DIAGNOSTICS_MAX);
         found.sort_by(|a, b| place(a).cmp(&place(b)));
+        for one in &mut found {
+            (one.line, one.column) = self.source.position(one.span.start);
+        }
         (found, omitted)
     }
-}
-
-/// "did you mean `plan`?", when one of the names is close enough; empty otherwise.
-pub(crate) fn did_you_mean<'n>(name: &str, known: impl IntoIterator<Item = &'n str>) -> String {
-    closest(name, known).map_or_else(String::new, |best| format!("did you mean `{best}`?"))
 }
 
 fn closest<'n>(name: &str, known: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
@@ -78,10 +91,13 @@ fn closest<'n>(name: &str, known: impl IntoIterator<Item = &'n str>) -> Option<&
     }
     let folded = |text: &str| text.to_lowercase().replace(['-', ' '], "_");
     let name = folded(name);
-    let allowed = if name.chars().count() <= 3 { 1 } else { 2.max(name.chars().count() / 3) };
+    let length = name.chars().count();
+    let allowed = if length <= 3 { 1 } else { 2.max(length / 3) };
     known
         .into_iter()
-        .map(|candidate| (strsim::damerau_levenshtein(&name, &folded(candidate)), candidate))
+        .filter(|candidate| candidate.len().abs_diff(name.len()) <= 4 * allowed)
+        .take(CANDIDATES_MAX)
+        .map(|candidate| (strsim::osa_distance(&name, &folded(candidate)), candidate))
         .filter(|(distance, candidate)| *distance <= allowed && *distance < candidate.chars().count().max(2))
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
@@ -89,7 +105,7 @@ fn closest<'n>(name: &str, known: impl IntoIterator<Item = &'n str>) -> Option<&
 
 /// `a`, `b` and `c`, at most a dozen.
 pub(crate) fn listed<'n>(names: impl IntoIterator<Item = &'n str>) -> String {
-    let names: Vec<String> = names.into_iter().map(|name| format!("`{name}`")).collect();
+    let names: Vec<String> = names.into_iter().take(13).map(|name| format!("`{name}`")).collect();
     match names.as_slice() {
         [] => "none".to_owned(),
         [one] => one.clone(),
@@ -112,9 +128,9 @@ mod tests {
             ("banana", ""),
             ("x", ""),
         ] {
-            assert_eq!(did_you_mean(name, ["skill", "on_error", "timeout", "id"]), expected, "{name}");
+            assert_eq!(Report::new("").did_you_mean(name, ["skill", "on_error", "timeout", "id"]), expected, "{name}");
         }
-        assert_eq!(did_you_mean(&"a".repeat(100_000), ["a"]), "");
+        assert_eq!(Report::new("").did_you_mean(&"a".repeat(100_000), ["a"]), "");
     }
 
     #[test]

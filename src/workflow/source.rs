@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use crate::limits;
+
 /// A text with an index of its lines.
 #[derive(Debug)]
 pub(crate) struct Source<'a> {
@@ -10,9 +12,10 @@ pub(crate) struct Source<'a> {
 }
 
 impl<'a> Source<'a> {
-    /// Indexes the lines of a text.
+    /// Indexes the lines of a text; of one that is too large, nothing, for it is refused at its first byte.
     pub(crate) fn new(text: &'a str) -> Self {
-        let breaks = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at + 1);
+        let indexed = if text.len() > limits::WORKFLOW_BYTES_MAX { "" } else { text };
+        let breaks = indexed.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at + 1);
         Self { text, line_starts: std::iter::once(0).chain(breaks).collect() }
     }
 
@@ -21,10 +24,15 @@ impl<'a> Source<'a> {
         self.text.get(span.clone()).unwrap_or("")
     }
 
-    /// Line and column, from 1, the column in characters.
+    /// Line, from 1.
+    pub(crate) fn line(&self, at: usize) -> usize {
+        self.line_starts.partition_point(|start| *start <= at).max(1)
+    }
+
+    /// Line and column, from 1, the column in characters. Reads the line up to there, which may be all of the text.
     pub(crate) fn position(&self, at: usize) -> (usize, usize) {
         let at = floor(self.text, at);
-        let line = self.line_starts.partition_point(|start| *start <= at).max(1);
+        let line = self.line(at);
         let start = self.line_starts[line - 1];
         let characters = self.text[start..at].chars().filter(|character| *character != '\u{feff}').count();
         (line, characters + 1)

@@ -1,4 +1,6 @@
 //! Black-box tests: one binary, a module for each part of gantry.
 
 mod agent;
+mod discovery;
+mod sample_agents;
 mod workflow;

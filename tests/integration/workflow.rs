@@ -4,20 +4,79 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use gantry::workflow::{self, CODES, Parsed, Severity, parse, parse_bytes, render_short};
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use gantry::expression::Tree;
+use gantry::workflow::{
+    self, CODES, NoMatch, OnError, OnFailure, Parsed, RetryOn, Severity, Step, StepKind, Workflow, parse, parse_bytes, render_short,
+};
+use serde_json::json;
 
 fn fixtures(kind: &str) -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/workflow").join(kind);
     let entries = fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
     let mut files: Vec<_> =
-        entries.map(|entry| entry.unwrap().path()).filter(|path| path.extension().is_some_and(|e| e == "yaml")).collect();
+        entries.map(|entry| entry.expect("an entry").path()).filter(|path| path.extension().is_some_and(|e| e == "yaml")).collect();
     files.sort();
     assert!(!files.is_empty(), "{} has no fixtures", folder.display());
     files
 }
 
+/// What a schema can tell, of what diagnostics tell.
+const SHAPE: &[&str] = &[
+    "unknown-key",
+    "misplaced-key",
+    "missing-key",
+    "wrong-type",
+    "invalid-value",
+    "invalid-id",
+    "invalid-version",
+    "invalid-duration",
+    "invalid-size",
+    "unknown-step-type",
+    "unsupported-step-type",
+];
+
+#[test]
+fn the_json_schema_agrees_with_the_parser() {
+    let schema = workflow::json_schema();
+    jsonschema::meta::validate(&schema).expect("a valid schema");
+    let validator = jsonschema::validator_for(&schema).expect("a schema that compiles");
+    for path in fixtures("valid") {
+        let document = workflow::read_yaml(&fs::read_to_string(&path).expect("text")).expect("YAML").to_json();
+        let errors: Vec<_> = validator.iter_errors(&document).map(|error| format!("{}: {error}", error.instance_path())).collect();
+        assert!(errors.is_empty(), "{}: {errors:#?}", name(&path));
+    }
+    let mut rejected = 0;
+    for path in fixtures("invalid") {
+        let Ok(text) = fs::read_to_string(&path) else { continue };
+        let Ok(document) = workflow::read_yaml(&text) else { continue };
+        let found = parse(&text).diagnostics;
+        if found.iter().any(|one| SHAPE.contains(&one.code)) {
+            assert!(!validator.is_valid(&document.to_json()), "{} is valid by the schema", name(&path));
+            rejected += 1;
+        } else {
+            assert!(validator.is_valid(&document.to_json()), "{} has only mistakes that a schema cannot tell", name(&path));
+        }
+    }
+    assert!(rejected >= 10, "{rejected}");
+}
+
+#[test]
+fn the_shipped_schema_is_up_to_date() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/workflow.schema.json");
+    let generated = serde_json::to_string_pretty(&workflow::json_schema()).expect("JSON") + "\n";
+    if std::env::var_os("GANTRY_UPDATE_FIXTURES").is_some() {
+        fs::create_dir_all(path.parent().expect("a folder")).expect("the folder");
+        fs::write(&path, &generated).expect("the file");
+    }
+    let shipped = fs::read_to_string(&path).unwrap_or_default();
+    assert!(shipped == generated, "docs/workflow.schema.json is out of date: run this test again with GANTRY_UPDATE_FIXTURES=1");
+}
+
 fn name(path: &Path) -> String {
-    path.file_name().unwrap().to_string_lossy().into_owned()
+    path.file_name().expect("a file").to_string_lossy().into_owned()
 }
 
 fn short(name: &str, parsed: &Parsed) -> String {
@@ -91,9 +150,129 @@ fn severities_and_the_workflow_agree() {
     assert!(refused.workflow.is_none());
 }
 
+/// Finds a step anywhere among steps and the steps in them.
+fn step<'w>(steps: &'w [Step], id: &str) -> Option<&'w Step> {
+    steps.iter().find_map(|one| {
+        if one.id.as_str() == id {
+            return Some(one);
+        }
+        let inner: Vec<&[Step]> = match &one.kind {
+            StepKind::Call(_) => vec![],
+            StepKind::Parallel(parallel) => parallel.branches.iter().map(|branch| branch.steps.as_slice()).collect(),
+            StepKind::Conditional(conditional) => vec![&conditional.if_true, &conditional.if_false],
+            StepKind::Switch(switch) => {
+                let cases = switch.cases.iter().map(|branch| branch.steps.as_slice());
+                cases.chain(switch.default.as_deref()).collect()
+            }
+        };
+        let caught = match &one.on_error {
+            Some(OnError::Catch(steps)) => Some(steps.as_slice()),
+            _ => None,
+        };
+        inner.into_iter().chain(caught).find_map(|steps| step(steps, id))
+    })
+}
+
+fn valid(name: &str) -> Workflow {
+    let path = fixtures("valid").into_iter().find(|path| path.file_stem().is_some_and(|stem| stem == name)).expect(name);
+    parse_bytes(&fs::read(path).expect("a file")).workflow.expect(name)
+}
+
+#[test]
+fn the_model_holds_what_the_author_wrote() {
+    let workflow = valid("everything");
+    assert_eq!(workflow.metadata.id.as_str(), "everything_2");
+    assert_eq!(workflow.metadata.version.to_string(), "2.1.0-rc.1+build.5");
+    assert_eq!(workflow.metadata.description.as_deref(), Some("All keys\nat once."));
+    assert_eq!(workflow.metadata.examples.len(), 3);
+    assert_eq!(workflow.input.as_ref().and_then(|input| input.pointer("/properties/count/type")), Some(&json!("integer")));
+    assert!(matches!(&workflow.output, Some(Tree::Object(fields)) if fields.len() == 3 && matches!(fields[2].1, Tree::Literal(_))));
+    assert_eq!(workflow.limits.max_duration, Some(Duration::from_secs(1800)));
+    assert_eq!((workflow.limits.max_agent_calls, workflow.limits.max_payload_bytes), (Some(500), Some(1 << 20)));
+    assert_eq!(workflow.error_handling.on_failure, OnFailure::Continue);
+    assert_eq!(workflow.error_handling.retry.as_ref().map(|retry| (retry.max_attempts.get(), retry.factor)), Some((2, 2.0)));
+    let handlers = &workflow.error_handling;
+    let counts = [&handlers.on_success, &handlers.on_error, &handlers.on_cancel, &handlers.always].map(Vec::len);
+    assert_eq!(counts, [1, 1, 0, 1]);
+
+    let find = |id: &str| step(&workflow.steps, id).unwrap_or_else(|| panic!("{id}"));
+    let start = find("start");
+    assert_eq!((start.line, start.timeout), (25, Some(Duration::from_secs(5400))));
+    assert!(matches!(start.on_error, Some(OnError::Continue)));
+    let retry = start.retry.as_ref().expect("retry");
+    assert_eq!((retry.initial, retry.max, retry.jitter), (Duration::from_millis(250), Duration::from_secs(60), false));
+    assert_eq!(retry.on, [RetryOn::Timeout, RetryOn::RateLimited]);
+    let StepKind::Call(call) = &start.kind else { panic!("{:?}", start.kind) };
+    assert_eq!(call.skill.as_str(), "start here");
+    assert!(call.agent.as_deref().is_some_and(|agent| agent.starts_with("starter@sha256:")));
+    assert!(matches!(&call.inputs, Tree::Literal(value) if **value == json!({})));
+    let guarded = find("guarded");
+    assert_eq!(guarded.timeout, Some(Duration::from_millis(500)));
+    assert!(guarded.when.is_some());
+    assert!(matches!(&guarded.kind, StepKind::Call(call) if matches!(call.inputs, Tree::Template(_))));
+    assert!(matches!(&guarded.on_error, Some(OnError::Catch(steps)) if steps[0].id.as_str() == "excuse"));
+    let StepKind::Parallel(named) = &find("named").kind else { panic!("parallel") };
+    assert_eq!(
+        named.branches.iter().map(|branch| (branch.name.as_str(), branch.steps.len())).collect::<Vec<_>>(),
+        [("left", 2), ("right", 0)]
+    );
+    assert_eq!((named.fail_fast, named.max_concurrency.map(NonZeroU32::get)), (false, Some(2)));
+    let StepKind::Switch(deep) = &find("deep").kind else { panic!("switch") };
+    assert_eq!(deep.cases.iter().map(|case| case.name.as_str()).collect::<Vec<_>>(), ["1", "true", "null", "on"]);
+    assert_eq!((deep.on_no_match, deep.default.is_none()), (NoMatch::Skip, true));
+
+    let StepKind::Parallel(listed) = &valid("parallel-analysis").steps[0].kind.clone() else { panic!("parallel") };
+    let branches: Vec<_> = listed.branches.iter().map(|branch| (branch.name.as_str(), branch.steps.len())).collect();
+    assert_eq!(branches, [("sentiment", 1), ("entities", 1), ("topics", 1)]);
+    assert!(listed.fail_fast);
+    let StepKind::Switch(route) = &valid("smart-router").steps[1].kind.clone() else { panic!("switch") };
+    assert_eq!((route.cases.len(), route.default.as_ref().map(Vec::len), route.on_no_match), (3, Some(1), NoMatch::Fail));
+    assert!(step(&valid("deeply-nested").steps, "innermost").is_some());
+}
+
+#[test]
+fn merge_keys_give_what_the_map_does_not_have() {
+    let workflow = valid("anchors");
+    let timeouts: Vec<_> = workflow.steps.iter().map(|step| step.timeout.map(|timeout| timeout.as_secs())).collect();
+    assert_eq!(timeouts, [Some(30), Some(60), None]);
+    assert!(workflow.steps.iter().all(|step| step.retry.as_ref().is_some_and(|retry| retry.max_attempts.get() == 2)));
+}
+
+#[test]
+fn rendering_shows_the_place_the_text_and_what_to_do() {
+    let path = fixtures("invalid").into_iter().find(|path| name(path) == "many-mistakes.yaml").expect("the fixture");
+    let text = fs::read_to_string(&path).expect("text");
+    let parsed = parse(&text);
+    let rendered = workflow::render("many-mistakes.yaml", &text, &parsed.diagnostics, false);
+    let expected_path = path.with_extension("rendered");
+    if std::env::var_os("GANTRY_UPDATE_FIXTURES").is_some() {
+        fs::write(&expected_path, &rendered).expect("the file");
+    }
+    assert_eq!(
+        rendered,
+        fs::read_to_string(&expected_path).unwrap_or_default(),
+        "run again with GANTRY_UPDATE_FIXTURES=1 if this is meant"
+    );
+    for one in &parsed.diagnostics {
+        assert!(rendered.contains(&format!("many-mistakes.yaml:{}:{}]", one.line, one.column)), "{one:?}");
+    }
+    assert!(!rendered.contains('\x1b'));
+    assert!(workflow::render("many-mistakes.yaml", &text, &parsed.diagnostics, true).contains('\x1b'));
+}
+
+#[test]
+fn texts_of_an_author_cannot_steer_a_terminal() {
+    let parsed = parse("metadata: {id: a, name: A, version: 1.0.0, \"\\e[2Jx\\ny\": 1}\nsteps: []\n");
+    let shown = short("w.yaml", &parsed) + &workflow::render("w.yaml", "", &parsed.diagnostics[..0], false);
+    assert!(shown.contains("unknown key") && !shown.contains('\x1b'), "{shown:?}");
+    assert_eq!(shown.lines().count(), parsed.diagnostics.len());
+}
+
 mod hostile {
-    use super::*;
+    use gantry::workflow::{Entry, Kind, Node};
     use proptest::prelude::*;
+
+    use super::*;
 
     const HEAD: &str = "metadata: {id: a, name: A, version: 1.0.0}\n";
 
@@ -169,12 +348,53 @@ mod hostile {
         assert_eq!(parsed.diagnostics.iter().map(|one| one.code).collect::<Vec<_>>(), ["too-many-steps"]);
     }
 
+    /// YAML cannot nest steps so deep within its own bound; a tree from elsewhere can.
+    #[test]
+    fn steps_deeper_than_allowed_are_refused() {
+        let nested = |depth: usize| {
+            let leaf = json!([{ "id": "leaf", "skill": "s" }]);
+            let steps = (1..depth).fold(leaf, |inner, at| {
+                json!([{ "id": format!("s{at}"), "step_type": "conditional", "condition": true, "branches": { "if_true": inner } }])
+            });
+            node(&json!({ "metadata": { "id": "a", "name": "A", "version": "1.0.0" }, "steps": steps }))
+        };
+        let most = gantry::limits::STEP_DEPTH_MAX;
+        assert!(workflow::check("", &nested(most)).workflow.is_some());
+        let refused = workflow::check("", &nested(most + 1));
+        assert_eq!(refused.diagnostics.iter().map(|one| one.code).collect::<Vec<_>>(), ["too-many-steps"]);
+    }
+
+    fn node(value: &serde_json::Value) -> Node {
+        let kind = match value {
+            serde_json::Value::Null => Kind::Null,
+            serde_json::Value::Bool(value) => Kind::Bool(*value),
+            serde_json::Value::Number(value) => Kind::Number(value.clone()),
+            serde_json::Value::String(value) => Kind::Text(value.clone()),
+            serde_json::Value::Array(items) => Kind::List(items.iter().map(node).collect()),
+            serde_json::Value::Object(fields) => {
+                let entry = |(key, value): (&String, &serde_json::Value)| Entry { key: key.clone(), key_span: 0..0, value: node(value) };
+                Kind::Map(fields.iter().map(entry).collect())
+            }
+        };
+        Node { kind, span: 0..0 }
+    }
+
     #[test]
     fn a_thousand_mistakes_are_cut_and_counted() {
         let text = (0..3000).fold(format!("{HEAD}steps:\n"), |text, at| text + &format!("- {{id: s{at}, skil: x}}\n"));
         let parsed = parse(&text);
         assert_eq!(parsed.diagnostics.len(), gantry::limits::DIAGNOSTICS_MAX);
         assert_eq!(parsed.omitted, 6000 - gantry::limits::DIAGNOSTICS_MAX);
+    }
+
+    /// The worst of a file is not its size alone: many mistakes must not cost their square.
+    #[test]
+    fn many_names_that_nobody_knows_are_not_all_compared() {
+        let steps = |inner: &str| (0..4000).fold(format!("{HEAD}steps: ["), |text, at| text + &inner.replace('#', &at.to_string())) + "]\n";
+        let undefined = steps("{id: step_#, skill: s, when: \"steps.stop_#\"},");
+        assert_eq!(parse(&undefined).omitted, 4000 - gantry::limits::DIAGNOSTICS_MAX);
+        let twice = steps("{id: same, skill: s, when: \"steps.same.status\"},");
+        assert!(parse(&twice).omitted > 3000);
     }
 
     #[test]

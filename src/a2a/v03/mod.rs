@@ -19,3 +19,6 @@ mod task;
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct V03<T>(pub T);
+
+#[cfg(test)]
+mod tests;

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -11,11 +12,13 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug, error, info, info_span};
 
+use super::outstanding::Outstanding;
+use super::registrar::Running;
 use super::timers::Timers;
 use super::{Embedded, now};
 use crate::engine::{Error, Subscription, Update};
 use crate::ids::RunId;
-use crate::interpreter::{Ancestor, Change, Command, Event, Run, Snapshot, Transition};
+use crate::interpreter::{Ancestor, Change, Command, Event, Mismatch, Run, Snapshot, Transition};
 use crate::limits;
 use crate::plan::Path;
 use crate::time::Timestamp;
@@ -25,6 +28,8 @@ use crate::time::Timestamp;
 pub(super) enum Control {
     Cancel(String, Option<oneshot::Sender<()>>),
     Answer(Option<String>, Arc<Value>, oneshot::Sender<Result<(), Error>>),
+    /// Finish what is in flight, begin nothing, and end: the journal has the rest.
+    Park,
     Snapshot(oneshot::Sender<Snapshot>),
     Subscribe(oneshot::Sender<Subscription>),
 }
@@ -40,6 +45,7 @@ pub(super) struct Driver {
     engine: Embedded,
     id: RunId,
     run: Run,
+    running: Arc<Running>,
     inbox: mpsc::Receiver<Control>,
     /// Made when somebody subscribes: most runs are never watched.
     updates: Option<broadcast::Sender<Arc<Update>>>,
@@ -49,14 +55,16 @@ pub(super) struct Driver {
     tokens: HashMap<Path, CancellationToken>,
     timers: Timers,
     lineage: Arc<[Ancestor]>,
+    parking: bool,
 }
 
 impl Driver {
-    pub(super) fn new(engine: Embedded, id: RunId, run: Run, inbox: mpsc::Receiver<Control>) -> Self {
+    pub(super) fn new(engine: Embedded, id: RunId, run: Run, running: Arc<Running>, inbox: mpsc::Receiver<Control>) -> Self {
         Self {
             engine,
             id,
             run,
+            running,
             inbox,
             updates: None,
             seq: 0,
@@ -65,27 +73,27 @@ impl Driver {
             tokens: HashMap::new(),
             timers: Timers::default(),
             lineage: Arc::from([]),
+            parking: false,
         }
     }
 
-    /// Drives the run from its first event, which is in the journal already, to its end.
-    pub(super) async fn drive(mut self, first: Event) {
+    /// Drives the run from the events that are in the journal already to its end: from `Started` alone for a new run, from
+    /// all of them after a restart. What had an outcome is not asked for again.
+    pub(super) async fn drive(mut self, events: Vec<Event>) {
         let span = info_span!("run", run_id = %self.id, workflow = %self.run.plan().workflow().metadata.id);
         async {
-            info!(digest = %self.run.plan().digest(), "run started");
-            self.at = first.at();
-            let outcome = match self.run.apply(first) {
+            let outcome = match self.replay(events) {
                 Ok(transition) => {
-                    self.set_lineage();
+                    info!(digest = %self.run.plan().digest(), seq = self.seq, "run started");
                     self.carry_out(transition);
                     self.work().await
                 }
                 Err(mismatch) => Err(Error::Mismatch(mismatch)),
             };
-            if let Err(error) = outcome {
-                error!(%error, "run stopped");
-            } else {
-                info!(status = self.run.status().as_str(), "run finished");
+            match outcome {
+                Err(error) => error!(%error, "run stopped"),
+                Ok(()) if self.run.outcome().is_none() => info!("run parked"),
+                Ok(()) => info!(status = self.run.status().as_str(), "run finished"),
             }
             self.close().await;
         }
@@ -93,9 +101,40 @@ impl Driver {
         .await;
     }
 
+    /// What follows from the events that has not been seen to yet.
+    fn replay(&mut self, events: Vec<Event>) -> Result<Transition, Mismatch> {
+        let mut outstanding = Outstanding::default();
+        let mut changes = Vec::new();
+        let resumed = events.len() > 1;
+        for event in events {
+            self.at = self.at.max(event.at());
+            let transition = self.run.apply(event.clone())?;
+            outstanding.note(&event, transition.commands);
+            changes.extend(transition.changes);
+        }
+        self.set_lineage();
+        if resumed {
+            // Told before the restart; only their count goes on.
+            self.seq = changes.len() as u64;
+            changes.clear();
+            self.at = self.at.max(now());
+        }
+        Ok(Transition { commands: outstanding.commands(), changes })
+    }
+
     async fn work(&mut self) -> Result<(), Error> {
-        while self.run.outcome().is_none() {
-            match self.next().await {
+        let abandon = self.engine.inner.abandon.clone();
+        while self.run.outcome().is_none() && !(self.parking && self.calls.is_empty()) {
+            let happened = tokio::select! {
+                happened = self.next() => happened,
+                () = abandon.cancelled() => {
+                    // Not cancelled at their agents: after the restart they are asked for again, with the same keys.
+                    self.calls.abort_all();
+                    self.tokens.clear();
+                    return Ok(());
+                }
+            };
+            match happened {
                 Happened::Called(event) | Happened::Fired(event) => self.record(event).await?,
                 Happened::Control(control) => self.control(control).await?,
             }
@@ -140,6 +179,7 @@ impl Driver {
                 };
                 let _ = reply.send(result);
             }
+            Control::Park => self.parking = true,
             Control::Snapshot(reply) => drop(reply.send(self.run.snapshot())),
             Control::Subscribe(reply) => {
                 let updates = self.updates.get_or_insert_with(|| broadcast::channel(limits::SUBSCRIBER_UPDATES_MAX).0).subscribe();
@@ -186,6 +226,8 @@ impl Driver {
         }
         for command in transition.commands {
             match command {
+                // Stays outstanding in the journal, and is asked for after the restart.
+                Command::Call(_) if self.parking => {}
                 Command::Call(invocation) => {
                     let token = CancellationToken::new();
                     self.tokens.insert(invocation.path.clone(), token.clone());
@@ -235,13 +277,14 @@ impl Driver {
             token.cancel();
         }
         // The run is out of reach first, so that whoever asks from now on reads the journal; then what was asked before is answered.
+        self.running.ended.store(self.run.outcome().is_some(), Ordering::Relaxed);
         self.engine.inner.runs.remove(&self.id);
         self.inbox.close();
         while let Some(control) = self.inbox.recv().await {
             match control {
                 Control::Snapshot(reply) => drop(reply.send(self.run.snapshot())),
                 Control::Subscribe(reply) => drop(reply.send(Subscription { snapshot: self.run.snapshot(), seq: self.seq, updates: None })),
-                Control::Cancel(..) | Control::Answer(..) => {}
+                Control::Cancel(..) | Control::Answer(..) | Control::Park => {}
             }
         }
         // Cancelled calls end by themselves within the bound of the agent client.

@@ -5,11 +5,13 @@
 mod delegate;
 mod drive;
 mod invoke;
+mod outstanding;
 mod registrar;
 mod timers;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -45,6 +47,15 @@ impl Default for Options {
     }
 }
 
+/// What became of the runs that had not ended.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Recovered {
+    /// Runs that go on.
+    pub resumed: usize,
+    /// Runs that cannot, for a reason that is in the log.
+    pub stuck: Vec<RunId>,
+}
+
 /// Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Embedded {
@@ -61,30 +72,73 @@ struct Inner {
     tasks: TaskTracker,
     /// Cancelled when no new runs are accepted.
     stopping: CancellationToken,
+    /// Cancelled when the grace period is over.
+    abandon: CancellationToken,
 }
 
 impl Embedded {
     /// An engine that finds agents with `discovery`, calls them with `agents` and remembers in `journal`.
     pub fn new(options: Options, discovery: Arc<Discovery>, agents: agent::Client, journal: Arc<dyn Journal>) -> Self {
-        let (runs, tasks, stopping) = (Registrar::default(), TaskTracker::new(), CancellationToken::new());
-        Self { inner: Arc::new(Inner { options, discovery, agents, journal, runs, tasks, stopping }) }
+        let (runs, tasks) = (Registrar::default(), TaskTracker::new());
+        let (stopping, abandon) = (CancellationToken::new(), CancellationToken::new());
+        Self { inner: Arc::new(Inner { options, discovery, agents, journal, runs, tasks, stopping, abandon }) }
     }
 
-    /// Stops accepting, cancels what runs, and waits at most `grace` until the agents have been told.
-    /// Returns how many runs were still under way then.
+    /// Goes on with every run that had not ended when the process did. Call it once, before the first start.
+    pub async fn recover(&self) -> Result<Recovered, Error> {
+        let unfinished = self.inner.journal.unfinished().await.map_err(|error| Error::Journal(error.to_string()))?;
+        let mut recovered = Recovered::default();
+        for record in unfinished {
+            let run = record.header.run.clone();
+            match self.load(&record).await {
+                Ok((plan, events)) => {
+                    self.spawn(plan, run, events);
+                    recovered.resumed += 1;
+                }
+                // One run that cannot go on must not keep the others from it. It stays in the journal as it is.
+                Err(error) => {
+                    tracing::error!(run_id = %run, %error, "run cannot be resumed");
+                    recovered.stuck.push(run);
+                }
+            }
+        }
+        Ok(recovered)
+    }
+
+    async fn load(&self, record: &journal::Record) -> Result<(Arc<Plan>, Vec<Event>), Error> {
+        let Header { run, digest, source, .. } = &record.header;
+        let events = self.inner.journal.events(run).await.map_err(|error| journal_error(run, error))?;
+        let plan = match self.inner.runs.plan(digest) {
+            Some(plan) => plan,
+            None => self.inner.discovery.plan_pinned(source, digest).map_err(|error| Error::Journal(error.to_string()))?,
+        };
+        Ok((plan, events))
+    }
+
+    /// Stops accepting. With a durable journal what is in flight may finish within `grace` and the rest is parked for the next
+    /// start; with one in memory every run is canceled, and agents are told. Returns how many runs had not ended.
     pub async fn shutdown(&self, grace: Duration) -> usize {
         self.inner.stopping.cancel();
         self.inner.tasks.close();
+        let durable = self.inner.journal.is_durable();
+        let running = self.inner.runs.all();
         let drained = async {
-            for running in self.inner.runs.all() {
-                // A run that has just ended has closed its channel; there is nothing left to cancel.
-                let _ = running.control.send(Control::Cancel("gantry is shutting down".to_owned(), None)).await;
+            for run in &running {
+                let wish = if durable { Control::Park } else { Control::Cancel("gantry is shutting down".to_owned(), None) };
+                // A run that has just ended has closed its channel; there is nothing left to stop.
+                let _ = run.control.send(wish).await;
             }
             self.inner.tasks.wait().await;
-            self.inner.agents.drain().await;
         };
-        let _ = tokio::time::timeout(grace, drained).await;
-        self.inner.runs.all().len()
+        let in_time = tokio::time::timeout(grace, drained).await.is_ok();
+        let left = if in_time && !durable { 0 } else { running.iter().filter(|run| !run.ended.load(Ordering::Relaxed)).count() };
+        self.inner.abandon.cancel();
+        let _ = tokio::time::timeout(limits::ABANDON_TIMEOUT, async {
+            self.inner.tasks.wait().await;
+            self.inner.agents.drain().await;
+        })
+        .await;
+        left
     }
 
     fn check(&self, start: &Start) -> Result<(), Error> {
@@ -111,13 +165,12 @@ impl Embedded {
         super::check_input(&start.plan, &start.input)
     }
 
-    fn spawn(&self, plan: Arc<Plan>, header: Header, first: Event) {
+    fn spawn(&self, plan: Arc<Plan>, run: RunId, events: Vec<Event>) {
         let (control, inbox) = mpsc::channel(limits::RUN_CONTROL_QUEUE);
-        let run = header.run.clone();
-        let running = Arc::new(Running { control, plan: Arc::clone(&plan) });
-        self.inner.runs.insert(run.clone(), running);
-        let driver = Driver::new(self.clone(), run, Run::new(plan), inbox);
-        self.inner.tasks.spawn(driver.drive(first));
+        let running = Arc::new(Running { control, plan: Arc::clone(&plan), ended: AtomicBool::new(false) });
+        self.inner.runs.insert(run.clone(), Arc::clone(&running));
+        let driver = Driver::new(self.clone(), run, Run::new(plan), running, inbox);
+        self.inner.tasks.spawn(driver.drive(events));
     }
 
     /// Sends a message to a run's task and waits for the answer. `None` when the run is not under way.
@@ -131,15 +184,7 @@ impl Embedded {
     /// A run that is not under way, rebuilt from the journal.
     async fn replay(&self, run: &RunId) -> Result<Run, Error> {
         let record = self.inner.journal.record(run).await.map_err(|error| journal_error(run, error))?;
-        let events = self.inner.journal.events(run).await.map_err(|error| journal_error(run, error))?;
-        let plan = match self.inner.runs.plan(&record.header.digest) {
-            Some(plan) => plan,
-            None => self
-                .inner
-                .discovery
-                .plan_pinned(&record.header.source, &record.header.digest)
-                .map_err(|error| Error::Journal(error.to_string()))?,
-        };
+        let (plan, events) = self.load(&record).await?;
         let mut replayed = Run::new(plan);
         for event in events {
             replayed.apply(event)?;
@@ -168,7 +213,7 @@ impl Engine for Embedded {
         let first = Event::Started { run: run.clone(), workflow, semantics: SEMANTICS, input: start.input, ancestry: start.ancestry, at };
         match self.inner.journal.create(header.clone(), first.clone()).await {
             Ok(Created::New) => {
-                self.spawn(start.plan, header, first);
+                self.spawn(start.plan, run.clone(), vec![first]);
                 Ok(Started { run, new: true })
             }
             Ok(Created::Existing(record)) if record.header.digest == header.digest => Ok(Started { run: record.header.run, new: false }),

@@ -1,6 +1,7 @@
 //! Which runs are under way, and how to reach them.
 
 use std::collections::HashMap;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, RwLock};
 
 use tokio::sync::mpsc;
@@ -14,6 +15,8 @@ use crate::plan::Plan;
 pub(super) struct Running {
     pub(super) control: mpsc::Sender<Control>,
     pub(super) plan: Arc<Plan>,
+    /// Set when the run has an outcome.
+    pub(super) ended: AtomicBool,
 }
 
 /// Locked for single map operations only, never across an await.

@@ -8,7 +8,7 @@ use super::Checker;
 use crate::time;
 use crate::workflow::codes;
 use crate::workflow::node::{Entry, Kind, Node};
-use crate::workflow::report::{did_you_mean, listed};
+use crate::workflow::report::listed;
 
 /// The value of a key among the entries of a map.
 pub(super) fn find<'n>(entries: &'n [Entry], key: &str) -> Option<&'n Node> {
@@ -33,7 +33,7 @@ impl Checker<'_, '_> {
     pub(super) fn known_map<'n>(&mut self, node: &'n Node, what: &str, known: &[&str]) -> Option<&'n [Entry]> {
         let entries = self.map(node, what)?;
         for entry in entries.iter().filter(|entry| !known.contains(&entry.key.as_str()) && !is_extension(&entry.key)) {
-            let mut hint = did_you_mean(&entry.key, known.iter().copied());
+            let mut hint = self.report.did_you_mean(&entry.key, known.iter().copied());
             if hint.is_empty() {
                 hint = format!("{what} may have {}; keys of other tools start with `x-`", listed(known.iter().copied()));
             }
@@ -110,7 +110,7 @@ impl Checker<'_, '_> {
         let found = words.iter().find(|(word, _)| *word == text).map(|(_, value)| *value);
         if found.is_none() {
             let known = || words.iter().map(|(word, _)| *word);
-            let mut hint = did_you_mean(text, known());
+            let mut hint = self.report.did_you_mean(text, known());
             if hint.is_empty() {
                 hint = format!("it can be {}", listed(known()));
             }

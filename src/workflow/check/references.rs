@@ -2,13 +2,14 @@
 //!
 //! A step's place is the path of lists around it. Two paths part somewhere; where they part says which of the two runs first.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use super::Checker;
 use crate::expression::{Reference, Subtraction};
 use crate::workflow::codes;
 use crate::workflow::node::{Kind, Node};
-use crate::workflow::report::{did_you_mean, listed};
+use crate::workflow::report::listed;
 
 /// One list of steps on the way to a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,6 +73,23 @@ pub(super) struct Use {
     pub(super) subtractions: Vec<Subtraction>,
 }
 
+/// The ids that the `when` of a step asks about, by step.
+type Guards = BTreeMap<usize, BTreeSet<String>>;
+
+fn guards(uses: &[Use]) -> Guards {
+    let mut guards = Guards::new();
+    for one in uses.iter().filter(|one| one.is_guard) {
+        let asked = one.references.iter().filter_map(|reference| match reference.path.as_slice() {
+            [root, id, ..] if root == "steps" => Some(id.clone()),
+            _ => None,
+        });
+        if let Some(step) = one.step {
+            guards.entry(step).or_default().extend(asked);
+        }
+    }
+    guards
+}
+
 /// Names that an expression can begin with, and what they have. `steps` is looked up.
 const ROOTS: &[(&str, &[&str])] =
     &[("workflow", &["input", "id", "name", "version"]), ("steps", &[]), ("run", &["id", "started_at", "status", "error"])];
@@ -83,6 +101,7 @@ impl Checker<'_, '_> {
     /// Looks up every reference that was noted.
     pub(super) fn references(&mut self, input: Option<&Node>) {
         let uses = std::mem::take(&mut self.uses);
+        let guards = guards(&uses);
         for one in &uses {
             let misread: Vec<&Subtraction> = one.subtractions.iter().filter(|sub| self.is_name(&sub.parent, &sub.name, input)).collect();
             for subtraction in &misread {
@@ -92,7 +111,7 @@ impl Checker<'_, '_> {
             }
             let is_misread = |span: &Range<usize>| misread.iter().any(|sub| sub.span.start <= span.start && span.end <= sub.span.end);
             for reference in one.references.iter().filter(|reference| !is_misread(&reference.span)) {
-                self.reference(one, reference, input, &uses);
+                self.reference(one, reference, input, &guards);
             }
         }
     }
@@ -114,32 +133,32 @@ impl Checker<'_, '_> {
         }
     }
 
-    fn reference(&mut self, one: &Use, reference: &Reference, input: Option<&Node>, uses: &[Use]) {
+    fn reference(&mut self, one: &Use, reference: &Reference, input: Option<&Node>, guards: &Guards) {
         let path: Vec<&str> = reference.path.iter().map(String::as_str).collect();
         let Some((root, rest)) = path.split_first() else { return };
-        let span = || self.place(one, &reference.span);
         match *root {
             "steps" => {
                 if let [id, parts @ ..] = rest {
-                    self.step_reference(one, reference, id, parts, uses);
+                    self.step_reference(one, reference, id, parts, guards);
                 }
             }
             "workflow" | "run" => {
                 let has = ROOTS.iter().find(|(name, _)| name == root).map_or(&[][..], |(_, has)| *has);
                 match rest {
                     [part, ..] if !has.contains(part) => {
-                        let mut hint = did_you_mean(part, has.iter().copied());
+                        let mut hint = self.report.did_you_mean(part, has.iter().copied());
                         if hint.is_empty() {
                             hint = format!("it has {}", listed(has.iter().copied()));
                         }
-                        self.add(&codes::UNKNOWN_PATH, &span(), format!("`{root}` has no `{part}`"), hint);
+                        let span = self.place(one, &reference.span);
+                        self.add(&codes::UNKNOWN_PATH, &span, format!("`{root}` has no `{part}`"), hint);
                     }
                     ["input", name, ..] if *root == "workflow" => self.input_reference(one, reference, name, input),
                     _ => {}
                 }
             }
             name => {
-                let span = span();
+                let span = self.place(one, &reference.span);
                 if let Some((_, owner)) = BODY_NAMES.iter().find(|(known, _)| *known == name) {
                     let message = format!("`{name}` exists only inside the body of a `{owner}` step");
                     self.add(&codes::UNKNOWN_NAME, &span, message, "read `workflow.input`, `steps.<id>.outputs` or `run` here");
@@ -147,7 +166,7 @@ impl Checker<'_, '_> {
                 }
                 let hint = match self.by_id.contains_key(name) {
                     true => format!("did you mean `{}`?", step_path(name, &["outputs"])),
-                    false => match did_you_mean(name, ROOTS.iter().map(|(name, _)| *name)) {
+                    false => match self.report.did_you_mean(name, ROOTS.iter().map(|(name, _)| *name)) {
                         empty if empty.is_empty() => format!("an expression can read {}", listed(ROOTS.iter().map(|(name, _)| *name))),
                         hint => hint,
                     },
@@ -157,10 +176,10 @@ impl Checker<'_, '_> {
         }
     }
 
-    fn step_reference(&mut self, one: &Use, reference: &Reference, id: &str, parts: &[&str], uses: &[Use]) {
+    fn step_reference(&mut self, one: &Use, reference: &Reference, id: &str, parts: &[&str], guards: &Guards) {
         let Some(target) = self.by_id.get(id).copied() else {
             if !self.shadowed.contains(id) {
-                let mut hint = did_you_mean(id, self.by_id.keys().map(String::as_str));
+                let mut hint = self.report.did_you_mean(id, self.by_id.keys().map(String::as_str));
                 if hint.is_empty() {
                     hint = format!("the steps are {}", listed(self.steps.iter().map(|step| step.id.as_str()).filter(|id| !id.is_empty())));
                 }
@@ -175,7 +194,7 @@ impl Checker<'_, '_> {
             return;
         }
         if self.step_parts(one, reference, target, parts) {
-            self.may_not_have_run(one, reference, target, parts, uses);
+            self.may_not_have_run(one, reference, target, parts, guards);
         }
     }
 
@@ -184,7 +203,7 @@ impl Checker<'_, '_> {
         let step = &self.steps[target];
         let (message, hint, code) = match parts {
             [part, ..] if !STEP_PARTS.contains(part) => {
-                let hint = match did_you_mean(part, STEP_PARTS.iter().copied()) {
+                let hint = match self.report.did_you_mean(part, STEP_PARTS.iter().copied()) {
                     empty if empty.is_empty() => format!("did you mean `{}`?", step_path(&step.id, &["outputs", part])),
                     hint => hint,
                 };
@@ -201,7 +220,7 @@ impl Checker<'_, '_> {
                 }
                 let hint = match names.as_slice() {
                     [only] => format!("did you mean `{}`?", step_path(&step.id, &["outputs", only])),
-                    _ => match did_you_mean(name, names.iter().copied()) {
+                    _ => match self.report.did_you_mean(name, names.iter().copied()) {
                         empty if empty.is_empty() => format!("it has {}", listed(names)),
                         hint => hint,
                     },
@@ -243,7 +262,7 @@ impl Checker<'_, '_> {
     }
 
     /// Warns of outputs that are null, or not there, in some runs, when something below them is read.
-    fn may_not_have_run(&mut self, one: &Use, reference: &Reference, target: usize, parts: &[&str], uses: &[Use]) {
+    fn may_not_have_run(&mut self, one: &Use, reference: &Reference, target: usize, parts: &[&str], guards: &Guards) {
         let (["outputs", _, ..], false) = (parts, reference.optional) else { return };
         let step = &self.steps[target];
         let from: &[Crumb] = one.step.map_or(&[], |from| &self.steps[from].path);
@@ -252,7 +271,7 @@ impl Checker<'_, '_> {
         }
         let shared = from.iter().zip(&step.path).take_while(|(a, b)| (a.owner, a.arm) == (b.owner, b.arm)).count();
         let is_chosen = step.path[shared..].iter().any(|crumb| matches!(crumb.arm, Arm::Either(_) | Arm::Catch));
-        if !(step.may_be_null || is_chosen) || self.is_guarded(one, &step.id, uses) {
+        if !(step.may_be_null || is_chosen) || self.is_guarded(one, &step.id, guards) {
             return;
         }
         let message = match is_chosen {
@@ -264,13 +283,10 @@ impl Checker<'_, '_> {
     }
 
     /// Whether the reader, or a step around it, asks about the step before it runs.
-    fn is_guarded(&self, one: &Use, id: &str, uses: &[Use]) -> bool {
+    fn is_guarded(&self, one: &Use, id: &str, guards: &Guards) -> bool {
         let Some(from) = one.step else { return false };
-        let around = |step: usize| step == from || self.steps[from].path.iter().any(|crumb| crumb.owner == Some(step));
-        let asks = |other: &Use| {
-            other.references.iter().any(|reference| matches!(reference.path.as_slice(), [a, b, ..] if a == "steps" && b == id))
-        };
-        uses.iter().any(|other| other.is_guard && other.step.is_some_and(around) && asks(other))
+        let owners = self.steps[from].path.iter().filter_map(|crumb| crumb.owner);
+        owners.chain([from]).any(|step| guards.get(&step).is_some_and(|ids| ids.contains(id)))
     }
 
     fn input_reference(&mut self, one: &Use, reference: &Reference, name: &str, input: Option<&Node>) {
@@ -282,7 +298,7 @@ impl Checker<'_, '_> {
             return;
         }
         let known = || properties.iter().map(|entry| entry.key.as_str());
-        let mut hint = did_you_mean(name, known());
+        let mut hint = self.report.did_you_mean(name, known());
         if hint.is_empty() {
             hint = format!("the schema has {}; add it there, or use `| default(…)`", listed(known()));
         }

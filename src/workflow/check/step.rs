@@ -10,7 +10,7 @@ use crate::ids::{SkillId, StepId};
 use crate::limits;
 use crate::workflow::codes;
 use crate::workflow::node::{Entry, Kind, Node};
-use crate::workflow::report::{did_you_mean, listed};
+use crate::workflow::report::listed;
 use crate::workflow::{Call, OnError, Step, StepKind};
 
 /// The types this version runs.
@@ -107,7 +107,7 @@ impl Checker<'_, '_> {
         let on_error = find(entries, "on_error").map(|node| self.on_error(node, Some(index)));
         self.steps[index].may_be_null |= matches!(on_error, Some(Some(OnError::Continue)));
         self.steps[index].catches = matches!(on_error, Some(Some(OnError::Catch(_))));
-        let (line, _) = self.report.source().position(node.span.start);
+        let line = self.report.source().line(node.span.start);
         Some(Step {
             id: id?,
             span: node.span.clone(),
@@ -137,9 +137,9 @@ impl Checker<'_, '_> {
         };
         self.steps[index].id = id.as_str().to_owned();
         if let Some(first) = self.by_id.get(id.as_str()) {
-            let (line, column) = self.report.source().position(self.steps[*first].at);
+            let line = self.report.source().line(self.steps[*first].at);
             let message = format!("the step id `{id}` is used twice");
-            let hint = format!("it is first used at line {line}, column {column}; ids are unique in the workflow, nested steps included");
+            let hint = format!("it is first used on line {line}; ids are unique in the workflow, nested steps included");
             self.add(&codes::DUPLICATE_STEP, &id_node.span, message, hint);
             return None;
         }
@@ -161,7 +161,7 @@ impl Checker<'_, '_> {
             self.add(&codes::UNSUPPORTED_STEP_TYPE, &node.span, message, format!("available are {}", listed(available())));
             return None;
         }
-        let mut hint = did_you_mean(text, TYPE_KEYS.iter().map(|(name, _)| *name));
+        let mut hint = self.report.did_you_mean(text, TYPE_KEYS.iter().map(|(name, _)| *name));
         if hint.is_empty() {
             hint = format!("available are {}", listed(available()));
         }
@@ -181,7 +181,7 @@ impl Checker<'_, '_> {
             }
             let owners: Vec<&str> = TYPE_KEYS.iter().filter(|(_, keys)| keys.contains(&key)).map(|(name, _)| *name).collect();
             if owners.is_empty() {
-                let mut hint = did_you_mean(key, COMMON_KEYS.iter().chain(own).copied());
+                let mut hint = self.report.did_you_mean(key, COMMON_KEYS.iter().chain(own).copied());
                 if hint.is_empty() {
                     hint = format!("a `{name}` step may have {}", listed(own.iter().chain(COMMON_KEYS).copied()));
                 }

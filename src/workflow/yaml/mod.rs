@@ -255,7 +255,7 @@ impl OpenMap {
             }
         };
         if let Some(first) = self.seen.get(&name) {
-            let (line, _) = report.source().position(*first);
+            let line = report.source().line(*first);
             let message = format!("the key `{name}` is given twice");
             report.add(&codes::DUPLICATE_KEY, key.span, message, format!("it is first given on line {line}; keep one of them"));
             return;

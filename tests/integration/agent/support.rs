@@ -30,7 +30,7 @@ pub(crate) fn card(dialect: Dialect, url: &str) -> Card {
         name: "worker".to_owned(),
         interfaces: vec![Interface { url: url.to_owned(), dialect, tenant: None }],
         skills: vec![Skill {
-            id: SkillId::parse("work").unwrap(),
+            id: SkillId::parse("work").expect("a fine id"),
             name: "Work".to_owned(),
             description: "works".to_owned(),
             tags: Vec::new(),
@@ -82,9 +82,9 @@ pub(crate) fn success(dialect: Dialect, value: &Value) -> Value {
 /// Answers every request with what a function makes of its envelope; `jsonrpc` and `id` are added where it leaves them out.
 pub(crate) fn answering(answer: impl Fn(&Value) -> Value + Send + Sync + 'static) -> impl Respond + 'static {
     move |request: &Request| {
-        let envelope: Value = serde_json::from_slice(&request.body).unwrap();
+        let envelope: Value = serde_json::from_slice(&request.body).expect("requests are JSON");
         let mut answer = answer(&envelope);
-        let members = answer.as_object_mut().unwrap();
+        let members = answer.as_object_mut().expect("answers are objects");
         members.entry("jsonrpc").or_insert(json!("2.0"));
         members.entry("id").or_insert(envelope["id"].clone());
         ResponseTemplate::new(200).set_body_json(answer)

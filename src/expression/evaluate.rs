@@ -15,7 +15,6 @@ use super::node::{Misses, Node, StepNode, StepsNode};
 use super::path::{Found, Path, step_value, steps};
 use super::syntax::{Reference, Subtraction, Syntax, Use, syntax};
 use super::text::{Limited, write_text};
-use super::token::{Token, tokens};
 use super::{Error, Scope, SyntaxError};
 use crate::limits::{EXPRESSION_FUEL, EXPRESSION_OUTPUT_BYTES_MAX, TEMPLATE_BYTES_MAX};
 
@@ -39,21 +38,15 @@ impl Expression {
             .hint("compute parts of it in steps of their own"));
         }
         // The checks of our own come first: they bound what the engine's parser, which recurses, gets to see.
-        let Syntax { uses, subtractions, is_path, rewritten } = syntax(source)?;
-        let compiled = match is_path {
+        let syntax = syntax(source)?;
+        let compiled = match syntax.is_path {
             true => None,
+            // Never the text as written: the engine computes what is constant in it while it compiles, without a bound on `[1] * 99999999`.
             false => {
-                let engine_error = |error| with_subtraction(engine_syntax_error(source, &error), &subtractions);
-                // As written, for the places of errors; then as rewritten, to be run.
-                ENVIRONMENT.compile_expression(source).map(drop).map_err(engine_error)?;
-                Some(ENVIRONMENT.compile_expression_owned(rewritten).map_err(|error| {
-                    SyntaxError::new(
-                        format!("the expression cannot be understood: {}", error.detail().unwrap_or("syntax error")),
-                        0..source.len(),
-                    )
-                })?)
+                Some(ENVIRONMENT.compile_expression_owned(syntax.rewritten.clone()).map_err(|error| engine_syntax_error(&syntax, &error))?)
             }
         };
+        let Syntax { uses, subtractions, .. } = syntax;
         Ok(Self { source: Box::from(source), uses, subtractions, compiled })
     }
 
@@ -230,21 +223,17 @@ impl Object for Names {
 }
 
 /// The engine tells what is wrong, not where: the place is the first token with which it says so.
-fn engine_syntax_error(source: &str, error: &minijinja::Error) -> SyntaxError {
+fn engine_syntax_error(syntax: &Syntax, error: &minijinja::Error) -> SyntaxError {
     let detail = error.detail().unwrap_or("syntax error");
-    let tokens = tokens(source).unwrap_or_default();
     let complains =
-        |token: &&Token| ENVIRONMENT.compile_expression(&source[..token.span.end]).is_err_and(|error| error.detail() == Some(detail));
-    let token = match detail.contains("end of input") && !detail.contains("expected end of input") {
-        true => tokens.last(),
-        false => tokens.iter().find(complains),
+        |end: &&usize| ENVIRONMENT.compile_expression(&syntax.rewritten[..**end]).is_err_and(|error| error.detail() == Some(detail));
+    let token = match detail.contains("unexpected end of input") {
+        true => syntax.tokens.last(),
+        false => syntax.ends.iter().find(complains).and_then(|end| syntax.tokens.get(syntax.ends.partition_point(|other| other < end))),
     };
-    let span = token.map_or(0..source.len(), |token| token.span.clone());
-    SyntaxError::new(format!("the expression cannot be understood: {detail}"), span)
-}
-
-fn with_subtraction(error: SyntaxError, subtractions: &[Subtraction]) -> SyntaxError {
-    match subtractions.first() {
+    let span = token.map_or(0..0, |token| token.span.clone());
+    let error = SyntaxError::new(format!("the expression cannot be understood: {detail}"), span);
+    match syntax.subtractions.first() {
         Some(found) => error.hint(minus_hint(found)),
         None => error,
     }

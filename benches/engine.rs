@@ -1,0 +1,210 @@
+//! What the engine costs beside a bare reqwest loop that makes the same calls: `cargo bench --bench engine`.
+//!
+//! The stub agent is a process of its own (this program again, with `--stub`), so that neither side pays for it. Each shape runs
+//! with 1 and with 64 runs at once, bare loop and engine in turn, several rounds; medians are printed, and their ratio.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::Json;
+use axum::routing::post;
+use gantry::a2a::Card;
+use gantry::agent;
+use gantry::discovery::{self, Discovery};
+use gantry::engine::embedded::{Embedded, Options};
+use gantry::engine::{Engine, Next, Start};
+use gantry::interpreter::Outcome;
+use gantry::journal::Memory;
+use gantry::plan::Plan;
+use gantry::registry::Layout;
+use serde_json::{Value, json};
+
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// Rounds of which the median counts.
+const ROUNDS: usize = 5;
+
+fn main() -> Result<(), Failure> {
+    let arguments: Vec<_> = std::env::args().collect();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    if arguments.iter().any(|argument| argument == "--stub") {
+        return runtime.block_on(stub());
+    }
+    // `cargo test --benches` runs this too: one quick round proves that it works.
+    let quick = !arguments.iter().any(|argument| argument == "--bench");
+    let stub = Stub::start()?;
+    runtime.block_on(measure(&stub.url, quick))
+}
+
+/// An agent that answers at once, in the plain dialect.
+async fn stub() -> Result<(), Failure> {
+    let execute = post(|Json(call): Json<Value>| async move {
+        Json(json!({"jsonrpc": "2.0", "id": call["id"], "result": {"value": call["params"]["value"]}}))
+    });
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    #[expect(clippy::print_stdout, reason = "the parent process reads the address here")]
+    {
+        println!("http://{}", listener.local_addr()?);
+    }
+    let app = axum::Router::new().route("/execute", execute);
+    axum::serve(axum::serve::ListenerExt::tap_io(listener, |stream| drop(stream.set_nodelay(true))), app).await?;
+    Ok(())
+}
+
+struct Stub {
+    child: Child,
+    url: String,
+}
+
+impl Stub {
+    fn start() -> Result<Self, Failure> {
+        let mut child = Command::new(std::env::current_exe()?).arg("--stub").stdout(Stdio::piped()).spawn()?;
+        let mut url = String::new();
+        BufReader::new(child.stdout.take().ok_or("the stub has no output")?).read_line(&mut url)?;
+        Ok(Self { child, url: url.trim().to_owned() })
+    }
+}
+
+impl Drop for Stub {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A workflow shape, and the calls its bare twin makes.
+struct Shape {
+    name: &'static str,
+    plan: Arc<Plan>,
+    /// Waves of calls: those of one wave are made at once.
+    waves: Vec<usize>,
+}
+
+async fn measure(url: &str, quick: bool) -> Result<(), Failure> {
+    let discovery = Arc::new(Discovery::new(Arc::new(Layout::ephemeral()?), discovery::Options::default()));
+    let card = json!({"name": "stub", "url": url, "skills": [{"id": "echo", "description": "gives back its value"}]});
+    discovery.add_card(Card::parse(&serde_json::to_vec(&card)?)?);
+    let client = agent::Client::new(agent::Options { allow_private_addresses: true, ..agent::Options::default() });
+    let engine = Embedded::new(Options::default(), Arc::clone(&discovery), client, Arc::new(Memory::default()));
+    rustls::crypto::ring::default_provider().install_default().ok();
+    let bare = reqwest::Client::builder().no_proxy().tcp_nodelay(true).build()?;
+    report(&format!(
+        "{:<14} {:>5} {:>14} {:>14} {:>7} {:>16}",
+        "shape", "runs", "bare steps/s", "gantry steps/s", "ratio", "added ms/step"
+    ));
+    for shape in shapes(&discovery)? {
+        for concurrency in [1, 64] {
+            let steps: usize = shape.waves.iter().sum();
+            let rounds = if quick { 1 } else { ROUNDS };
+            let runs = if quick { concurrency } else { (if concurrency == 1 { 6_000 } else { 48_000 }) / steps };
+            let (mut bare_times, mut engine_times) = (Vec::new(), Vec::new());
+            for _ in 0..rounds {
+                bare_times.push(load(concurrency, runs, |_| bare_run(bare.clone(), format!("{url}/execute"), shape.waves.clone())).await?);
+                engine_times.push(load(concurrency, runs, |_| engine_run(engine.clone(), Arc::clone(&shape.plan))).await?);
+            }
+            let (bare_time, engine_time) = (median(bare_times), median(engine_times));
+            let rate = |time: Duration| (runs * steps) as f64 / time.as_secs_f64();
+            let added = (engine_time.as_secs_f64() - bare_time.as_secs_f64()) * 1000.0 * concurrency as f64 / (runs * steps) as f64;
+            let ratio = rate(engine_time) / rate(bare_time);
+            report(&format!(
+                "{:<14} {concurrency:>5} {:>14.0} {:>14.0} {ratio:>7.2} {added:>16.3}",
+                shape.name,
+                rate(bare_time),
+                rate(engine_time)
+            ));
+        }
+    }
+    engine.shutdown(Duration::from_secs(5)).await;
+    Ok(())
+}
+
+fn shapes(discovery: &Discovery) -> Result<Vec<Shape>, Failure> {
+    let chain = |count: usize| -> String {
+        let step = |n: usize| {
+            let value = if n == 0 { "workflow.input.value".to_owned() } else { format!("steps.s{}.outputs.value", n - 1) };
+            format!("  - {{id: s{n}, skill: echo, inputs: {{value: \"{{{{ {value} }}}}\"}}}}\n")
+        };
+        (0..count).map(step).collect()
+    };
+    let step = |n: usize| format!("{{id: s{n}, skill: echo, inputs: {{value: \"{{{{ workflow.input.value }}}}\"}}}}");
+    let parallel = format!("  - {{id: par, step_type: parallel, branches: {{steps: [{}, {}, {}]}}}}\n", step(0), step(1), step(2));
+    let shape = |name, steps: String, waves| -> Result<Shape, Failure> {
+        let text = format!("metadata: {{id: bench, name: Bench, version: 1.0.0}}\nsteps:\n{steps}");
+        Ok(Shape { name, plan: discovery.plan_from_text(name, text.as_bytes())?, waves })
+    };
+    Ok(vec![
+        shape("chain of 3", chain(3), vec![1; 3])?,
+        shape("3 in parallel", parallel, vec![3])?,
+        shape("chain of 100", chain(100), vec![1; 100])?,
+    ])
+}
+
+/// Time for `runs` runs, `concurrency` at once.
+async fn load<F>(concurrency: usize, runs: usize, run: impl Fn(usize) -> F) -> Result<Duration, Failure>
+where
+    F: Future<Output = Result<(), Failure>> + Send + 'static,
+{
+    let start = Instant::now();
+    let mut open = tokio::task::JoinSet::new();
+    for n in 0..runs {
+        if open.len() >= concurrency {
+            open.join_next().await.ok_or("nothing to join")???;
+        }
+        open.spawn(run(n));
+    }
+    while let Some(joined) = open.join_next().await {
+        joined??;
+    }
+    Ok(start.elapsed())
+}
+
+async fn bare_run(client: reqwest::Client, url: String, waves: Vec<usize>) -> Result<(), Failure> {
+    let mut value = json!("hello");
+    for wave in waves {
+        let calls = (0..wave).map(|_| {
+            let body = json!({"jsonrpc": "2.0", "id": "1", "method": "echo", "params": {"value": value}});
+            let request = client.post(&url).json(&body).send();
+            async move { request.await?.error_for_status()?.json::<Value>().await }
+        });
+        let replies = futures_util::future::try_join_all(calls).await?;
+        value = replies[0]["result"]["value"].clone();
+    }
+    if value == "hello" { Ok(()) } else { Err(format!("unexpected {value}").into()) }
+}
+
+async fn engine_run(engine: Embedded, plan: Arc<Plan>) -> Result<(), Failure> {
+    let started = engine.start(Start { labels: BTreeMap::new(), ..Start::new(plan, Arc::new(json!({"value": "hello"}))) }).await?;
+    let mut watched = engine.subscribe(&started.run).await?;
+    let outcome = loop {
+        if let Some(outcome) = watched.snapshot.outcome.take() {
+            break outcome;
+        }
+        match watched.next().await {
+            Next::Update(update) => {
+                if let gantry::interpreter::Change::RunFinished { outcome } = &update.change {
+                    break outcome.clone();
+                }
+            }
+            Next::Lagged | Next::End => watched = engine.subscribe(&started.run).await?,
+        }
+    };
+    match outcome {
+        Outcome::Completed { .. } => Ok(()),
+        other => Err(format!("{other:?}").into()),
+    }
+}
+
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort();
+    times[times.len() / 2]
+}
+
+fn report(line: &str) {
+    #[expect(clippy::print_stdout, reason = "the figures are what this program is for")]
+    {
+        println!("{line}");
+    }
+}

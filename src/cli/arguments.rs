@@ -1,0 +1,146 @@
+//! The command line as a type. Flags that are settings go over the configuration here; what a subcommand alone takes stands with it.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use super::exit::EXIT_CODES;
+use super::{agent, completions, registry, run, sample_agents, up, workflow};
+use crate::config::{AgentPorts, Config, LogFormat};
+
+/// Runs workflows whose steps call A2A agents by skill.
+#[derive(Debug, Parser)]
+#[command(name = "gantry", version, after_help = EXIT_CODES, max_term_width = 120, arg_required_else_help = true)]
+pub struct Arguments {
+    /// What holds for every subcommand.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What holds for every subcommand.
+#[derive(Debug, Args)]
+pub struct Global {
+    /// Configuration file instead of the platform's place
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Global options")]
+    pub config: Option<PathBuf>,
+    /// Log lines on standard error, as filters: `info`, `gantry=debug` [default: warn]
+    #[arg(long, global = true, value_name = "FILTER", help_heading = "Global options")]
+    pub log: Option<String>,
+    /// How log lines are written [default: text]
+    #[arg(long, global = true, value_name = "FORMAT", help_heading = "Global options")]
+    pub log_format: Option<LogFormat>,
+}
+
+impl Global {
+    /// Puts these flags over the configuration.
+    pub(super) fn apply(&self, config: &mut Config) {
+        if let Some(log) = &self.log {
+            config.log.clone_from(log);
+        }
+        if let Some(format) = self.log_format {
+            config.log_format = format;
+        }
+    }
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Start the embedded registry and the sample agents, and push the example workflows
+    Up(up::UpArguments),
+    /// Run a workflow and show what it made
+    Run(run::RunArguments),
+    /// List, show, push, pull and check workflows
+    #[command(subcommand, arg_required_else_help = true)]
+    Workflow(workflow::WorkflowCommand),
+    /// List, show and push agent cards
+    #[command(subcommand, arg_required_else_help = true)]
+    Agent(agent::AgentCommand),
+    /// Start the six sample agents alone
+    SampleAgents(sample_agents::SampleAgentsArguments),
+    /// Serve the embedded registry alone
+    #[command(subcommand, arg_required_else_help = true)]
+    Registry(registry::RegistryCommand),
+    /// Print completions for a shell
+    Completions(completions::CompletionsArguments),
+}
+
+/// Which registry a command works with.
+#[derive(Debug, Clone, Default, Args)]
+pub(super) struct RegistryChoice {
+    /// The registry, such as `http://localhost:5000` [default: a running one on this machine, else what is built in]
+    #[arg(long, value_name = "URL")]
+    pub(super) registry: Option<String>,
+    /// Use what is built into gantry, even when a registry is configured or running
+    #[arg(long, conflicts_with = "registry")]
+    pub(super) embedded: bool,
+}
+
+/// How the sample agents answer.
+#[derive(Debug, Clone, Default, Args)]
+pub(super) struct ModelChoice {
+    /// The model the sample agents ask: `command:claude -p`, `openai:MODEL[@URL]`, `anthropic:MODEL`, `ollama:MODEL`
+    #[arg(long, value_name = "MODEL")]
+    pub(super) model: Option<String>,
+}
+
+/// Where servers listen.
+#[derive(Debug, Clone, Default, Args)]
+pub(super) struct ListenChoice {
+    /// The address to listen on [default: 127.0.0.1]
+    #[arg(long, value_name = "ADDRESS")]
+    pub(super) host: Option<IpAddr>,
+    /// Write the real addresses to this file as JSON once everything answers
+    #[arg(long, value_name = "FILE")]
+    pub(super) ready_file: Option<PathBuf>,
+}
+
+/// The sample agents' ports.
+#[derive(Debug, Clone, Default, Args)]
+pub(super) struct AgentPortsChoice {
+    /// Six ports, the first of six in a row, or 0 to let the system choose [default: 8001]
+    #[arg(long, value_name = "PORTS", visible_alias = "ports")]
+    pub(super) agent_ports: Option<AgentPorts>,
+}
+
+impl ModelChoice {
+    /// Puts the flag over the configuration.
+    pub(super) fn apply(&self, config: &mut Config) {
+        if let Some(model) = &self.model {
+            config.model = Some(model.clone());
+        }
+    }
+}
+
+impl ListenChoice {
+    /// Puts the flag over the configuration.
+    pub(super) fn apply(&self, config: &mut Config) {
+        if let Some(host) = self.host {
+            config.host = host;
+        }
+    }
+}
+
+impl AgentPortsChoice {
+    /// Puts the flag over the configuration.
+    pub(super) fn apply(&self, config: &mut Config) {
+        if let Some(ports) = self.agent_ports {
+            config.agent_ports = ports;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+}

@@ -1,0 +1,26 @@
+//! The command line: one file (or folder) per subcommand.
+//!
+//! Data goes to standard output, everything else to standard error. What agents and registries say is shown, never obeyed.
+
+mod arguments;
+mod dispatch;
+
+mod agent;
+mod completions;
+mod registry;
+mod run;
+mod sample_agents;
+mod up;
+mod workflow;
+
+mod diagnostics;
+mod local;
+mod surroundings;
+
+mod exit;
+mod terminal;
+
+pub use arguments::{Arguments, Command, Global};
+pub use dispatch::{dispatch, load_config};
+pub use exit::{Exit, Failure};
+pub use terminal::Terminal;

@@ -1,0 +1,184 @@
+//! The arguments of `gantry run`, and its way: surroundings, workflow, input, run, report.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::super::arguments::{ModelChoice, RegistryChoice};
+use super::super::exit::{Exit, Failure, chain};
+use super::super::surroundings::Surroundings;
+use super::super::terminal::{self, Terminal, say};
+use super::follow::{Ended, follow};
+use super::input::{InputArguments, assemble};
+use super::progress::Progress;
+use super::report::Report;
+use super::{find, save, show};
+use crate::config::Config;
+use crate::engine::embedded::{Embedded, Options};
+use crate::engine::{self, Engine, Start};
+use crate::interpreter::{ErrorClass, RunStatus};
+use crate::journal::Memory;
+use crate::shutdown::Shutdown;
+use crate::time::parse_duration;
+
+/// How long agents have to hear that a run was canceled.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// Arguments of `gantry run`.
+#[derive(Debug, clap::Args)]
+pub struct RunArguments {
+    #[command(flatten)]
+    input: InputArguments,
+    /// Workflow: its id, `id:tag`, `id@sha256:…`, `host/repository:tag`, or a YAML file
+    #[arg(short, long, value_name = "ID|FILE", default_value = "code-generation-v1")]
+    workflow: String,
+    /// The version, when the workflow is given by id
+    #[arg(long, value_name = "TAG")]
+    version: Option<String>,
+    /// Add an agent for this run, by its card in a file or at a URL; given more than once for several
+    #[arg(long = "agent-card", value_name = "FILE|URL")]
+    agent_cards: Vec<String>,
+    #[command(flatten)]
+    registry: RegistryChoice,
+    #[command(flatten)]
+    model: ModelChoice,
+    /// Where results are saved
+    #[arg(long, value_name = "DIR", default_value = "app")]
+    out: PathBuf,
+    /// Save nothing
+    #[arg(long, conflicts_with = "out")]
+    no_save: bool,
+    /// Print one JSON object instead of the results
+    #[arg(long)]
+    json: bool,
+    /// Print nothing but the output
+    #[arg(short, long)]
+    quiet: bool,
+    /// Cancel the run when it takes longer: `90`, `30s`, `5m`
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    timeout: Option<Duration>,
+}
+
+pub(in crate::cli) async fn execute(
+    arguments: RunArguments,
+    mut config: Config,
+    terminal: Terminal,
+    shutdown: &Shutdown,
+) -> Result<Exit, Failure> {
+    arguments.model.apply(&mut config);
+    let json = arguments.json;
+    let outcome = run(&arguments, &config, terminal, shutdown).await;
+    if let (true, Err(failure)) = (json, &outcome) {
+        // A reader of JSON gets its one object also when there was no run.
+        let error = json!({"message": failure.message, "hint": failure.hint, "diagnostics": failure.diagnostics});
+        terminal::json(&json!({"run_id": null, "status": "not_started", "error": error}))?;
+    }
+    outcome
+}
+
+async fn run(arguments: &RunArguments, config: &Config, terminal: Terminal, shutdown: &Shutdown) -> Result<Exit, Failure> {
+    let surroundings = tokio::select! {
+        found = Surroundings::find_or_start(&arguments.registry, config, terminal) => found?,
+        () = shutdown.requested().cancelled() => return Err(Failure::new(Exit::Interrupted, "interrupted before the run started")),
+    };
+    let outcome = run_in(&surroundings, arguments, config, terminal, shutdown).await;
+    surroundings.shutdown().await;
+    outcome
+}
+
+async fn run_in(
+    surroundings: &Surroundings,
+    arguments: &RunArguments,
+    config: &Config,
+    terminal: Terminal,
+    shutdown: &Shutdown,
+) -> Result<Exit, Failure> {
+    let agents = surroundings.agent_client(config);
+    let prepared = async {
+        find::add_cards(&arguments.agent_cards, &surroundings.discovery, &agents).await?;
+        find::workflow(&arguments.workflow, arguments.version.as_deref(), surroundings).await
+    };
+    let (plan, origin) = tokio::select! {
+        found = prepared => found?,
+        () = shutdown.requested().cancelled() => return Err(Failure::new(Exit::Interrupted, "interrupted before the run started")),
+    };
+    let input = assemble(&arguments.input, plan.workflow().input.as_deref())?;
+    let chatty = !arguments.quiet && !arguments.json;
+    if chatty {
+        say(&format!("{} ({}) with {}", origin.reference, origin.choice, surroundings.location));
+        input.note.iter().for_each(|note| say(note));
+    }
+    let engine = Embedded::new(Options::default(), surroundings.discovery.clone(), agents, Arc::new(Memory::default()));
+    let value = Arc::new(input.value);
+    let started = engine.start(Start::new(plan.clone(), value.clone())).await.map_err(refused)?;
+    let mut progress = Progress::new(!chatty, terminal);
+    let (snapshot, ended) = follow(&engine, &started.run, &mut progress, shutdown, arguments.timeout).await?;
+    engine.shutdown(GRACE).await;
+    let mut report = Report::new(&plan, &origin, value, &snapshot);
+    explain(&mut report, surroundings);
+    tell(&report, arguments, terminal)?;
+    Ok(match (ended, report.status) {
+        (Ended::Interrupted, status) if status != RunStatus::Completed => Exit::Interrupted,
+        (_, RunStatus::Completed) => Exit::Ok,
+        (_, RunStatus::Failed | RunStatus::Canceled | RunStatus::Running | RunStatus::InputRequired) => Exit::Failed,
+    })
+}
+
+/// Prints and saves what there is.
+fn tell(report: &Report, arguments: &RunArguments, terminal: Terminal) -> Result<(), Failure> {
+    let saved = if arguments.no_save { Ok(None) } else { save::save(report, &arguments.out).map(Some) };
+    if arguments.json {
+        terminal::json(report)?;
+    } else if arguments.quiet {
+        if let Some(output) = show::output(report) {
+            terminal::data(&output)?;
+        }
+        if report.status != RunStatus::Completed {
+            say(&show::outcome(report, terminal));
+        }
+    } else {
+        terminal::data(&show::results(report, terminal))?;
+        say(&show::outcome(report, terminal));
+        if let Ok(Some(saved)) = &saved {
+            say(&format!("  saved in {}: {}", saved.directory.display(), saved.files.join(" ")));
+        }
+    }
+    match saved {
+        Ok(_) => Ok(()),
+        Err(error) => {
+            Err(Failure::internal(chain(&error))
+                .hint("the run itself has ended as shown; choose another directory with --out, or --no-save"))
+        }
+    }
+}
+
+/// Adds what to do next where only the command line knows it.
+fn explain(report: &mut Report, surroundings: &Surroundings) {
+    if let Some(error) = &mut report.error
+        && error.code == ErrorClass::NoAgent
+        && error.hint.is_none()
+    {
+        error.hint = Some(format!(
+            "{} has no agent for it: push a card with `gantry agent push FILE`, add one with --agent-card, or use --embedded",
+            surroundings.location
+        ));
+    }
+}
+
+fn refused(error: engine::Error) -> Failure {
+    match &error {
+        engine::Error::InvalidInput(_) => {
+            Failure::usage(error.to_string()).hint("give inputs as a request, with --input KEY=VALUE, or with --input-file")
+        }
+        engine::Error::Limit(_) | engine::Error::Cycle(_) => Failure::new(Exit::Failed, error.to_string()),
+        engine::Error::NotFound(_)
+        | engine::Error::Ended { .. }
+        | engine::Error::NotWaiting { .. }
+        | engine::Error::KeyReused(_)
+        | engine::Error::ShuttingDown
+        | engine::Error::Journal(_)
+        | engine::Error::Mismatch(_) => Failure::internal(chain(&error)),
+    }
+}

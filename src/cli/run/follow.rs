@@ -1,0 +1,97 @@
+//! Watches one run until it ends, and ends it when its user or its time says so.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::super::exit::{Failure, chain};
+use super::super::terminal::one_line;
+use super::progress::Progress;
+use crate::engine::{self, Engine, Next};
+use crate::ids::RunId;
+use crate::interpreter::{Change, Snapshot};
+use crate::shutdown::Shutdown;
+
+/// A canceled run that has not ended after this time is left behind.
+const CANCEL_MAX: Duration = Duration::from_secs(10);
+
+/// What ended the watch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// The run, by itself.
+    Alone,
+    /// A signal.
+    Interrupted,
+    /// `--timeout`, or a question that nobody here can answer.
+    Canceled,
+}
+
+/// Shows a run's changes until it has ended.
+pub(super) async fn follow(
+    engine: &impl Engine,
+    run: &RunId,
+    progress: &mut Progress,
+    shutdown: &Shutdown,
+    timeout: Option<Duration>,
+) -> Result<(Snapshot, Ended), Failure> {
+    let mut ended = Ended::Alone;
+    let mut deadline = timeout.map(|timeout| Instant::now() + timeout);
+    let mut watched = engine.subscribe(run).await.map_err(failed)?;
+    progress.catch_up(&watched.snapshot);
+    while !watched.snapshot.status.is_terminal() {
+        let wish = tokio::select! {
+            next = watched.next() => match next {
+                Next::Update(update) => {
+                    progress.show(&update.change);
+                    match &update.change {
+                        Change::RunFinished { .. } => break,
+                        Change::StepWaiting { step, question, .. } if ended == Ended::Alone => {
+                            let asked = one_line(&question.prompt.to_string(), 200);
+                            Some((Ended::Canceled, format!("step `{step}` asks what nobody here can answer: {asked}")))
+                        }
+                        _ => None,
+                    }
+                }
+                Next::Lagged => {
+                    watched = engine.subscribe(run).await.map_err(failed)?;
+                    progress.catch_up(&watched.snapshot);
+                    None
+                }
+                Next::End => break,
+            },
+            () = shutdown.requested().cancelled(), if ended == Ended::Alone => {
+                progress.line("canceling the run; interrupt again to leave at once");
+                Some((Ended::Interrupted, "interrupted".to_owned()))
+            }
+            () = until(deadline) => {
+                if ended != Ended::Alone {
+                    break;
+                }
+                Some((Ended::Canceled, format!("took longer than {}", crate::time::humanize(timeout.unwrap_or_default()))))
+            }
+        };
+        if let Some((why, reason)) = wish {
+            ended = why;
+            deadline = Some(Instant::now() + CANCEL_MAX);
+            match engine.cancel(run, &reason).await {
+                // It ended while it was to be canceled; its last update is on the way.
+                Ok(()) | Err(engine::Error::Ended { .. } | engine::Error::NotFound(_)) => {}
+                Err(error) => return Err(failed(error)),
+            }
+        }
+    }
+    progress.end();
+    let snapshot = engine.snapshot(run).await.map_err(failed)?;
+    Ok((snapshot, ended))
+}
+
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn failed(error: engine::Error) -> Failure {
+    Failure::internal(format!("lost sight of the run: {}", chain(&error)))
+}

@@ -1,0 +1,222 @@
+//! A run as it happens, on standard error: spinners on a terminal, one line for each change elsewhere, nothing when quiet.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use owo_colors::OwoColorize;
+
+use super::super::terminal::{Terminal, one_line, say};
+use crate::interpreter::{AgentUsed, Change, Snapshot, StepError, StepStatus};
+use crate::plan::Path;
+use crate::time::humanize;
+
+/// Spinners drawn at once; a wider group would scroll its own terminal away. The rest get their lines when they end.
+const SPINNERS_MAX: usize = 16;
+
+/// Shows the changes of one run.
+#[derive(Debug)]
+pub(super) struct Progress {
+    display: Display,
+    color: bool,
+    started: BTreeMap<Path, Begun>,
+    settled: BTreeSet<Path>,
+}
+
+#[derive(Debug)]
+enum Display {
+    Quiet,
+    Lines,
+    Live(MultiProgress),
+}
+
+#[derive(Debug)]
+struct Begun {
+    at: Instant,
+    skill: Option<String>,
+    spinner: Option<ProgressBar>,
+}
+
+/// How a step ended.
+struct Told<'a> {
+    status: StepStatus,
+    error: Option<&'a StepError>,
+    attempts: u32,
+    by: Option<&'a AgentUsed>,
+    took: Option<Duration>,
+}
+
+impl Progress {
+    /// Live on a terminal, lines elsewhere.
+    pub(super) fn new(quiet: bool, terminal: Terminal) -> Self {
+        let display = match (quiet, terminal.live) {
+            (true, _) => Display::Quiet,
+            (false, true) => Display::Live(MultiProgress::new()),
+            (false, false) => Display::Lines,
+        };
+        Self { display, color: terminal.color_err, started: BTreeMap::new(), settled: BTreeSet::new() }
+    }
+
+    /// Shows what happened before the watch began, or while updates were lost.
+    pub(super) fn catch_up(&mut self, snapshot: &Snapshot) {
+        if matches!(self.display, Display::Quiet) {
+            return;
+        }
+        for step in &snapshot.steps {
+            let skill = step.skill.as_ref().map(|skill| one_line(skill.as_str(), 60));
+            match step.status {
+                StepStatus::Pending | StepStatus::Waiting => {}
+                StepStatus::Running if self.started.contains_key(&step.path) => {}
+                StepStatus::Running => self.begin(&step.path, step.id.as_str(), skill, step.attempts.max(1)),
+                StepStatus::Completed | StepStatus::Failed | StepStatus::Skipped | StepStatus::Canceled => {
+                    let seen = self.started.contains_key(&step.path);
+                    // What was never begun and ended without being tried is no news: most of a switch is that.
+                    if !self.settled.contains(&step.path) && (seen || step.attempts > 0) {
+                        let took = step.started_at.zip(step.finished_at).map(|(begun, ended)| Duration::from_millis(ended.since_ms(begun)));
+                        let told = Told {
+                            status: step.status,
+                            error: step.error.as_ref(),
+                            attempts: step.attempts,
+                            by: step.agent.as_ref(),
+                            took,
+                        };
+                        self.finish(&step.path, step.id.as_str(), skill, &told);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Shows one change.
+    pub(super) fn show(&mut self, change: &Change) {
+        if matches!(self.display, Display::Quiet) {
+            return;
+        }
+        match change {
+            Change::StepStarted { path, step, skill, attempt } => {
+                self.begin(path, step.as_str(), skill.as_ref().map(|skill| one_line(skill.as_str(), 60)), *attempt);
+            }
+            Change::StepRetrying { path, step, attempt, error, .. } => {
+                let mark = self.paint("↻", StepStatus::Waiting);
+                self.line(&format!("{mark} {step} {}; attempt {attempt} follows", brief(error)));
+                if let Some(Begun { spinner: Some(spinner), .. }) = self.started.get(path) {
+                    spinner.set_message(format!("{step} waits for attempt {attempt}"));
+                }
+            }
+            Change::StepWaiting { step, question, .. } => {
+                self.line(&format!("? {step} asks: {}", one_line(&question.prompt.to_string(), 200)));
+            }
+            Change::StepFinished { path, step, status, error, attempts, by, .. } => {
+                let told = Told { status: *status, error: error.as_ref(), attempts: *attempts, by: by.as_ref(), took: None };
+                self.finish(path, step.as_str(), None, &told);
+            }
+            Change::RunStarted | Change::RunFinished { .. } => {}
+        }
+    }
+
+    /// Says something between the changes.
+    pub(super) fn line(&self, text: &str) {
+        match &self.display {
+            Display::Quiet => {}
+            Display::Lines => say(text),
+            Display::Live(bars) => {
+                // A terminal that is gone is nobody's problem; the run goes on.
+                let _gone = bars.println(text);
+            }
+        }
+    }
+
+    /// Takes the spinners away.
+    pub(super) fn end(&mut self) {
+        for begun in std::mem::take(&mut self.started).into_values() {
+            if let Some(spinner) = begun.spinner {
+                spinner.finish_and_clear();
+            }
+        }
+    }
+
+    fn begin(&mut self, path: &Path, step: &str, skill: Option<String>, attempt: u32) {
+        let at = self.started.get(path).map_or_else(Instant::now, |begun| begun.at);
+        let message = describe(step, skill.as_deref(), attempt);
+        let spinner = match &self.display {
+            Display::Live(bars) => match self.started.remove(path).and_then(|begun| begun.spinner) {
+                Some(spinner) => Some(spinner),
+                None if self.started.values().filter(|begun| begun.spinner.is_some()).count() < SPINNERS_MAX => Some(bars.add(spinner())),
+                None => None,
+            },
+            Display::Lines | Display::Quiet => {
+                // The line of the first attempt says it; a retry has said its own.
+                if attempt == 1 && skill.is_some() {
+                    self.line(&format!("  {message} …"));
+                }
+                None
+            }
+        };
+        if let Some(spinner) = &spinner {
+            spinner.set_message(message);
+        }
+        self.started.insert(path.clone(), Begun { at, skill, spinner });
+    }
+
+    fn finish(&mut self, path: &Path, step: &str, skill: Option<String>, told: &Told<'_>) {
+        let begun = self.started.remove(path);
+        self.settled.insert(path.clone());
+        if let Some(spinner) = begun.as_ref().and_then(|begun| begun.spinner.as_ref()) {
+            spinner.finish_and_clear();
+        }
+        let mark = match told.status {
+            StepStatus::Completed => "✓",
+            StepStatus::Failed => "✗",
+            StepStatus::Skipped => "○",
+            StepStatus::Canceled => "⊘",
+            StepStatus::Pending | StepStatus::Running | StepStatus::Waiting => "·",
+        };
+        let took = told.took.or_else(|| begun.as_ref().map(|begun| begun.at.elapsed()));
+        let skill = skill.or_else(|| begun.and_then(|begun| begun.skill));
+        let mut text = format!("{} {}", self.paint(mark, told.status), describe(step, skill.as_deref(), told.attempts));
+        if let Some(by) = told.by {
+            text.push_str(&format!(" · {}", one_line(&by.name, 60)));
+        }
+        match (told.status, took) {
+            (StepStatus::Completed | StepStatus::Failed, Some(took)) => text.push_str(&format!(" · {}", humanize(took))),
+            (StepStatus::Completed | StepStatus::Failed, None) => {}
+            (other, _) => text.push_str(&format!(" · {}", other.as_str())),
+        }
+        if let Some(error) = told.error {
+            text.push_str(&format!(" · {}", brief(error)));
+        }
+        self.line(&text);
+    }
+
+    fn paint(&self, mark: &str, status: StepStatus) -> String {
+        match (self.color, status) {
+            (false, _) => mark.to_owned(),
+            (true, StepStatus::Completed) => mark.green().to_string(),
+            (true, StepStatus::Failed | StepStatus::Canceled) => mark.red().to_string(),
+            (true, StepStatus::Waiting) => mark.yellow().to_string(),
+            (true, StepStatus::Pending | StepStatus::Running | StepStatus::Skipped) => mark.dimmed().to_string(),
+        }
+    }
+}
+
+fn describe(step: &str, skill: Option<&str>, attempt: u32) -> String {
+    let mut text = step.to_owned();
+    if let Some(skill) = skill {
+        text.push_str(&format!(" · {skill}"));
+    }
+    if attempt > 1 {
+        text.push_str(&format!(" · attempt {attempt}"));
+    }
+    text
+}
+
+fn brief(error: &StepError) -> String {
+    format!("{} ({})", one_line(&error.message, 160), error.code.code())
+}
+
+fn spinner() -> ProgressBar {
+    let style = ProgressStyle::with_template("{spinner} {msg} · {elapsed}").expect("the template is valid");
+    let spinner = ProgressBar::new_spinner().with_style(style);
+    spinner.enable_steady_tick(Duration::from_millis(100));
+    spinner
+}

@@ -1,0 +1,175 @@
+//! What a command works with: the registry that is named, configured or running on this machine, else what is built into gantry.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use super::arguments::RegistryChoice;
+use super::diagnostics;
+use super::exit::{Failure, chain};
+use super::local::Local;
+use super::terminal::Terminal;
+use crate::agent;
+use crate::config::{Config, REGISTRY_PORT};
+use crate::discovery::{self, Discovery};
+use crate::limits;
+use crate::registry::{Remote, RemoteOptions};
+
+/// How long a registry on this machine has to answer before it counts as absent. Refusals come at once; this is for what hangs.
+const PROBE: Duration = Duration::from_millis(200);
+/// As much of its answer as is read: status and headers.
+const PROBE_BYTES_MAX: u64 = 4096;
+/// How long it has to list its workflows, so that one that cannot is not waited for.
+const PROBE_LIST: Duration = Duration::from_secs(2);
+/// How long lookups are trusted within one command.
+const TTL: Duration = Duration::from_secs(30);
+
+/// What a command works with.
+pub(super) struct Surroundings {
+    /// Finds workflows and agents there.
+    pub(super) discovery: Arc<Discovery>,
+    /// For people: `the registry at http://localhost:5000`.
+    pub(super) location: String,
+    terminal: Terminal,
+    local: Option<Local>,
+}
+
+impl Surroundings {
+    /// The registry, else the built-in workflows with agents of its own, started here and gone with the command.
+    pub(super) async fn find_or_start(choice: &RegistryChoice, config: &Config, terminal: Terminal) -> Result<Self, Failure> {
+        match Self::find(choice, config, terminal).await? {
+            Some(found) => Ok(found),
+            None => Ok(Self::built_in(Local::throwaway(config).await?, terminal)),
+        }
+    }
+
+    /// The registry, else the built-in workflows to look at. Nothing is started.
+    pub(super) async fn find_or_show(choice: &RegistryChoice, config: &Config, terminal: Terminal) -> Result<Self, Failure> {
+        match Self::find(choice, config, terminal).await? {
+            Some(found) => Ok(found),
+            None => Ok(Self::built_in(Local::shelf().await?, terminal)),
+        }
+    }
+
+    /// The registry, or an error that says how to get one.
+    pub(super) async fn require(choice: &RegistryChoice, config: &Config, terminal: Terminal) -> Result<Self, Failure> {
+        Self::find(choice, config, terminal).await?.ok_or_else(|| {
+            Failure::unavailable(format!("no registry is configured, and none answers on localhost:{REGISTRY_PORT}"))
+                .hint("start one with `gantry up`, or name one with --registry or GANTRY_REGISTRY")
+        })
+    }
+
+    async fn find(choice: &RegistryChoice, config: &Config, terminal: Terminal) -> Result<Option<Self>, Failure> {
+        if choice.embedded {
+            return Ok(None);
+        }
+        if let Some(url) = choice.registry.as_deref().or(config.registry.as_deref()) {
+            return remote(url, terminal).map(Some);
+        }
+        if !answers(REGISTRY_PORT).await {
+            return Ok(None);
+        }
+        let found = remote(&format!("http://localhost:{REGISTRY_PORT}"), terminal)?;
+        // Another registry may live on that port (it is everybody's default); only one with workflows is taken without being named.
+        let has_workflows = tokio::time::timeout(PROBE_LIST, found.discovery.workflows()).await;
+        Ok(matches!(has_workflows, Ok(Ok(workflows)) if !workflows.is_empty()).then_some(found))
+    }
+
+    fn built_in(local: Local, terminal: Terminal) -> Self {
+        Self { discovery: local.discovery.clone(), location: "what is built into gantry".to_owned(), terminal, local: Some(local) }
+    }
+
+    /// A client for the agents that are found here.
+    pub(super) fn agent_client(&self, config: &Config) -> agent::Client {
+        // Agents that were started here are on loopback, whatever the policy for others says.
+        let allow_private_addresses = config.allow_private_addresses || self.local.is_some();
+        agent::Client::new(agent::Options {
+            allow_private_addresses,
+            reply_bytes_max: limits::REPLY_BYTES_MAX,
+            connect_timeout: limits::CONNECT_TIMEOUT,
+        })
+    }
+
+    /// What an error of discovery is for the one at the command line.
+    pub(super) fn failure(&self, error: discovery::Error) -> Failure {
+        let hint = error.hint();
+        let failure = match error {
+            discovery::Error::Invalid { name, text, diagnostics } => return diagnostics::invalid(&name, &text, diagnostics, self.terminal),
+            discovery::Error::Contradiction(_) => Failure::new(super::Exit::Failed, error.to_string()),
+            discovery::Error::NoWorkflow { .. } | discovery::Error::NoAgent { .. } => Failure::unavailable(error.to_string()),
+            discovery::Error::Registry(error) => Failure::unavailable(chain(&*error)),
+        };
+        Failure { hint, ..failure }
+    }
+
+    /// Stops what was started for the command.
+    pub(super) async fn shutdown(self) {
+        if let Some(local) = self.local {
+            local.shutdown().await;
+        }
+    }
+}
+
+fn remote(url: &str, terminal: Terminal) -> Result<Surroundings, Failure> {
+    let store = Remote::new(url, RemoteOptions::default()).map_err(|error| {
+        Failure::usage(format!("`{url}` is not the address of a registry: {error}")).hint("for example http://localhost:5000")
+    })?;
+    let discovery = Arc::new(Discovery::new(Arc::new(store), discovery::Options { ttl: TTL }));
+    Ok(Surroundings { discovery, location: format!("the registry at {url}"), terminal, local: None })
+}
+
+/// Whether something on this port of this machine speaks the registry protocol.
+///
+/// Asked over a bare connection: an HTTP client with TLS takes longer to build than the answer takes, and every run would pay it.
+async fn answers(port: u16) -> bool {
+    let probe = async {
+        let mut stream = TcpStream::connect(("localhost", port)).await.ok()?;
+        let request = format!("GET /v2/ HTTP/1.1\r\nHost: localhost:{port}\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.ok()?;
+        let mut reply = Vec::new();
+        stream.take(PROBE_BYTES_MAX).read_to_end(&mut reply).await.ok()?;
+        let reply = String::from_utf8_lossy(&reply).to_ascii_lowercase();
+        let (status, headers) = reply.split_once("\r\n")?;
+        let is_ok = status.split(' ').nth(1) == Some("200");
+        Some(is_ok && headers.contains("docker-distribution-api-version:"))
+    };
+    matches!(tokio::time::timeout(PROBE, probe).await, Ok(Some(true)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::net::TcpListener;
+
+    async fn check(reply: &'static str, expected: bool) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let serve = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = [0; 1024];
+            let _ = stream.read(&mut request).await.unwrap();
+            stream.write_all(reply.as_bytes()).await.unwrap();
+        };
+        let ((), found) = tokio::join!(serve, answers(port));
+        assert_eq!(found, expected, "{reply}");
+    }
+
+    #[tokio::test]
+    async fn only_a_registry_is_taken_for_one() {
+        check("HTTP/1.1 200 OK\r\nDocker-Distribution-Api-Version: registry/2.0\r\n\r\n{}", true).await;
+        check("HTTP/1.1 403 Forbidden\r\nServer: AirTunes/1\r\n\r\n", false).await;
+        check("HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n<html>", false).await;
+        check("SSH-2.0-x\r\n", false).await;
+        check("", false).await;
+    }
+
+    #[tokio::test]
+    async fn nobody_there_is_no_registry() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        drop(listener);
+        assert!(!answers(port).await);
+    }
+}

@@ -1,0 +1,140 @@
+//! `gantry up`: the embedded registry, the sample agents and the example workflows in one process, until it is told to stop.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use super::arguments::{AgentPortsChoice, ListenChoice, ModelChoice};
+use super::exit::{Exit, Failure};
+use super::local::{Local, Seeded};
+use super::terminal::{self, say, table};
+use crate::config::Config;
+use crate::shutdown::Shutdown;
+
+/// Arguments of `gantry up`.
+#[derive(Debug, clap::Args)]
+pub struct UpArguments {
+    /// The registry's port; 0 lets the system choose [default: 5000]
+    #[arg(long, value_name = "PORT")]
+    registry_port: Option<u16>,
+    #[command(flatten)]
+    agent_ports: AgentPortsChoice,
+    #[command(flatten)]
+    listen: ListenChoice,
+    #[command(flatten)]
+    storage: StorageChoice,
+    #[command(flatten)]
+    model: ModelChoice,
+}
+
+/// Where the embedded registry keeps its content.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub(super) struct StorageChoice {
+    /// Where the registry keeps its content [default: the platform's place for application data]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Keep the registry's content only as long as the process runs
+    #[arg(long, conflicts_with = "data_dir")]
+    ephemeral: bool,
+}
+
+impl StorageChoice {
+    /// The directory; none for a registry that is forgotten.
+    pub(super) fn directory(&self, config: &Config) -> Result<Option<PathBuf>, Failure> {
+        if self.ephemeral {
+            return Ok(None);
+        }
+        self.data_dir.clone().or_else(|| config.data_dir()).map(Some).ok_or_else(|| {
+            Failure::usage("there is no home directory to keep the registry in")
+                .hint("choose a directory with --data-dir, or use --ephemeral")
+        })
+    }
+}
+
+pub(super) async fn execute(arguments: UpArguments, mut config: Config, shutdown: &Shutdown) -> Result<Exit, Failure> {
+    arguments.agent_ports.apply(&mut config);
+    arguments.listen.apply(&mut config);
+    arguments.model.apply(&mut config);
+    let data_dir = arguments.storage.directory(&config)?;
+    let mut local = Local::open(data_dir.as_deref())?;
+    let port = arguments.registry_port.unwrap_or(config.registry_port);
+    let registry = local.serve_registry(SocketAddr::new(config.host, port), &config).await?;
+    local.start_agents(config.host, config.agent_ports.0, &config).await?;
+    local.push_cards().await?;
+    let workflows = local.seed().await?;
+    let up = Up { registry: url(registry), data_dir, workflows, local: &local };
+    terminal::data(&up.table())?;
+    let ready = arguments.listen.ready_file.as_deref().map(|path| ReadyFile::write(path, &up.addresses())).transpose()?;
+    shutdown.requested().cancelled().await;
+    say("stopping; interrupt again to leave at once");
+    drop(ready);
+    local.shutdown().await;
+    Ok(Exit::Ok)
+}
+
+/// `http://localhost:5000`: the name, because tools take a registry of that name for plain HTTP.
+pub(super) fn url(address: SocketAddr) -> String {
+    match address.ip() {
+        ip if ip.is_loopback() || ip.is_unspecified() => format!("http://localhost:{}", address.port()),
+        _ => format!("http://{address}"),
+    }
+}
+
+/// What runs where.
+struct Up<'a> {
+    registry: String,
+    data_dir: Option<PathBuf>,
+    workflows: Vec<Seeded>,
+    local: &'a Local,
+}
+
+impl Up<'_> {
+    fn table(&self) -> String {
+        let agents = self.local.agents.iter().flat_map(|running| &running.agents);
+        let stored =
+            self.data_dir.as_ref().map_or_else(|| "nothing is kept".to_owned(), |directory| format!("kept in {}", directory.display()));
+        let mut rows = vec![vec!["registry".to_owned(), self.registry.clone(), stored]];
+        rows.extend(agents.map(|agent| vec![agent.name.to_owned(), agent.url.clone(), skills(&agent.card).join(", ")]));
+        let mut text = table(&["WHAT", "WHERE", "OFFERS"], &rows);
+        text.push_str("\nworkflows: ");
+        let names = self.workflows.iter().map(|workflow| match &workflow.file {
+            Some(file) => format!("{} ({})", workflow.id, file.display()),
+            None => workflow.id.clone(),
+        });
+        text.push_str(&names.collect::<Vec<_>>().join(", "));
+        text.push_str("\n\ngantry is up. Try: gantry run \"Create a function to calculate prime numbers\"\nCtrl-C stops it.\n");
+        text
+    }
+
+    fn addresses(&self) -> Value {
+        let agents = self.local.agents.iter().flat_map(|running| &running.agents);
+        let agents: serde_json::Map<String, Value> = agents.map(|agent| (agent.name.to_owned(), json!(agent.url))).collect();
+        let workflows: Vec<&str> = self.workflows.iter().map(|workflow| workflow.id.as_str()).collect();
+        json!({"pid": std::process::id(), "registry": self.registry, "agents": agents, "workflows": workflows, "data_dir": self.data_dir})
+    }
+}
+
+fn skills(card: &Value) -> Vec<&str> {
+    card.get("skills").and_then(Value::as_array).into_iter().flatten().filter_map(|skill| skill.get("id")?.as_str()).collect()
+}
+
+/// A file that exists, whole, exactly as long as everything in it answers.
+pub(super) struct ReadyFile {
+    path: PathBuf,
+}
+
+impl ReadyFile {
+    pub(super) fn write(path: &Path, content: &Value) -> Result<Self, Failure> {
+        let written = terminal::write_file(path, &format!("{content:#}\n"));
+        written.map_err(|error| Failure::usage(format!("cannot write the ready file `{}`: {error}", path.display())))?;
+        Ok(Self { path: path.to_owned() })
+    }
+}
+
+impl Drop for ReadyFile {
+    fn drop(&mut self) {
+        // Gone already is as good.
+        let _gone = std::fs::remove_file(&self.path);
+    }
+}

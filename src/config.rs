@@ -1,0 +1,403 @@
+//! Settings: built-in defaults, then the configuration file, then `GANTRY_…` in the environment, then flags.
+//!
+//! The only place that reads the environment. Used by the CLI, which hands every other module what it needs as data.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::{Path, PathBuf};
+
+use etcetera::BaseStrategy;
+use figment::providers::{Format, Toml};
+use figment::value::{Dict, Map, Value};
+use figment::{Figment, Metadata, Profile, Provider};
+use serde::{Deserialize, Deserializer};
+
+/// The ports that the sample agents take when nobody says otherwise.
+pub const AGENT_PORTS: [u16; 6] = [8001, 8002, 8003, 8004, 8005, 8006];
+/// The port that the embedded registry takes when nobody says otherwise; also where a running one is looked for.
+pub const REGISTRY_PORT: u16 = 5000;
+
+const PREFIX: &str = "GANTRY_";
+/// Variables that other parts of the project read under the same prefix; they are no settings.
+const FOREIGN: [&str; 2] = ["GANTRY_CONFIG", "GANTRY_TEST_PYTHON"];
+
+/// Every setting, with its source already decided.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// The registry to use, such as `http://localhost:5000`. None: look for a running one, else use an embedded one.
+    pub registry: Option<String>,
+    /// Where `gantry up` keeps the embedded registry.
+    pub data_dir: Option<PathBuf>,
+    /// Whether agents on loopback, private and link-local addresses may be called.
+    pub allow_private_addresses: bool,
+    /// The model that the sample agents ask, such as `command:claude -p` or `openai:gpt-4o`.
+    pub model: Option<String>,
+    /// The key for that model.
+    pub model_api_key: Option<Secret>,
+    /// The address on which servers listen.
+    pub host: IpAddr,
+    /// The embedded registry's port; 0 lets the system choose.
+    pub registry_port: u16,
+    /// What writing to the embedded registry needs, as a bearer token or a password. Without it whoever reaches it on this
+    /// machine may write, and nobody elsewhere.
+    pub registry_write_token: Option<Secret>,
+    /// The sample agents' ports; 0 lets the system choose.
+    pub agent_ports: AgentPorts,
+    /// Which log lines are written, as `tracing` filters: `warn`, `gantry=debug`.
+    pub log: String,
+    /// How they are written.
+    pub log_format: LogFormat,
+    /// Output without colours, as <https://no-color.org> says; only from the environment.
+    #[serde(skip)]
+    pub no_color: bool,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            registry: None,
+            data_dir: None,
+            // Agents on this machine are the ordinary case for a command line; a server for others turns it off.
+            allow_private_addresses: true,
+            model: None,
+            model_api_key: None,
+            host: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            registry_port: REGISTRY_PORT,
+            registry_write_token: None,
+            agent_ports: AgentPorts(AGENT_PORTS),
+            log: "warn".to_owned(),
+            log_format: LogFormat::Text,
+            no_color: false,
+        }
+    }
+}
+
+/// A configuration that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file named by `--config` or `GANTRY_CONFIG` cannot be read.
+    #[error("cannot read the configuration file `{}`: {source}", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A setting has a wrong name or value, or the file is not TOML.
+    #[error("{place}: {message}")]
+    Setting {
+        /// `/path/config.toml: registry_port` or `environment variable GANTRY_REGISTRY_PORT`.
+        place: String,
+        /// What is wrong. Holds no value of a secret.
+        message: String,
+    },
+}
+
+impl Config {
+    /// Reads the file (`--config`, else `GANTRY_CONFIG`, else the platform's place, which may be missing) and the environment.
+    pub fn load(file: Option<&Path>) -> Result<Self, Error> {
+        let environment = std::env::vars_os().filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)));
+        Self::from_sources(file, environment, default_file())
+    }
+
+    fn from_sources(
+        file: Option<&Path>,
+        environment: impl Iterator<Item = (String, String)>,
+        default_file: Option<PathBuf>,
+    ) -> Result<Self, Error> {
+        let environment: Vec<(String, String)> = environment.collect();
+        let named = file.map(Path::to_owned).or_else(|| lookup(&environment, "GANTRY_CONFIG").map(PathBuf::from));
+        let text = match (&named, default_file) {
+            (Some(path), _) => Some((path.clone(), read(path)?)),
+            (None, Some(path)) if path.exists() => Some((path.clone(), read(&path)?)),
+            (None, _) => None,
+        };
+        let mut figment = Figment::new();
+        if let Some((path, text)) = &text {
+            let toml = Toml::string(text);
+            figment = figment.merge(Named { provider: toml, path: path.clone() });
+        }
+        figment = figment.merge(Environment::new(&environment));
+        let mut config: Self = figment.extract().map_err(describe)?;
+        if config.model_api_key.is_none() {
+            config.model_api_key = provider_key(config.model.as_deref(), &environment);
+        }
+        config.no_color = lookup(&environment, "NO_COLOR").is_some();
+        Ok(config)
+    }
+
+    /// Where the embedded registry keeps its content: the setting, else the platform's place for application data.
+    pub fn data_dir(&self) -> Option<PathBuf> {
+        self.data_dir.clone().or_else(|| etcetera::choose_base_strategy().ok().map(|base| base.data_dir().join("gantry")))
+    }
+}
+
+/// The platform's place for the configuration file, whether or not it exists.
+pub fn default_file() -> Option<PathBuf> {
+    etcetera::choose_base_strategy().ok().map(|base| base.config_dir().join("gantry").join("config.toml"))
+}
+
+fn read(path: &Path) -> Result<String, Error> {
+    std::fs::read_to_string(path).map_err(|source| Error::File { path: path.to_owned(), source })
+}
+
+fn lookup(environment: &[(String, String)], key: &str) -> Option<String> {
+    environment.iter().find(|(name, value)| name == key && !value.is_empty()).map(|(_, value)| value.clone())
+}
+
+/// The key in the variable that the provider's own tools read.
+fn provider_key(model: Option<&str>, environment: &[(String, String)]) -> Option<Secret> {
+    let variable = match model?.split_once(':')?.0.trim() {
+        "openai" => "OPENAI_API_KEY",
+        "anthropic" => "ANTHROPIC_API_KEY",
+        _ => return None,
+    };
+    lookup(environment, variable).map(Secret)
+}
+
+fn describe(error: figment::Error) -> Error {
+    let place = error.metadata.as_ref().map_or_else(String::new, |metadata| metadata.name.to_string());
+    // An unknown name is said in the message; in the place it would stand twice.
+    let unknown = matches!(error.kind, figment::error::Kind::UnknownField(..));
+    let key = error.path.join(".");
+    let place = match (place.as_str(), key.as_str()) {
+        ("", "") => "configuration".to_owned(),
+        ("environment", key) => format!("environment variable {PREFIX}{}", key.split('.').next().unwrap_or(key).to_ascii_uppercase()),
+        ("", key) => format!("configuration: {key}"),
+        (place, _) if unknown => place.to_owned(),
+        (place, "") => place.to_owned(),
+        (place, key) => format!("{place}: {key}"),
+    };
+    let message = match &error.kind {
+        figment::error::Kind::UnknownField(field, known) => match closest(field, known) {
+            Some(near) => format!("there is no setting `{field}`; did you mean `{near}`?"),
+            None => format!("there is no setting `{field}`; the settings are {}", known.join(", ")),
+        },
+        // The offending value may be a secret in the wrong place, so only what was expected is said.
+        figment::error::Kind::InvalidType(_, expected) | figment::error::Kind::InvalidValue(_, expected) => format!("expected {expected}"),
+        kind => kind.to_string(),
+    };
+    Error::Setting { place, message }
+}
+
+fn closest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
+    known
+        .iter()
+        .map(|name| (strsim::jaro_winkler(word, name), *name))
+        .filter(|(near, _)| *near > 0.8)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, name)| name)
+}
+
+/// A provider whose metadata names the file it was read from: figment sees only the text, and errors must name the file.
+struct Named<P> {
+    provider: P,
+    path: PathBuf,
+}
+
+impl<P: Provider> Provider for Named<P> {
+    fn metadata(&self) -> Metadata {
+        Metadata::named(self.path.display().to_string())
+    }
+
+    fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
+        self.provider.data()
+    }
+}
+
+/// Settings from `GANTRY_…`. Text stays text: `GANTRY_MODEL_API_KEY=007` is no number.
+struct Environment {
+    settings: Dict,
+}
+
+impl Environment {
+    fn new(environment: &[(String, String)]) -> Self {
+        let mut settings = Dict::new();
+        for (name, value) in environment {
+            let Some(key) = name.strip_prefix(PREFIX) else { continue };
+            if value.is_empty() || FOREIGN.contains(&name.as_str()) {
+                continue;
+            }
+            let key = key.to_ascii_lowercase();
+            let value = match key.as_str() {
+                "registry_port" | "allow_private_addresses" => value.parse().unwrap_or_else(|_| Value::from(value.clone())),
+                _ => Value::from(value.clone()),
+            };
+            settings.insert(key, value);
+        }
+        Self { settings }
+    }
+}
+
+impl Provider for Environment {
+    fn metadata(&self) -> Metadata {
+        Metadata::named("environment")
+    }
+
+    fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
+        Ok(Profile::Default.collect(self.settings.clone()))
+    }
+}
+
+/// A text that never shows in logs, errors or debug output.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Wraps a secret.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The secret itself, for the one who sends it.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+/// How log lines are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// One port for each sample agent: `[8001, 8002, …]` in the file, `8001,8002,…` in the environment and in flags; a single number
+/// is the first of six in a row, and `0` lets the system choose all of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AgentPorts(pub [u16; 6]);
+
+impl std::str::FromStr for AgentPorts {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        const RULE: &str = "write the first of six ports in a row (8001), six ports (8001,8002,…), or 0 to let the system choose";
+        let ports: Vec<u16> = text.split(',').map(|port| port.trim().parse().map_err(|_| RULE.to_owned())).collect::<Result<_, _>>()?;
+        match ports[..] {
+            [0] => Ok(Self([0; 6])),
+            [first] if first <= u16::MAX - 5 => Ok(Self(std::array::from_fn(|offset| first + offset as u16))),
+            _ => ports.try_into().map(Self).map_err(|_| RULE.to_owned()),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for AgentPorts {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Form {
+            First(u16),
+            Each([u16; 6]),
+            Text(String),
+        }
+        match Form::deserialize(deserializer).map_err(|_| serde::de::Error::custom("expected one port, six ports, or 0"))? {
+            Form::First(port) => port.to_string().parse().map_err(serde::de::Error::custom),
+            Form::Each(ports) => Ok(Self(ports)),
+            Form::Text(text) => text.parse().map_err(serde::de::Error::custom),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(toml: Option<&str>, environment: &[(&str, &str)]) -> Result<Config, String> {
+        let dir = tempfile::tempdir().unwrap();
+        let file = toml.map(|text| {
+            let path = dir.path().join("config.toml");
+            std::fs::write(&path, text).unwrap();
+            path
+        });
+        let environment = environment.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+        Config::from_sources(None, environment, file).map_err(|error| error.to_string().replace(&dir.path().display().to_string(), "DIR"))
+    }
+
+    #[test]
+    fn the_environment_goes_before_the_file_and_the_file_before_defaults() {
+        let config = load(Some("registry = 'http://localhost:1'\nregistry_port = 1\nagent_ports = 9000"), &[("GANTRY_REGISTRY_PORT", "2")]);
+        let config = config.unwrap();
+        assert_eq!(config.registry.as_deref(), Some("http://localhost:1"));
+        assert_eq!(config.registry_port, 2);
+        assert_eq!(config.agent_ports, AgentPorts([9000, 9001, 9002, 9003, 9004, 9005]));
+        assert_eq!(config.host, Config::default().host);
+    }
+
+    #[test]
+    fn text_in_the_environment_stays_text() {
+        let environment = [("GANTRY_MODEL_API_KEY", "007"), ("GANTRY_DATA_DIR", "12"), ("GANTRY_AGENT_PORTS", "0")];
+        let config = load(None, &environment).unwrap();
+        assert_eq!(config.model_api_key, Some(Secret::new("007")));
+        assert_eq!(config.data_dir, Some(PathBuf::from("12")));
+        assert_eq!(config.agent_ports, AgentPorts([0; 6]));
+    }
+
+    #[test]
+    fn a_providers_own_variable_gives_the_key() {
+        let keys = [("OPENAI_API_KEY", "o"), ("ANTHROPIC_API_KEY", "a")];
+        for (model, expected) in [("openai:m", Some("o")), ("anthropic:m", Some("a")), ("ollama:m", None), ("command:x", None)] {
+            let environment: Vec<_> = keys.into_iter().chain([("GANTRY_MODEL", model)]).collect();
+            assert_eq!(load(None, &environment).unwrap().model_api_key, expected.map(Secret::new), "{model}");
+        }
+        let both = [("GANTRY_MODEL", "openai:m"), ("OPENAI_API_KEY", "o"), ("GANTRY_MODEL_API_KEY", "g")];
+        assert_eq!(load(None, &both).unwrap().model_api_key, Some(Secret::new("g")));
+    }
+
+    #[test]
+    fn errors_name_file_or_variable_and_the_key() {
+        for (toml, environment, expected) in [
+            (Some("registry_port = 'x'"), ("", ""), "DIR/config.toml: registry_port: expected u16"),
+            (Some("registri = 'x'"), ("", ""), "DIR/config.toml: there is no setting `registri`; did you mean `registry`?"),
+            (Some("model_api_key = 12345"), ("", ""), "DIR/config.toml: model_api_key: expected a string"),
+            (Some("agent_ports = [1, 2]"), ("", ""), "DIR/config.toml: agent_ports: expected one port, six ports, or 0"),
+            (None, ("GANTRY_REGISTRY_PORT", "70000"), "environment variable GANTRY_REGISTRY_PORT: expected u16"),
+            (
+                None,
+                ("GANTRY_REGISTRI", "x"),
+                "environment variable GANTRY_REGISTRI: there is no setting `registri`; did you mean `registry`?",
+            ),
+            (None, ("GANTRY_LOG_FORMAT", "xml"), "environment variable GANTRY_LOG_FORMAT: "),
+        ] {
+            let error = load(toml, &[environment]).unwrap_err();
+            assert!(error.starts_with(expected), "{error}");
+        }
+        let error = load(Some("registry = 'a\nx"), &[]).unwrap_err();
+        assert!(error.contains("DIR/config.toml"), "{error}");
+        let missing = Config::from_sources(Some(Path::new("/nonexistent/gantry.toml")), std::iter::empty(), None).unwrap_err();
+        assert!(missing.to_string().contains("/nonexistent/gantry.toml"), "{missing}");
+    }
+
+    #[test]
+    fn secrets_do_not_show() {
+        let config = load(None, &[("GANTRY_MODEL_API_KEY", "sk-canary")]).unwrap();
+        assert!(!format!("{config:?}").contains("canary"));
+        let error = load(Some("registry_port = 'sk-canary'"), &[]).unwrap_err();
+        assert!(!error.contains("canary"), "{error}");
+    }
+
+    #[test]
+    fn ports_of_agents() {
+        for (text, expected) in [
+            ("0", Some([0; 6])),
+            ("9000", Some([9000, 9001, 9002, 9003, 9004, 9005])),
+            ("1,2,3,4,5,0", Some([1, 2, 3, 4, 5, 0])),
+            ("65531", None),
+            ("1,2", None),
+            ("x", None),
+            ("", None),
+        ] {
+            assert_eq!(text.parse::<AgentPorts>().ok(), expected.map(AgentPorts), "{text}");
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! Cards given by hand, beside the registry's: `--agent-card`, tests, agents in the same process.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::a2a::Card;
+use crate::ids::SkillId;
+use crate::limits;
+
+/// Cards in the order given.
+#[derive(Debug, Clone, Default)]
+pub(in crate::discovery) struct Given {
+    cards: Vec<Arc<Card>>,
+    by_skill: HashMap<SkillId, Vec<usize>>,
+}
+
+impl Given {
+    /// With one more card. It takes the place of one with its name. False when there is no more room.
+    pub(in crate::discovery) fn with(&self, card: Card) -> Option<Self> {
+        let mut cards = self.cards.clone();
+        match cards.iter().position(|known| known.name == card.name) {
+            Some(at) => cards[at] = Arc::new(card),
+            None if cards.len() == limits::AGENTS_MAX => return None,
+            None => cards.push(Arc::new(card)),
+        }
+        let mut by_skill = HashMap::<_, Vec<_>>::new();
+        for (index, card) in cards.iter().enumerate() {
+            for skill in &card.skills {
+                by_skill.entry(skill.id.clone()).or_default().push(index);
+            }
+        }
+        Some(Self { cards, by_skill })
+    }
+
+    /// The first card with a skill, and how many have it.
+    pub(super) fn offering(&self, skill: &str) -> Option<(&Arc<Card>, usize)> {
+        let offering = self.by_skill.get(skill)?;
+        Some((&self.cards[*offering.first()?], offering.len()))
+    }
+
+    /// Every card.
+    pub(super) fn cards(&self) -> &[Arc<Card>] {
+        &self.cards
+    }
+
+    /// Every skill.
+    pub(super) fn skills(&self) -> impl Iterator<Item = &SkillId> {
+        self.by_skill.keys()
+    }
+}

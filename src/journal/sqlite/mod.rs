@@ -1,0 +1,190 @@
+//! The durable journal: SQLite in WAL mode with `synchronous=FULL`, one writer thread, group commit.
+//!
+//! Whatever waits while one transaction is flushed goes into the next one, so that many runs share a flush.
+
+mod schema;
+mod writer;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use tokio::sync::{mpsc, oneshot};
+
+use self::writer::Request;
+use super::{Created, Error, Header, Journal, Record};
+use crate::ids::{Digest, RunId};
+use crate::interpreter::{Event, RunStatus};
+use crate::limits;
+use crate::time::Timestamp;
+
+/// The name of the database in the data directory.
+pub(super) const FILE: &str = "journal.sqlite3";
+
+/// A journal in a directory. Whoever opens it must hold the directory's lock: see [`DataDir`](super::DataDir).
+#[derive(Debug)]
+pub struct Sqlite {
+    path: PathBuf,
+    writes: mpsc::Sender<Request>,
+    /// Reads go beside the writer: WAL lets them see the last commit without waiting for the next.
+    reader: Arc<Mutex<Connection>>,
+}
+
+impl Sqlite {
+    /// Opens the journal in `dir`, makes it when there is none, migrates it when it is older.
+    ///
+    /// A journal that is damaged, or was written by a newer gantry, is refused and not touched.
+    pub fn open(dir: &Path) -> Result<Self, Error> {
+        let path = dir.join(FILE);
+        let mut connection = schema::open(&path)?;
+        schema::migrate(&mut connection, &path)?;
+        let reader = schema::open(&path)?;
+        let (writes, requests) = mpsc::channel(limits::JOURNAL_QUEUE);
+        std::thread::Builder::new()
+            .name("journal".to_owned())
+            .spawn(move || writer::write(connection, requests))
+            .map_err(|error| Error::Failed(format!("cannot start the journal's thread: {error}")))?;
+        Ok(Self { path, writes, reader: Arc::new(Mutex::new(reader)) })
+    }
+
+    /// Where the journal is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    async fn write<T>(&self, request: impl FnOnce(oneshot::Sender<Result<T, Error>>) -> Request) -> Result<T, Error> {
+        let (reply, answer) = oneshot::channel();
+        let gone = || Error::Failed("the journal's thread has ended".to_owned());
+        self.writes.send(request(reply)).await.map_err(|_| gone())?;
+        answer.await.map_err(|_| gone())?
+    }
+
+    async fn read<T: Send + 'static>(&self, query: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static) -> Result<T, Error> {
+        let reader = Arc::clone(&self.reader);
+        let read = tokio::task::spawn_blocking(move || query(&reader.lock().unwrap_or_else(PoisonError::into_inner)));
+        read.await.map_err(|error| Error::Failed(error.to_string()))?.map_err(|error| Error::Failed(error.to_string()))
+    }
+}
+
+#[async_trait]
+impl Journal for Sqlite {
+    fn is_durable(&self) -> bool {
+        true
+    }
+
+    async fn create(&self, header: Header, first: Event) -> Result<Created, Error> {
+        let body = encode(&first)?;
+        match self.write(|reply| Request::Create { header: Box::new(header), body, reply }).await? {
+            None => Ok(Created::New),
+            Some(existing) => Ok(Created::Existing(Box::new(self.record(&existing).await?))),
+        }
+    }
+
+    async fn append(&self, run: &RunId, events: Vec<Event>, status: RunStatus) -> Result<(), Error> {
+        let Some(changed_at) = events.iter().map(Event::at).max() else { return Ok(()) };
+        let bodies = events.iter().map(encode).collect::<Result<_, _>>()?;
+        let run = run.clone();
+        self.write(|reply| Request::Append { run, bodies, status, changed_at, reply }).await
+    }
+
+    async fn record(&self, run: &RunId) -> Result<Record, Error> {
+        let id = run.to_string();
+        let found = self.read(move |db| db.prepare_cached(&format!("{SELECT} WHERE run = ?1"))?.query_row([id], record).optional()).await?;
+        found.ok_or_else(|| Error::NotFound(run.clone()))
+    }
+
+    async fn events(&self, run: &RunId) -> Result<Vec<Event>, Error> {
+        let id = run.to_string();
+        let bodies: Vec<Vec<u8>> = self
+            .read(move |db| {
+                let mut statement =
+                    db.prepare_cached("SELECT body FROM events JOIN runs ON runs.id = events.id WHERE run = ?1 ORDER BY events.seq")?;
+                statement.query_map([id], |row| row.get(0))?.collect()
+            })
+            .await?;
+        if bodies.is_empty() {
+            return Err(Error::NotFound(run.clone()));
+        }
+        let decode = |(seq, body): (usize, Vec<u8>)| {
+            serde_json::from_slice(&body).map_err(|error| Error::Failed(format!("event {seq} of run `{run}` cannot be read: {error}")))
+        };
+        bodies.into_iter().enumerate().map(decode).collect()
+    }
+
+    async fn list(&self) -> Result<Vec<Record>, Error> {
+        self.read(|db| db.prepare_cached(&format!("{SELECT} ORDER BY changed_at DESC, run DESC"))?.query_map([], record)?.collect()).await
+    }
+
+    async fn unfinished(&self) -> Result<Vec<Record>, Error> {
+        let query = format!("{SELECT} WHERE status IN ('running', 'input_required') ORDER BY runs.id");
+        self.read(move |db| db.prepare_cached(&query)?.query_map([], record)?.collect()).await
+    }
+}
+
+const SELECT: &str = "SELECT run, workflow, version, runs.digest, source, idempotency_key, labels, started_at, changed_at, status \
+                      FROM runs JOIN plans ON plans.digest = runs.digest";
+
+fn record(row: &Row<'_>) -> rusqlite::Result<Record> {
+    let text = |index: usize| row.get::<_, String>(index);
+    let unreadable =
+        |index: usize, what: String| rusqlite::Error::FromSqlConversionFailure(index, rusqlite::types::Type::Text, what.into());
+    let header = Header {
+        run: RunId::parse(&text(0)?).map_err(|error| unreadable(0, error.to_string()))?,
+        workflow: text(1)?,
+        version: text(2)?,
+        digest: Digest::parse(&text(3)?).map_err(|error| unreadable(3, error.to_string()))?,
+        source: Arc::from(text(4)?),
+        idempotency_key: row.get(5)?,
+        labels: serde_json::from_str(&text(6)?).map_err(|error| unreadable(6, error.to_string()))?,
+        started_at: Timestamp::from_unix_ms(row.get(7)?),
+    };
+    let status = text(9)?;
+    let status = RunStatus::parse(&status).ok_or_else(|| unreadable(9, format!("unknown status `{status}`")))?;
+    Ok(Record { header, status, changed_at: Timestamp::from_unix_ms(row.get(8)?) })
+}
+
+fn encode(event: &Event) -> Result<Vec<u8>, Error> {
+    serde_json::to_vec(event).map_err(|error| Error::Failed(format!("an event cannot be written: {error}")))
+}
+
+/// What an SQLite error means to the caller.
+fn failure(error: &rusqlite::Error) -> Error {
+    match error.sqlite_error_code() {
+        Some(rusqlite::ErrorCode::DiskFull) => Error::Full("the disk is full; runs go on when there is space again".to_owned()),
+        _ => Error::Failed(error.to_string()),
+    }
+}
+
+/// Writes rows; shared by the writer's statements.
+fn insert_run(db: &Connection, header: &Header, body: &[u8]) -> rusqlite::Result<Option<RunId>> {
+    if let Some(key) = &header.idempotency_key {
+        let taken: Option<String> =
+            db.prepare_cached("SELECT run FROM runs WHERE idempotency_key = ?1")?.query_row([key], |row| row.get(0)).optional()?;
+        if let Some(run) = taken.and_then(|run| RunId::parse(&run).ok()) {
+            return Ok(Some(run));
+        }
+    }
+    db.prepare_cached("INSERT OR IGNORE INTO plans (digest, source) VALUES (?1, ?2)")?
+        .execute(params![header.digest.as_str(), &*header.source])?;
+    let labels = serde_json::to_string(&header.labels).expect("a map of strings is JSON");
+    db.prepare_cached(
+        "INSERT INTO runs (run, workflow, version, digest, idempotency_key, labels, started_at, changed_at, status, seq) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, 'running', 1)",
+    )?
+    .execute(params![
+        header.run.as_str(),
+        header.workflow,
+        header.version,
+        header.digest.as_str(),
+        header.idempotency_key,
+        labels,
+        header.started_at.unix_ms()
+    ])?;
+    let id = db.last_insert_rowid();
+    db.prepare_cached("INSERT INTO events (id, seq, body) VALUES (?1, 0, ?2)")?.execute(params![id, body])?;
+    Ok(None)
+}
+
+#[cfg(test)]
+mod tests;

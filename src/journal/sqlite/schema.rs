@@ -1,0 +1,81 @@
+//! The tables, their versions, and how an older journal becomes a newer one.
+
+use std::path::Path;
+
+use rusqlite::{Connection, OpenFlags};
+
+use crate::journal::Error;
+
+/// Says that a database is a gantry journal (`PRAGMA application_id`): "gntr".
+const APPLICATION_ID: i32 = 0x676e_7472;
+
+/// Each entry brings a journal from the version of its index to the next. Entries are never changed once released.
+const MIGRATIONS: &[&str] = &["
+    CREATE TABLE plans (digest TEXT PRIMARY KEY, source TEXT NOT NULL) WITHOUT ROWID;
+    CREATE TABLE runs (
+        id INTEGER PRIMARY KEY,
+        run TEXT NOT NULL UNIQUE,
+        workflow TEXT NOT NULL,
+        version TEXT NOT NULL,
+        digest TEXT NOT NULL REFERENCES plans (digest),
+        idempotency_key TEXT UNIQUE,
+        labels TEXT NOT NULL,
+        started_at INTEGER NOT NULL,
+        changed_at INTEGER NOT NULL,
+        status TEXT NOT NULL,
+        seq INTEGER NOT NULL
+    );
+    CREATE INDEX runs_changed ON runs (changed_at DESC);
+    CREATE INDEX runs_unfinished ON runs (id) WHERE status IN ('running', 'input_required');
+    CREATE TABLE events (id INTEGER NOT NULL, seq INTEGER NOT NULL, body BLOB NOT NULL, PRIMARY KEY (id, seq)) WITHOUT ROWID;
+"];
+
+pub(super) fn open(path: &Path) -> Result<Connection, Error> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(|error| refused(path, &error.to_string()))?;
+    let prepare = || -> rusqlite::Result<()> {
+        connection.busy_timeout(std::time::Duration::from_secs(5))?;
+        connection.set_prepared_statement_cache_capacity(32);
+        connection.pragma_update(None, "foreign_keys", true)
+    };
+    prepare().map_err(|error| refused(path, &error.to_string()))?;
+    Ok(connection)
+}
+
+/// Checks what the file is before anything is written to it, then brings it to this version.
+pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), Error> {
+    let failed = |error: rusqlite::Error| refused(path, &error.to_string());
+    let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i32>(0)).map_err(failed);
+    let (application, version) = (pragma("application_id")?, pragma("user_version")?);
+    let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(failed)?;
+    if tables > 0 && application != APPLICATION_ID {
+        return Err(refused(path, "it is a database of another program"));
+    }
+    let current = i32::try_from(MIGRATIONS.len()).expect("there are few migrations");
+    if version > current {
+        return Err(refused(path, &format!("it has format {version} and this gantry knows formats up to {current}: use a newer gantry")));
+    }
+    if tables > 0 {
+        let check: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(failed)?;
+        if check != "ok" {
+            return Err(refused(path, &format!("it is damaged: {check}")));
+        }
+    }
+    connection.pragma_update(None, "journal_mode", "WAL").map_err(failed)?;
+    connection.pragma_update(None, "synchronous", "FULL").map_err(failed)?;
+    for (index, migration) in MIGRATIONS.iter().enumerate().skip(usize::try_from(version).unwrap_or(0)) {
+        let transaction = connection.transaction().map_err(failed)?;
+        transaction.execute_batch(migration).map_err(failed)?;
+        transaction.pragma_update(None, "application_id", APPLICATION_ID).map_err(failed)?;
+        transaction.pragma_update(None, "user_version", i32::try_from(index + 1).expect("there are few migrations")).map_err(failed)?;
+        transaction.commit().map_err(failed)?;
+    }
+    Ok(())
+}
+
+fn refused(path: &Path, why: &str) -> Error {
+    Error::Failed(format!(
+        "cannot open the journal {}: {why}. Nothing was changed; move the file away to start with an empty journal",
+        path.display()
+    ))
+}
