@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use serde_json::{Value, json};
@@ -14,15 +14,13 @@ use super::error::Failure;
 use super::options::{CardOptions, Options, WorkflowSkills};
 use super::tasks::RUN_EXTENSION;
 use crate::a2a::{AgentCard, AgentExtension, Card, Dialect, ErrorCode, Interface, Skill};
-use crate::discovery::Discovery;
+use crate::discovery::{Discovery, WorkflowEntry};
 use crate::ids::SkillId;
 
 /// The built-in template.
 const TEMPLATE: &str = include_str!("../../agent-card.json");
 /// Largest template.
 const TEMPLATE_BYTES_MAX: u64 = 1024 * 1024;
-/// How long the list of workflows in the card is trusted.
-const FRESH: Duration = Duration::from_secs(10);
 /// Workflows that become skills. A card is read by models and people; beyond this it is neither.
 const WORKFLOW_SKILLS_MAX: usize = 200;
 
@@ -47,6 +45,8 @@ pub enum CardFault {
     },
 }
 
+type Workflows = Option<Arc<[WorkflowEntry]>>;
+
 /// The cards, built when asked for.
 #[derive(Debug)]
 pub(super) struct Cards {
@@ -57,7 +57,8 @@ pub(super) struct Cards {
     options: CardOptions,
     /// The template says that there is an extended card.
     declares_extended: bool,
-    built: Mutex<Option<(Instant, Arc<Built>)>>,
+    /// With the list of workflows that is in it: discovery hands out the same one until something changes.
+    built: Mutex<Option<(Workflows, Arc<Built>)>>,
 }
 
 /// A card as it is served.
@@ -112,20 +113,25 @@ impl Cards {
 
     /// The card that anyone may read.
     pub(super) async fn public(&self, discovery: &Discovery) -> Arc<Built> {
+        let workflows = workflows(discovery, self.options.workflow_skills == WorkflowSkills::Public).await;
         let known = self.built.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some((at, built)) = &known
-            && at.elapsed() < FRESH
+        if let Some((of, built)) = &known
+            && match (of, &workflows) {
+                (Some(of), Some(workflows)) => Arc::ptr_eq(of, workflows),
+                (None, None) => true,
+                _ => false,
+            }
         {
             return Arc::clone(built);
         }
-        let card = self.with_workflows(discovery, self.options.workflow_skills == WorkflowSkills::Public).await;
+        let card = self.with_workflows(discovery, workflows.as_deref()).await;
         let json = Bytes::from(self.write(&card).to_string());
         let etag = format!("\"{}\"", hex::encode(&Sha256::digest(&json)[..16]));
         let built = match known {
             Some((_, built)) if built.etag == etag => built,
             _ => Arc::new(Built { json, plain: Bytes::from(card.to_plain_json().to_string()), etag, modified: whole_seconds() }),
         };
-        *self.built.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), Arc::clone(&built)));
+        *self.built.lock().unwrap_or_else(PoisonError::into_inner) = Some((workflows, Arc::clone(&built)));
         built
     }
 
@@ -138,31 +144,22 @@ impl Cards {
                 Failure::new(ErrorCode::UnsupportedOperation, "there is no extended card")
             });
         }
-        let card = self.with_workflows(discovery, self.options.workflow_skills != WorkflowSkills::Off).await;
+        let workflows = workflows(discovery, self.options.workflow_skills != WorkflowSkills::Off).await;
+        let card = self.with_workflows(discovery, workflows.as_deref()).await;
         Ok(self.write(&card))
     }
 
-    async fn with_workflows(&self, discovery: &Discovery, wanted: bool) -> Card {
+    async fn with_workflows(&self, discovery: &Discovery, workflows: Option<&[WorkflowEntry]>) -> Card {
         let mut card = self.card.clone();
-        if !wanted {
-            return card;
-        }
-        let workflows = match discovery.workflows().await {
-            Ok(workflows) => workflows,
-            Err(error) => {
-                tracing::warn!(%error, "the card lists no workflows: the registry did not answer");
-                return card;
-            }
-        };
-        for workflow in workflows.into_iter().take(WORKFLOW_SKILLS_MAX) {
+        for workflow in workflows.unwrap_or_default().iter().take(WORKFLOW_SKILLS_MAX) {
             let Ok(id) = SkillId::parse(&format!("{WORKFLOW_PREFIX}{}", workflow.id)) else { continue };
             let found = discovery.workflow(&workflow.id).await.ok();
             card.skills.push(Skill {
                 id,
-                name: workflow.name,
-                description: workflow.description,
-                tags: if workflow.tags.is_empty() { vec!["workflow".to_owned()] } else { workflow.tags },
-                examples: workflow.examples,
+                name: workflow.name.clone(),
+                description: workflow.description.clone(),
+                tags: if workflow.tags.is_empty() { vec!["workflow".to_owned()] } else { workflow.tags.clone() },
+                examples: workflow.examples.clone(),
                 input_schema: found.and_then(|found| found.plan.workflow().input.as_deref().cloned()),
                 output_schema: None,
                 input_modes: Vec::new(),
@@ -193,6 +190,20 @@ impl Cards {
             return card.with_older_members(&written);
         }
         serde_json::to_value(written).unwrap_or_default()
+    }
+}
+
+/// The workflows for a card; none when they are not wanted or the registry does not answer.
+async fn workflows(discovery: &Discovery, wanted: bool) -> Workflows {
+    if !wanted {
+        return None;
+    }
+    match discovery.workflow_list().await {
+        Ok(workflows) => Some(workflows),
+        Err(error) => {
+            tracing::warn!(%error, "the card lists no workflows: the registry did not answer");
+            None
+        }
     }
 }
 

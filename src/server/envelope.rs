@@ -1,7 +1,7 @@
 //! What must hold of a body before jsonrpsee sees it: it is JSON, neither deep nor made to hurt, one request and not a batch,
 //! with an id that jsonrpsee keeps. jsonrpsee's own codes for these collide with A2A's, so they are answered here.
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -35,12 +35,17 @@ pub(super) struct Refusal {
 struct Outer<'a> {
     #[serde(borrow, default)]
     jsonrpc: Option<&'a RawValue>,
-    #[serde(borrow, default)]
+    /// `null` is an id, absence is none.
+    #[serde(borrow, default, deserialize_with = "present")]
     id: Option<&'a RawValue>,
     #[serde(borrow, default)]
     method: Option<&'a RawValue>,
     #[serde(borrow, default)]
     params: Option<&'a RawValue>,
+}
+
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de RawValue>, D::Error> {
+    <&RawValue>::deserialize(deserializer).map(Some)
 }
 
 impl Envelope {

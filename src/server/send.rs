@@ -248,8 +248,8 @@ async fn answer(
     let before = task.record().status;
     task.set_waiting(&path, None);
     task.hear(message.clone());
-    let opened = streaming.then(|| task.subscribe());
     task.set_status(TaskState::Working, Vec::new(), now(), Map::new());
+    let opened = streaming.then(|| task.subscribe());
     if let Err(error) = app.engine.answer(run, Some(&path), Arc::new(answer)).await {
         task.set_waiting(&path, Some(asked));
         let parts = before.message.map(|message| message.parts).unwrap_or_default();
@@ -291,8 +291,8 @@ async fn play_on(app: &Arc<App>, task: &Arc<Task>, message: &Message, streaming:
         return Err(Failure::new(ErrorCode::UnsupportedOperation, format!("no rule goes on with task `{}` from this message", task.id)));
     };
     task.hear(message.clone());
-    let opened = streaming.then(|| task.subscribe());
     task.set_status(TaskState::Working, Vec::new(), now(), Map::new());
+    let opened = streaming.then(|| task.subscribe());
     if let [Act::Message(said)] = acts.as_slice() {
         task.set_status(TaskState::Completed, said.parts(), now(), Map::new());
     } else {
@@ -320,30 +320,31 @@ async fn converse(
         }
         None => decide(app, &text, message).await?,
     };
+    // What can be refused is, before the task moves.
+    let found = match &decision {
+        Decision::Run { run, .. } => Some(routed(app, run, &text, Map::new()).await?),
+        Decision::Respond { .. } | Decision::Reject { .. } | Decision::Ask { .. } => None,
+    };
+    task.hear(message.clone());
+    task.set_status(TaskState::Working, Vec::new(), now(), Map::new());
     let opened = origin.streaming.then(|| task.subscribe());
     match decision {
         Decision::Run { run, reason } => {
-            let (found, input) = routed(app, &run, &text, Map::new()).await?;
+            let Some((found, input)) = found else { return Ok(opened) };
             let about = route_metadata(&reason, Some(&run.workflow));
-            task.hear(message.clone());
-            task.set_status(TaskState::Working, Vec::new(), now(), Map::new());
             if let Err(failure) = start::run_on(app, task, origin, found, input, about).await {
                 task.set_status(TaskState::InputRequired, vec![Part::text(failure.error.message.clone())], now(), Map::new());
                 return Err(failure);
             }
         }
         Decision::Respond { acts, .. } => {
-            task.hear(message.clone());
             task.becomes(Kind::Script, Map::new());
-            task.set_status(TaskState::Working, Vec::new(), now(), Map::new());
             app.spawn(play(Arc::clone(task), acts));
         }
         Decision::Reject { message: refusal, .. } => {
-            task.hear(message.clone());
             task.set_status(TaskState::Rejected, vec![Part::text(refusal)], now(), Map::new());
         }
         Decision::Ask { candidates, reason } => {
-            task.hear(message.clone());
             let offered = candidates.iter().map(|candidate| candidate.id.clone()).collect();
             task.becomes(Kind::Dialogue { text, offered }, route_metadata(&reason, None));
             ask_back(task, &candidates, &reason);

@@ -3,4 +3,5 @@
 mod agent;
 mod discovery;
 mod sample_agents;
+mod server;
 mod workflow;
