@@ -40,3 +40,6 @@ pub mod telemetry;
 
 #[cfg(feature = "service")]
 pub mod config;
+
+#[cfg(feature = "service")]
+pub mod cli;

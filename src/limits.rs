@@ -100,6 +100,10 @@ pub const SAMPLE_SKILL_TIMEOUT: Duration = Duration::from_secs(290);
 pub const SAMPLE_CONNECTIONS_MAX: usize = 1_024;
 /// Finished and running tasks one sample agent remembers; the oldest are forgotten first.
 pub const SAMPLE_TASKS_KEPT: usize = 1_000;
+/// Bytes of the requests behind those tasks; results are about as large, so this bounds what an agent keeps in memory.
+pub const SAMPLE_TASKS_BYTES_KEPT: usize = 64 * 1024 * 1024;
+/// Longest message or context id a sample agent keeps; those of deep runs hold the path of the step.
+pub const SAMPLE_ID_BYTES_MAX: usize = 4 * 1024;
 /// Problems of one input that are listed; the rest is counted.
 pub const SAMPLE_PROBLEMS_MAX: usize = 20;
 /// Input size up to which a stand-in answers on the connection's own thread; more goes to the blocking pool.

@@ -39,7 +39,7 @@ pub use params::{
 pub use skill::{Addressed, SKILL_EXTENSION, SKILL_SCHEMAS_EXTENSION, SOLACE_SCHEMAS_EXTENSION, address, takes_data};
 pub use task::{Artifact, Task, TaskState, TaskStatus};
 pub(crate) use value::within_depth;
-pub use value::{Shape, parts_value, reply_value};
+pub use value::{Shape, parts_value, reply_value, value_parts};
 
 /// The header that names the version of the protocol. Absent or empty means 0.3.
 pub const VERSION_HEADER: &str = "A2A-Version";

@@ -68,6 +68,35 @@ pub fn parts_value(parts: Vec<Part>, shape: Shape) -> Option<Value> {
     }
 }
 
+/// A value as parts, such that [`parts_value`] gives it back: `{"text": …}` is a text, `{"file": …}` a file, anything else one
+/// data part that shares the value.
+pub fn value_parts(value: &Arc<Value>) -> Vec<Part> {
+    let member = value.as_object().filter(|members| members.len() == 1).and_then(|members| members.iter().next());
+    let part = match member {
+        Some((name, Value::String(text))) if name == "text" && !text.is_empty() => Some(Part::text(text.clone())),
+        Some((name, Value::Object(file))) if name == "file" => file_part(file),
+        _ => None,
+    };
+    vec![part.unwrap_or_else(|| Part::data(Arc::clone(value)))]
+}
+
+/// A file part, if the object says nothing that such a part cannot.
+fn file_part(file: &Map<String, Value>) -> Option<Part> {
+    let mut content = None;
+    let (mut media_type, mut filename) = (None, None);
+    for (name, value) in file {
+        let text = value.as_str().filter(|text| !text.is_empty())?.to_owned();
+        match name.as_str() {
+            "url" if content.is_none() => content = Some(PartContent::Url(text)),
+            "bytes" if content.is_none() => content = Some(PartContent::Raw(text)),
+            "mediaType" => media_type = Some(text),
+            "filename" => filename = Some(text),
+            _ => return None,
+        }
+    }
+    Some(Part { media_type, filename, ..Part::of(content?) })
+}
+
 /// Whether a value nests no deeper than the limit. Stops at the limit, so that depth never costs stack.
 pub(crate) fn within_depth(value: &Value, depth_max: usize) -> bool {
     match value {

@@ -200,7 +200,7 @@ fn value(value: Option<Value>, call: &Call) -> Result<Reply, Failure> {
 }
 
 /// What the agent says about a status, as one line.
-pub(super) fn said(status: &TaskStatus) -> String {
+fn said(status: &TaskStatus) -> String {
     let Some(message) = &status.message else { return String::new() };
     let text = message.text();
     if !text.trim().is_empty() {

@@ -14,8 +14,7 @@ use super::terminal::Terminal;
 use crate::agent;
 use crate::config::{Config, REGISTRY_PORT};
 use crate::discovery::{self, Discovery};
-use crate::limits;
-use crate::registry::{Remote, RemoteOptions};
+use crate::registry::{Remote, RemoteOptions, Scheme};
 
 /// How long a registry on this machine has to answer before it counts as absent. Refusals come at once; this is for what hangs.
 const PROBE: Duration = Duration::from_millis(200);
@@ -84,11 +83,16 @@ impl Surroundings {
     /// A client for the agents that are found here.
     pub(super) fn agent_client(&self, config: &Config) -> agent::Client {
         // Agents that were started here are on loopback, whatever the policy for others says.
-        let allow_private_addresses = config.allow_private_addresses || self.local.is_some();
+        let loopback = self.local.as_ref().and_then(|_| "127.0.0.0/8".parse().ok());
         agent::Client::new(agent::Options {
-            allow_private_addresses,
-            reply_bytes_max: limits::REPLY_BYTES_MAX,
-            connect_timeout: limits::CONNECT_TIMEOUT,
+            allow_private_addresses: config.allow_private_addresses,
+            allow: config.allow_networks.iter().copied().chain(loopback).collect(),
+            credentials: config
+                .agent_credentials
+                .iter()
+                .map(|(host, secret)| (host.clone(), agent::Secret::new(secret.expose())))
+                .collect(),
+            ..agent::Options::default()
         })
     }
 
@@ -112,12 +116,22 @@ impl Surroundings {
     }
 }
 
+/// A registry by its URL, or by `host:port` alone.
 fn remote(url: &str, terminal: Terminal) -> Result<Surroundings, Failure> {
-    let store = Remote::new(url, RemoteOptions::default()).map_err(|error| {
-        Failure::usage(format!("`{url}` is not the address of a registry: {error}")).hint("for example http://localhost:5000")
-    })?;
-    let discovery = Arc::new(Discovery::new(Arc::new(store), discovery::Options { ttl: TTL }));
+    let (scheme, host) = match url.split_once("://") {
+        Some(("http", host)) => (Scheme::Http, host),
+        Some(("https", host)) => (Scheme::Https, host),
+        Some(_) => return Err(not_a_registry(url, "it must begin with http:// or https://")),
+        None => (Scheme::ByHost, url),
+    };
+    let store = Remote::new(host.trim_end_matches('/'), RemoteOptions { scheme, ..RemoteOptions::default() })
+        .map_err(|error| not_a_registry(url, &chain(&error)))?;
+    let discovery = Arc::new(Discovery::new(Arc::new(store), discovery::Options { ttl: TTL, ..discovery::Options::default() }));
     Ok(Surroundings { discovery, location: format!("the registry at {url}"), terminal, local: None })
+}
+
+fn not_a_registry(url: &str, why: &str) -> Failure {
+    Failure::usage(format!("`{url}` is not the address of a registry: {why}")).hint("for example http://localhost:5000")
 }
 
 /// Whether something on this port of this machine speaks the registry protocol.

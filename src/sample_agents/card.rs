@@ -1,70 +1,39 @@
-//! Agent cards: the prototype's `{name, url, skills}` and the A2A card that readers of 1.0 and of 0.3 understand.
-//!
-//! Both carry the schemas of the skills.
-
-use serde_json::{Map, Value, json};
+//! The agent's card, from which `a2a` writes both shapes: the prototype's, and A2A's for readers of 1.0 and 0.3.
 
 use super::agent::Agent;
+use crate::a2a::{Card, Dialect, Interface, Skill};
+use crate::ids::SkillId;
 
-/// The extension under which an A2A card carries the schemas of skills.
-const SCHEMAS_EXTENSION: &str = "urn:gantry:a2a:skill-schemas:v1";
-/// The extension under which a message names a skill.
-const SKILL_EXTENSION: &str = "urn:gantry:a2a:skill:v1";
-
-/// The card at `/agent-card`.
-pub(super) fn plain(agent: &Agent, url: &str) -> Value {
-    let skills: Vec<Value> = agent
-        .skills
-        .iter()
-        .map(|skill| {
-            json!({
-                "id": skill.words.id,
-                "description": skill.words.description,
-                "input_schema": skill.input.value(),
-                "output_schema": skill.output.value(),
-            })
-        })
-        .collect();
-    json!({ "name": agent.name, "url": url, "skills": skills })
+/// The card of an agent at this base URL.
+pub(super) fn card(agent: &Agent, url: &str) -> Card {
+    let interface = |dialect, url: String| Interface { url, dialect, tenant: None };
+    Card {
+        name: agent.name.to_owned(),
+        description: agent.description.to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        interfaces: vec![
+            interface(Dialect::A2a1, format!("{url}/")),
+            interface(Dialect::A2a03, format!("{url}/")),
+            interface(Dialect::Plain, url.to_owned()),
+        ],
+        streaming: true,
+        push_notifications: false,
+        input_modes: vec!["application/json".to_owned(), "text/plain".to_owned()],
+        required_extensions: Vec::new(),
+        skills: agent.skills.iter().map(|skill| self::skill(skill)).collect(),
+    }
 }
 
-/// The card at `/.well-known/agent-card.json`: A2A 1.0 §4.4, with the fields 0.3 readers look for.
-pub(super) fn a2a(agent: &Agent, url: &str) -> Value {
-    let skills: Vec<Value> = agent
-        .skills
-        .iter()
-        .map(|skill| {
-            let words = &skill.words;
-            json!({ "id": words.id, "name": words.name, "description": words.description, "tags": words.tags, "examples": words.examples })
-        })
-        .collect();
-    let schemas: Map<String, Value> = agent
-        .skills
-        .iter()
-        .map(|skill| (skill.words.id.to_owned(), json!({ "input": skill.input.value(), "output": skill.output.value() })))
-        .collect();
-    let endpoint = format!("{url}/");
-    json!({
-        "name": agent.name,
-        "description": agent.description,
-        "version": env!("CARGO_PKG_VERSION"),
-        "supportedInterfaces": [
-            { "url": endpoint, "protocolBinding": "JSONRPC", "protocolVersion": "1.0" },
-            { "url": endpoint, "protocolBinding": "JSONRPC", "protocolVersion": "0.3" },
-        ],
-        "url": endpoint,
-        "preferredTransport": "JSONRPC",
-        "protocolVersion": "0.3.0",
-        "capabilities": {
-            "streaming": true,
-            "pushNotifications": false,
-            "extensions": [
-                { "uri": SKILL_EXTENSION, "description": "Names the skill a message is for", "required": false },
-                { "uri": SCHEMAS_EXTENSION, "description": "JSON Schemas of the skills", "required": false, "params": schemas },
-            ],
-        },
-        "defaultInputModes": ["application/json", "text/plain"],
-        "defaultOutputModes": ["application/json"],
-        "skills": skills,
-    })
+fn skill(skill: &super::skill::Skill) -> Skill {
+    let owned = |texts: &[&str]| texts.iter().map(|&text| text.to_owned()).collect();
+    Skill {
+        id: SkillId::parse(skill.words.id).expect("the ids of the sample skills are constants and tested"),
+        name: skill.words.name.to_owned(),
+        description: skill.words.description.to_owned(),
+        tags: owned(skill.words.tags),
+        examples: owned(skill.words.examples),
+        input_schema: Some(skill.input.value().clone()),
+        output_schema: Some(skill.output.value().clone()),
+        input_modes: Vec::new(),
+    }
 }

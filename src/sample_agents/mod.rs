@@ -10,9 +10,12 @@ mod agent;
 mod card;
 mod connection;
 mod plain;
+mod protocol;
 mod routes;
 mod schema;
 mod skill;
+mod stream;
+mod tasks;
 
 mod analysis;
 mod build;

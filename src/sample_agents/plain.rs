@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::agent::Agent;
 use super::skill::SkillError;
+use crate::a2a::within_depth;
 use crate::limits;
 
 /// A JSON-RPC error: code and message.
@@ -42,7 +43,7 @@ impl Request {
             Some(params @ Value::Object(_)) => params,
             Some(_) => return Err((id, (-32602, "`params` must be an object with the skill's inputs".to_owned()))),
         };
-        if !is_within_depth(&params, limits::VALUE_DEPTH_MAX) {
+        if !within_depth(&params, limits::VALUE_DEPTH_MAX) {
             return Err((id, (-32602, format!("`params` nests deeper than {} levels", limits::VALUE_DEPTH_MAX))));
         }
         Ok(Self { id, method, params })
@@ -55,9 +56,14 @@ pub(super) async fn answer(agent: &Agent, body: &[u8]) -> Value {
         Ok(request) => request,
         Err((id, error)) => return failure(&id, error),
     };
-    match agent.run(&request.method, request.params, body.len()).await {
-        Ok(result) => json!({ "jsonrpc": "2.0", "result": result, "id": request.id }),
-        Err(error) => failure(&request.id, (code(&error), error.to_string())),
+    call(agent, &request.method, request.params, body.len(), &request.id).await
+}
+
+/// Runs a skill and wraps what comes of it.
+pub(super) async fn call(agent: &Agent, skill: &str, params: Value, size_bytes: usize, id: &Value) -> Value {
+    match agent.run(skill, params, size_bytes).await {
+        Ok(result) => json!({ "jsonrpc": "2.0", "result": result, "id": id }),
+        Err(error) => failure(id, (code(&error), error.to_string())),
     }
 }
 
@@ -71,13 +77,5 @@ fn code(error: &SkillError) -> i64 {
         SkillError::Unknown(_) => -32601,
         SkillError::Params { .. } => -32602,
         SkillError::Failed(_) => -1,
-    }
-}
-
-fn is_within_depth(value: &Value, depth: usize) -> bool {
-    match value {
-        Value::Array(items) => depth > 0 && items.iter().all(|item| is_within_depth(item, depth - 1)),
-        Value::Object(fields) => depth > 0 && fields.values().all(|field| is_within_depth(field, depth - 1)),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => true,
     }
 }

@@ -12,21 +12,24 @@ use http_body_util::{BodyExt, Limited};
 use serde_json::Value;
 
 use super::agent::Agent;
-use super::{card, plain};
+use super::tasks::Tasks;
+use super::{plain, protocol};
+use crate::a2a::Card;
 use crate::limits;
 
 /// What the routes of one agent share.
 pub(super) struct Served {
     pub(super) agent: Agent,
+    pub(super) tasks: Tasks,
     plain_card: Bytes,
     a2a_card: Bytes,
 }
 
 impl Served {
-    /// An agent that answers at this URL.
-    pub(super) fn new(agent: Agent, url: &str) -> Self {
+    /// An agent with this card.
+    pub(super) fn new(agent: Agent, card: &Card, tasks: Tasks) -> Self {
         let text = |card: Value| Bytes::from(card.to_string());
-        Self { plain_card: text(card::plain(&agent, url)), a2a_card: text(card::a2a(&agent, url)), agent }
+        Self { plain_card: text(card.to_plain_json()), a2a_card: text(card.to_json()), agent, tasks }
     }
 }
 
@@ -37,6 +40,7 @@ pub(super) fn routes(served: Arc<Served>) -> Router {
         .route("/.well-known/agent-card.json", get(a2a_card))
         .route("/health", get(|| async { json_bytes(Bytes::from_static(b"{\"status\":\"ok\"}")) }))
         .route("/execute", post(execute))
+        .route("/", post(rpc))
         .fallback(|| async {
             (StatusCode::NOT_FOUND, "this agent serves GET /agent-card, GET /.well-known/agent-card.json, POST /execute and POST /\n")
         })
@@ -52,6 +56,14 @@ async fn a2a_card(State(served): State<Arc<Served>>) -> Response {
 async fn execute(State(served): State<Arc<Served>>, request: Request) -> Response {
     match read_body(request).await {
         Ok(body) => json_value(&plain::answer(&served.agent, &body).await),
+        Err(refusal) => refusal,
+    }
+}
+
+async fn rpc(State(served): State<Arc<Served>>, request: Request) -> Response {
+    let headers = request.headers().clone();
+    match read_body(request).await {
+        Ok(body) => protocol::answer(served, &headers, &body).await,
         Err(refusal) => refusal,
     }
 }

@@ -11,7 +11,9 @@ use tokio_util::task::TaskTracker;
 use super::agent::Agent;
 use super::options::Options;
 use super::routes::{Served, routes};
+use super::tasks::Tasks;
 use super::{card, connection};
+use crate::a2a::Card;
 
 /// Why the agents did not start.
 #[derive(Debug, thiserror::Error)]
@@ -79,9 +81,16 @@ pub async fn start(options: Options, shutdown: CancellationToken) -> Result<Runn
     let mut agents = Vec::new();
     for (agent, listener, address) in bound {
         let url = base_url(address);
-        agents.push(running(&agent, &url));
-        let served = Arc::new(Served::new(agent, &url));
-        join.spawn(connection::serve(listener, routes(served), shutdown.clone()));
+        let card = card::card(&agent, &url);
+        agents.push(running(&agent, &url, &card));
+        // Tasks that outlive their calls are stopped once the connections have drained.
+        let stop = CancellationToken::new();
+        let served = Arc::new(Served::new(agent, &card, Tasks::new(join.clone(), stop.clone())));
+        let serving = connection::serve(listener, routes(served), shutdown.clone());
+        join.spawn(async move {
+            let _stop = stop.drop_guard();
+            serving.await;
+        });
     }
     join.close();
     Ok(Running { agents, join })
@@ -89,11 +98,15 @@ pub async fn start(options: Options, shutdown: CancellationToken) -> Result<Runn
 
 /// The agents as they would be at these addresses, with their cards, without starting them.
 pub fn cards(host: IpAddr, ports: [u16; 6]) -> Vec<RunningAgent> {
-    Agent::all().iter().zip(ports).map(|(agent, port)| running(agent, &base_url(SocketAddr::new(host, port)))).collect()
+    let at = |(agent, port): (&Agent, u16)| {
+        let url = base_url(SocketAddr::new(host, port));
+        running(agent, &url, &card::card(agent, &url))
+    };
+    Agent::all().iter().zip(ports).map(at).collect()
 }
 
-fn running(agent: &Agent, url: &str) -> RunningAgent {
-    RunningAgent { name: agent.name, url: url.to_owned(), card: card::a2a(agent, url), plain_card: card::plain(agent, url) }
+fn running(agent: &Agent, url: &str, card: &Card) -> RunningAgent {
+    RunningAgent { name: agent.name, url: url.to_owned(), card: card.to_json(), plain_card: card.to_plain_json() }
 }
 
 async fn listen(agent: &'static str, host: IpAddr, port: u16) -> Result<(TcpListener, SocketAddr), Error> {

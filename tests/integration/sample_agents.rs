@@ -5,6 +5,7 @@ use gantry::sample_agents::{Options, Running, start};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
+mod a2a;
 mod plain;
 
 /// Running agents and a client; stops them when dropped.

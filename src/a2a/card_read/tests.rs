@@ -12,7 +12,8 @@ fn fixture(name: &str) -> Card {
 #[test]
 fn interfaces_are_found_and_ordered() {
     use Dialect::{A2a1, A2a03, Plain};
-    let cases: [(&str, &[(Dialect, &str, Option<&str>)]); 8] = [
+    type Expected = &'static [(Dialect, &'static str, Option<&'static str>)];
+    let cases: [(&str, Expected); 8] = [
         ("a2a-1.0", &[(A2a1, "https://recipes.example/a2a/v1", Some("kitchen"))]),
         ("a2a-0.3", &[(A2a03, "http://localhost:9999/", None)]),
         ("a2a-0.2", &[(A2a03, "http://localhost:9998/", None)]),

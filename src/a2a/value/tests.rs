@@ -91,3 +91,24 @@ fn shapes_are_read_off_schemas() {
     }
     assert_eq!(Shape::of(None), Shape::Any);
 }
+
+#[test]
+fn values_become_parts_and_come_back() {
+    for (value, kind) in [
+        (json!({ "text": "hi" }), "text"),
+        (json!({ "text": "" }), "data"),
+        (json!({ "text": 1 }), "data"),
+        (json!({ "text": "hi", "more": 1 }), "data"),
+        (json!({ "file": { "url": "http://x", "mediaType": "image/png", "filename": "x.png" } }), "url"),
+        (json!({ "file": { "bytes": "AAAA" } }), "raw"),
+        (json!({ "file": { "bytes": "AAAA", "url": "http://x" } }), "data"),
+        (json!({ "file": { "url": "http://x", "size": "3" } }), "data"),
+        (json!({ "file": {} }), "data"),
+        (json!([1, 2]), "data"),
+        (Value::Null, "data"),
+    ] {
+        let parts = value_parts(&Arc::new(value.clone()));
+        assert!(serde_json::to_value(&parts).unwrap()[0].get(kind).is_some(), "{value}");
+        assert_eq!(parts_value(parts, Shape::Any), Some(value));
+    }
+}

@@ -1,12 +1,16 @@
 //! Agents of the tests: wiremock for those that speak HTTP, raw listeners for those that do not.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use gantry::a2a::{Card, Dialect, Interface, Skill};
 use gantry::agent::{Call, Client, Error, Options, Progress, Reply};
 use gantry::ids::SkillId;
 use serde_json::{Map, Value, json};
+use tokio::io::AsyncReadExt;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use wiremock::{Request, Respond, ResponseTemplate};
 
@@ -89,4 +93,77 @@ pub(crate) fn answering(answer: impl Fn(&Value) -> Value + Send + Sync + 'static
         members.entry("id").or_insert(envelope["id"].clone());
         ResponseTemplate::new(200).set_body_json(answer)
     }
+}
+
+/// An agent on a raw socket, for answers that no HTTP library would send. Ends with the test.
+pub(crate) struct Raw {
+    pub(crate) url: String,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Drop for Raw {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Raw {
+    /// Each connection's first request is read, then the handler has the socket; it is closed when the handler ends.
+    pub(crate) async fn start<F, T>(handler: F) -> Self
+    where
+        F: Fn(TcpStream, Value) -> T + Send + Sync + 'static,
+        T: Future<Output = ()> + Send + 'static,
+    {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has ports");
+        let url = format!("http://{}", listener.local_addr().expect("a bound listener has an address"));
+        let handler = Arc::new(handler);
+        let task = tokio::spawn(async move {
+            let mut open = JoinSet::new();
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let handler = Arc::clone(&handler);
+                open.spawn(async move {
+                    if let Some(envelope) = read_request(&mut stream).await {
+                        handler(stream, envelope).await;
+                    }
+                });
+            }
+        });
+        Self { url, task }
+    }
+}
+
+/// Reads one request to the end of its body, which is JSON.
+async fn read_request(stream: &mut TcpStream) -> Option<Value> {
+    let mut bytes = Vec::new();
+    loop {
+        if let Some(head) = bytes.windows(4).position(|window| window == b"\r\n\r\n") {
+            let text = String::from_utf8_lossy(&bytes[..head]).to_ascii_lowercase();
+            let length = text.lines().find_map(|line| line.strip_prefix("content-length:")?.trim().parse().ok()).unwrap_or(0);
+            if bytes.len() >= head + 4 + length {
+                return serde_json::from_slice(&bytes[head + 4..]).ok();
+            }
+        }
+        if stream.read_buf(&mut bytes).await.ok()? == 0 {
+            return None;
+        }
+    }
+}
+
+/// The head of a JSON answer whose body is written by hand.
+pub(crate) fn head(content_type: &str, more: &str) -> String {
+    format!("HTTP/1.1 200 OK\r\nContent-Type: {content_type}\r\nConnection: close\r\n{more}\r\n")
+}
+
+/// A listener that counts whoever connects.
+pub(crate) async fn counting() -> (String, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has ports");
+    let url = format!("http://{}", listener.local_addr().expect("a bound listener has an address"));
+    let seen = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&seen);
+    tokio::spawn(async move {
+        while listener.accept().await.is_ok() {
+            counter.fetch_add(1, Ordering::SeqCst);
+        }
+    });
+    (url, seen)
 }

@@ -1,0 +1,277 @@
+//! Calls that become tasks at the agent: polled, answered, failed, given up, continued.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use gantry::a2a::{Card, Dialect};
+use gantry::agent::{Client, ErrorKind, Progress, Question, Remote, Reply};
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+use wiremock::{Mock, MockServer, Request, ResponseTemplate, matchers};
+
+use super::support::{MESSAGE_ID, answering, ask, ask_listening, call, card, client};
+
+const A2A: [Dialect; 2] = [Dialect::A2a1, Dialect::A2a03];
+
+fn remote() -> Remote {
+    Remote { task_id: "t-1".to_owned(), context_id: "c-1".to_owned() }
+}
+
+/// A task in a state, with what the agent says and its artifacts' data, in the words of a dialect.
+fn task(dialect: Dialect, state: &str, says: Option<&str>, artifacts: &[Value]) -> Value {
+    let old = dialect == Dialect::A2a03;
+    let part = |key: &str, value: &Value| if old { json!({ "kind": key, key: value }) } else { json!({ key: value }) };
+    let state = if old { json!(state) } else { json!(format!("TASK_STATE_{}", state.to_uppercase().replace('-', "_"))) };
+    let mut task = json!({ "id": "t-1", "contextId": "c-1", "status": { "state": state } });
+    if old {
+        task["kind"] = json!("task");
+    }
+    if let Some(text) = says {
+        let role = if old { "agent" } else { "ROLE_AGENT" };
+        task["status"]["message"] = json!({ "messageId": "s", "role": role, "parts": [part("text", &json!(text))] });
+    }
+    let artifacts = artifacts.iter().enumerate().map(|(at, value)| json!({ "artifactId": at.to_string(), "parts": [part("data", value)] }));
+    task["artifacts"] = artifacts.collect();
+    task
+}
+
+/// A task as the result of a send, which 1.0 wraps.
+fn sent(dialect: Dialect, task: Value) -> Value {
+    if dialect == Dialect::A2a1 { json!({ "task": task }) } else { task }
+}
+
+fn is_send(method: &Value) -> bool {
+    method == "SendMessage" || method == "message/send"
+}
+
+fn is_get(method: &Value) -> bool {
+    method == "GetTask" || method == "tasks/get"
+}
+
+/// An agent that answers the n-th request with the n-th result, and the last one from then on.
+async fn scripted(results: Vec<Value>) -> MockServer {
+    let agent = MockServer::start().await;
+    let left = Mutex::new(results.into_iter().rev().collect::<Vec<_>>());
+    let answer = move |_: &Value| {
+        let mut left = left.lock().unwrap();
+        let result = if left.len() > 1 { left.pop().unwrap() } else { left[0].clone() };
+        json!({ "result": result })
+    };
+    Mock::given(matchers::any()).respond_with(answering(answer)).mount(&agent).await;
+    agent
+}
+
+async fn envelopes(agent: &MockServer) -> Vec<Value> {
+    agent.received_requests().await.unwrap().iter().map(|request| serde_json::from_slice(&request.body).unwrap()).collect()
+}
+
+#[tokio::test]
+async fn a_task_under_way_is_polled_to_its_end() {
+    for dialect in A2A {
+        let agent = scripted(vec![
+            sent(dialect, task(dialect, "submitted", None, &[])),
+            task(dialect, "working", Some("thinking"), &[]),
+            task(dialect, "working", Some("thinking"), &[]),
+            task(dialect, "completed", Some("done"), &[json!({ "x": 1.0 })]),
+        ])
+        .await;
+        let (outcome, heard) = ask_listening(&client(), call(card(dialect, &agent.uri()))).await;
+        assert_eq!(outcome.unwrap(), Reply::Value(json!({ "x": 1 })), "{dialect:?}");
+        assert_eq!(heard, [Progress::Task(remote()), Progress::Status("thinking".to_owned())]);
+        let envelopes = envelopes(&agent).await;
+        assert_eq!(envelopes.len(), 4);
+        for (at, envelope) in envelopes.iter().enumerate().skip(1) {
+            assert!(is_get(&envelope["method"]));
+            assert_eq!(envelope["params"], json!({ "id": "t-1", "historyLength": 0 }));
+            assert_eq!(envelope["id"], format!("{MESSAGE_ID}#{at}"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn ends_are_sorted() {
+    for dialect in A2A {
+        for (state, says, kind, message) in [
+            ("failed", Some("out of tea"), ErrorKind::AgentError, "its task failed: out of tea"),
+            ("failed", None, ErrorKind::AgentError, "its task failed"),
+            ("canceled", None, ErrorKind::AgentError, "its task was canceled there"),
+            ("rejected", Some("not my job"), ErrorKind::Rejected, "it rejects the task: not my job"),
+        ] {
+            let agent = scripted(vec![sent(dialect, task(dialect, state, says, &[json!(1)]))]).await;
+            let error = ask(&client(), call(card(dialect, &agent.uri()))).await.unwrap_err();
+            assert_eq!((error.kind, error.message.as_str()), (kind, message), "{dialect:?}");
+            assert_eq!(envelopes(&agent).await.len(), 1);
+        }
+    }
+}
+
+#[tokio::test]
+async fn questions_are_handed_on_and_their_answers_continue_the_task() {
+    for dialect in A2A {
+        for (state, auth) in [("input-required", false), ("auth-required", true)] {
+            let agent = scripted(vec![
+                sent(dialect, task(dialect, "working", None, &[])),
+                task(dialect, state, Some("which colour?"), &[json!("half a result")]),
+            ])
+            .await;
+            let reply = ask(&client(), call(card(dialect, &agent.uri()))).await.unwrap();
+            let prompt = json!({ "text": "which colour?" });
+            assert_eq!(reply, Reply::Question(Question { remote: remote(), auth, prompt }), "{dialect:?}");
+        }
+        let agent = scripted(vec![sent(dialect, task(dialect, "completed", None, &[json!({ "colour": "red" })]))]).await;
+        let mut call = call(card(dialect, &agent.uri()));
+        call.resume = Some(remote());
+        let (outcome, heard) = ask_listening(&client(), call).await;
+        assert_eq!(outcome.unwrap(), Reply::Value(json!({ "colour": "red" })));
+        assert_eq!(heard, []);
+        let message = &envelopes(&agent).await[0]["params"]["message"];
+        assert_eq!((&message["taskId"], &message["contextId"]), (&json!("t-1"), &json!("c-1")));
+    }
+    let mut plain = call(card(Dialect::Plain, "http://127.0.0.1:1"));
+    plain.resume = Some(remote());
+    assert_eq!(ask(&client(), plain).await.unwrap_err().kind, ErrorKind::Rejected);
+}
+
+#[tokio::test]
+async fn several_results_go_by_name() {
+    for dialect in A2A {
+        let agent = scripted(vec![sent(dialect, task(dialect, "completed", None, &[json!(1), json!([2])]))]).await;
+        let reply = ask(&client(), call(card(dialect, &agent.uri()))).await.unwrap();
+        assert_eq!(reply, Reply::Value(json!({ "0": 1, "1": [2] })), "{dialect:?}");
+    }
+}
+
+/// How a call is given up.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum GivenUp {
+    Deadline,
+    Token,
+    Dropped,
+    Unreadable,
+}
+
+#[tokio::test]
+async fn a_call_that_is_given_up_cancels_its_task() {
+    for dialect in A2A {
+        for how in [GivenUp::Deadline, GivenUp::Token, GivenUp::Dropped, GivenUp::Unreadable] {
+            let agent = MockServer::start().await;
+            let answer = move |envelope: &Value| {
+                let working = task(dialect, "working", None, &[]);
+                if is_send(&envelope["method"]) {
+                    json!({ "result": sent(dialect, working) })
+                } else if is_get(&envelope["method"]) && how == GivenUp::Unreadable {
+                    json!({ "result": 7 })
+                } else {
+                    json!({ "result": working })
+                }
+            };
+            Mock::given(matchers::any()).respond_with(answering(answer)).mount(&agent).await;
+            let client = client();
+            let outcome = give_up(&client, card(dialect, &agent.uri()), how).await;
+            let expected = match how {
+                GivenUp::Deadline => Some(ErrorKind::Timeout),
+                GivenUp::Token => Some(ErrorKind::Canceled),
+                GivenUp::Dropped => None,
+                GivenUp::Unreadable => Some(ErrorKind::InvalidReply),
+            };
+            assert_eq!(outcome, expected, "{dialect:?} {how:?}");
+            client.drain().await;
+            let last = envelopes(&agent).await.pop().unwrap();
+            let method = if dialect == Dialect::A2a1 { "CancelTask" } else { "tasks/cancel" };
+            assert_eq!((&last["method"], &last["params"]), (&json!(method), &json!({ "id": "t-1" })), "{dialect:?} {how:?}");
+        }
+    }
+}
+
+/// The kind of the error, or nothing if the call was dropped.
+async fn give_up(client: &Client, card: Card, how: GivenUp) -> Option<ErrorKind> {
+    let mut call = call(card);
+    if how == GivenUp::Deadline {
+        call.timeout = Duration::from_millis(200);
+    }
+    let token = CancellationToken::new();
+    let begun = Arc::new(tokio::sync::Notify::new());
+    let on_progress = {
+        let (token, begun) = (token.clone(), Arc::clone(&begun));
+        move |_| {
+            begun.notify_one();
+            if how == GivenUp::Token {
+                token.cancel();
+            }
+        }
+    };
+    let calling = client.call(call, token, on_progress);
+    if how == GivenUp::Dropped {
+        tokio::select! {
+            outcome = calling => panic!("ended with {outcome:?}"),
+            () = begun.notified() => None,
+        }
+    } else {
+        Some(calling.await.unwrap_err().kind)
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_is_cancelled_already_sends_nothing() {
+    let agent = MockServer::start().await;
+    let token = CancellationToken::new();
+    token.cancel();
+    let error = client().call(call(card(Dialect::A2a1, &agent.uri())), token, |_| {}).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Canceled);
+    assert!(envelopes(&agent).await.is_empty());
+}
+
+/// Looks that fail are repeated a few times, since the task goes on; an agent that is gone is left alone.
+#[tokio::test]
+async fn polling_survives_hiccups_and_gives_up_in_the_end() {
+    for dialect in A2A {
+        for (failures, expected) in [(3, Ok(Reply::Value(json!({ "x": 1 })))), (u32::MAX, Err(ErrorKind::Unavailable))] {
+            let agent = MockServer::start().await;
+            let count = Mutex::new(0);
+            let respond = move |request: &Request| {
+                let envelope: Value = serde_json::from_slice(&request.body).unwrap();
+                let mut count = count.lock().unwrap();
+                let result = if is_send(&envelope["method"]) {
+                    sent(dialect, task(dialect, "working", None, &[]))
+                } else if *count < failures {
+                    *count += 1;
+                    return ResponseTemplate::new(503);
+                } else {
+                    task(dialect, "completed", None, &[json!({ "x": 1 })])
+                };
+                ResponseTemplate::new(200).set_body_json(json!({ "jsonrpc": "2.0", "id": envelope["id"], "result": result }))
+            };
+            Mock::given(matchers::any()).respond_with(respond).mount(&agent).await;
+            let client = client();
+            let outcome = ask(&client, call(card(dialect, &agent.uri()))).await;
+            assert_eq!(outcome.map_err(|error| error.kind), expected, "{dialect:?}");
+            client.drain().await;
+            assert!(envelopes(&agent).await.iter().all(|envelope| is_send(&envelope["method"]) || is_get(&envelope["method"])));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_forgotten_task_is_worth_a_repeat_and_another_task_is_not_believed() {
+    for dialect in A2A {
+        let mut other = task(dialect, "completed", None, &[json!(1)]);
+        other["id"] = json!("t-2");
+        for (answer, kind) in [
+            (json!({ "error": { "code": -32001, "message": "Task not found" } }), ErrorKind::Unavailable),
+            (json!({ "result": other }), ErrorKind::InvalidReply),
+            (json!({ "error": { "code": -32603, "message": "oops" } }), ErrorKind::AgentError),
+        ] {
+            let agent = MockServer::start().await;
+            let respond = move |envelope: &Value| {
+                if is_send(&envelope["method"]) {
+                    json!({ "result": sent(dialect, task(dialect, "working", None, &[])) })
+                } else {
+                    answer.clone()
+                }
+            };
+            Mock::given(matchers::any()).respond_with(answering(respond)).mount(&agent).await;
+            let error = ask(&client(), call(card(dialect, &agent.uri()))).await.unwrap_err();
+            assert_eq!(error.kind, kind, "{dialect:?}: {error}");
+        }
+    }
+}
