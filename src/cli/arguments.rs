@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use super::exit::EXIT_CODES;
-use super::{agent, completions, registry, run, sample_agents, up, workflow};
+use super::{agent, completions, registry, run, sample_agents, serve, up, workflow};
 use crate::config::{AgentPorts, Config, LogFormat};
 
 /// Runs workflows whose steps call A2A agents by skill.
@@ -52,6 +52,8 @@ impl Global {
 pub enum Command {
     /// Start the embedded registry and the sample agents, and push the example workflows
     Up(up::UpArguments),
+    /// Serve gantry as an A2A agent
+    Serve(serve::ServeArguments),
     /// Run a workflow and show what it made
     Run(run::RunArguments),
     /// List, show, push, pull and check workflows

@@ -127,9 +127,10 @@ impl Bound {
     }
 
     /// Serves until `shutdown`, then ends streams, drains open requests within the grace period, and returns how many
-    /// connections were cut. Runs are the engine's: shut it down afterwards.
+    /// connections were cut. Runs are the engine's: let it recover before, and shut it down afterwards.
     pub async fn serve(self, shutdown: CancellationToken) -> usize {
         let Self { listener, tls, app, address, url } = self;
+        super::query::revive_all(&app).await;
         tracing::info!(%address, %url, "serving A2A");
         if let Some(repository) = app.options.card.publish.clone() {
             let publisher = Arc::clone(&app);

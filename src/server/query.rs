@@ -23,6 +23,8 @@ use crate::time::Timestamp;
 
 /// How long a cancel waits for the run to end before it answers with the task as it stands.
 const CANCEL_WAIT: Duration = Duration::from_secs(5);
+/// Tasks of an earlier process that are made anew at the start. Older ones are when somebody asks for them by id.
+const REVIVED_MAX: usize = 1_000;
 const PAGE_SIZE: u32 = 50;
 const PAGE_SIZE_MAX: i64 = 100;
 
@@ -41,24 +43,47 @@ async fn revive(app: &Arc<App>, caller: &Caller, id: &str) -> Option<Arc<Task>> 
     if summary.labels.get(CALLER_LABEL).is_none_or(|owner| **owner != **caller) || summary.labels.contains_key(TASK_LABEL) {
         return None;
     }
-    let about = serde_json::json!({ "run": run, "workflow": summary.workflow, "version": summary.version, "digest": summary.digest });
+    let task = remake(app, &summary)?;
+    // One that ended long ago should not be seen as just accepted.
+    if summary.status.is_terminal() {
+        let _ = tokio::time::timeout(CANCEL_WAIT, task.ended()).await;
+    }
+    (task.caller == *caller).then_some(task)
+}
+
+/// Makes the tasks of runs of an earlier process anew, the latest first.
+pub(super) async fn revive_all(app: &Arc<App>) {
+    let runs = match app.engine.list(&engine::Filter::default()).await {
+        Ok(runs) => runs,
+        Err(error) => return tracing::warn!(%error, "tasks of earlier runs cannot be listed; each is still found by its id"),
+    };
+    let kept = app.options.limits.tasks_max.min(REVIVED_MAX);
+    let tasks = runs.iter().filter(|run| run.labels.contains_key(CALLER_LABEL)).take(kept).filter_map(|run| remake(app, run)).count();
+    if tasks > 0 {
+        tracing::info!(tasks, "tasks of earlier runs are there again");
+    }
+}
+
+/// A task made of what the engine knows of its run: the caller's messages are not among it.
+fn remake(app: &Arc<App>, summary: &engine::RunSummary) -> Option<Arc<Task>> {
+    let label = |name: &str| summary.labels.get(name).cloned();
+    let about = serde_json::json!({
+        "run": summary.run, "workflow": summary.workflow, "version": summary.version, "digest": summary.digest,
+    });
     let new = NewTask {
-        id: id.to_owned(),
-        context_id: summary.labels.get(CONTEXT_LABEL).cloned().unwrap_or_default(),
-        caller: Arc::clone(caller),
-        kind: Kind::Run(run.clone()),
+        id: label(TASK_LABEL).unwrap_or_else(|| summary.run.to_string()),
+        context_id: label(CONTEXT_LABEL).unwrap_or_default(),
+        caller: Caller::from(label(CALLER_LABEL)?),
+        kind: Kind::Run(summary.run.clone()),
         message: None,
         metadata: Map::from_iter([(RUN_EXTENSION.to_owned(), about)]),
+        since: summary.started_at,
     };
     let (task, new) = app.store.add(new);
     if new {
-        app.spawn(follow(Arc::clone(&app.engine), run, Arc::clone(&task), app.options.step_artifacts));
-        // One that ended long ago should not be seen as just accepted.
-        if summary.status.is_terminal() {
-            let _ = tokio::time::timeout(CANCEL_WAIT, task.ended()).await;
-        }
+        app.spawn(follow(Arc::clone(&app.engine), summary.run.clone(), Arc::clone(&task), app.options.step_artifacts));
     }
-    (task.caller == *caller).then_some(task)
+    Some(task)
 }
 
 /// A task as it is answered: the history cut to what was asked for.

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::auth::Caller;
 use super::error::Failure;
 use super::state::App;
-use super::tasks::{Kind, NewTask, Queue, Task, follow, run_metadata};
+use super::tasks::{Kind, NewTask, Queue, Task, follow, now, run_metadata};
 use crate::a2a::{self, Message};
 use crate::discovery::FoundWorkflow;
 use crate::engine::{Start, Started};
@@ -54,6 +54,7 @@ pub(super) async fn run(
         kind: Kind::Run(started.run.clone()),
         message: origin.message.clone(),
         metadata: about,
+        since: now(),
     };
     let (task, new) = app.store.add(new);
     if &task.caller != origin.caller {
@@ -81,6 +82,7 @@ pub(super) fn bare(
         kind,
         message: origin.message.clone(),
         metadata,
+        since: now(),
     };
     let (task, _) = app.store.add(new);
     let opened = open(app, &task, &origin)?;

@@ -24,7 +24,8 @@ pub(super) fn respond(id: &Value, stream: Stream) -> Response {
     let id = id.to_string();
     let body = match stream {
         Stream::Message { message, dialect } => Body::from(frame(&id, &stream_json(dialect, &StreamResponse::Message(*message)))),
-        Stream::Task { opened: (record, queue), dialect, until_settled } => {
+        Stream::Task { opened, dialect, until_settled } => {
+            let (record, queue) = *opened;
             // A task that waits is worth a stream only to those who stay until it goes on.
             let over = record.status.state.is_terminal() || (until_settled && record.status.state.is_interrupted());
             let first = frame(&id, &stream_json(dialect, &StreamResponse::Task(record)));

@@ -3,10 +3,7 @@
 mod agent;
 mod cli;
 mod discovery;
+mod registry;
 mod sample_agents;
 mod server;
 mod workflow;
-//! Black-box tests: HTTP in and HTTP out, YAML in and results out.
-
-#[cfg(test)]
-mod registry;

@@ -68,7 +68,7 @@ impl Follower {
     async fn catch_up(&mut self, snapshot: &Snapshot) {
         let at = snapshot.finished_at.unwrap_or_else(now);
         if self.task.state().0 == TaskState::Submitted {
-            self.task.set_status(TaskState::Working, Vec::new(), snapshot.started_at.max(at), Map::new());
+            self.task.set_status(TaskState::Working, Vec::new(), snapshot.started_at, Map::new());
         }
         for step in &snapshot.steps {
             match step.status {

@@ -1,45 +1,34 @@
-//! A value as parts: text → text part, file → file part, anything else → data part. The payload is shared, not copied.
+//! The results of steps and workflows as parts: text → text part, file → file part, anything else → data part. The payload
+//! is shared, not copied.
+//!
+//! Beyond [`a2a::value_parts`], which must read back the same, a bare text is a text and a list of files is several files:
+//! that is what people and other agents expect to see.
 
 use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::a2a::{Part, PartContent};
+use crate::a2a::{self, Part, PartContent};
 
 /// The parts that say a value.
 pub(in crate::server) fn value_parts(value: &Arc<Value>) -> Vec<Part> {
     match &**value {
         Value::Null => Vec::new(),
         Value::String(text) => vec![Part::text(text.clone())],
-        Value::Array(items) if !items.is_empty() && items.iter().all(|item| file(item).is_some()) => {
-            items.iter().filter_map(file).collect()
+        Value::Array(items) if !items.is_empty() => {
+            let files: Option<Vec<Part>> = items.iter().map(file).collect();
+            files.unwrap_or_else(|| a2a::value_parts(value))
         }
-        other => match text(other).or_else(|| file(other)) {
-            Some(part) => vec![part],
-            None => vec![Part::data(Arc::clone(value))],
-        },
+        Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => a2a::value_parts(value),
     }
 }
 
-/// `{"text": "…"}` and nothing else is how a text reads as a value.
-fn text(value: &Value) -> Option<Part> {
-    match value.as_object()?.iter().next()? {
-        (name, Value::String(text)) if name == "text" && value.as_object()?.len() == 1 => Some(Part::text(text.clone())),
-        _ => None,
-    }
-}
-
-/// `{"file": {url | bytes, mediaType?, filename?}}` and nothing else.
+/// A value that is one file and nothing else.
 fn file(value: &Value) -> Option<Part> {
-    let members = value.as_object().filter(|members| members.len() == 1)?;
-    let file = members.get("file")?.as_object()?;
-    let member = |name: &str| file.get(name).and_then(Value::as_str).map(str::to_owned);
-    let content = match (member("url"), member("bytes")) {
-        (Some(url), None) => PartContent::Url(url),
-        (None, Some(bytes)) => PartContent::Raw(bytes),
-        _ => return None,
-    };
-    Some(Part { filename: member("filename"), media_type: member("mediaType"), ..Part::of(content) })
+    let members = value.as_object().filter(|members| members.len() == 1 && members.contains_key("file"))?;
+    let mut parts = a2a::value_parts(&Arc::new(Value::Object(members.clone())));
+    let is_file = matches!(parts.first()?.content, PartContent::Url(_) | PartContent::Raw(_));
+    is_file.then(|| parts.remove(0))
 }
 
 #[cfg(test)]

@@ -25,6 +25,8 @@ pub(in crate::server) struct NewTask {
     pub(in crate::server) kind: Kind,
     pub(in crate::server) message: Option<Message>,
     pub(in crate::server) metadata: Map<String, Value>,
+    /// Since when it is as it is.
+    pub(in crate::server) since: Timestamp,
 }
 
 /// What drives a task.
@@ -85,15 +87,14 @@ struct Live {
 
 impl Task {
     pub(in crate::server) fn new(new: NewTask, bounds: Bounds) -> Self {
-        let NewTask { id, context_id, caller, kind, message, metadata } = new;
-        let now = now();
-        let status = TaskStatus { state: TaskState::Submitted, message: None, timestamp: Some(now.to_string()) };
+        let NewTask { id, context_id, caller, kind, message, metadata, since } = new;
+        let status = TaskStatus { state: TaskState::Submitted, message: None, timestamp: Some(since.to_string()) };
         let history = message.map(|message| belonging(message, &id, &context_id)).into_iter().collect();
         let record = a2a::Task { id: id.clone(), context_id: context_id.clone(), status, artifacts: Vec::new(), history, metadata };
         let live = Live {
             record,
             kind,
-            changed_at: now,
+            changed_at: since,
             messages_said: 0,
             waiting: BTreeMap::new(),
             readers: Vec::new(),

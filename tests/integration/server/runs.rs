@@ -302,6 +302,7 @@ async fn a_task_is_found_again_after_a_restart() {
     before.engine.shutdown(std::time::Duration::from_secs(1)).await;
     drop(before);
     let after = World::over(open(), layout, |_| {}).await;
+    assert_eq!(after.call("ListTasks", json!({ "contextId": "talk" })).await.result()["totalSize"], 1);
     let found = after.call("GetTask", json!({ "id": task["id"] })).await.result().clone();
     assert_eq!((&found["status"]["state"], &found["contextId"]), (&json!("TASK_STATE_COMPLETED"), &json!("talk")));
     assert_eq!(found["artifacts"], task["artifacts"]);
