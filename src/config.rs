@@ -20,8 +20,8 @@ use crate::sample_agents;
 pub const REGISTRY_PORT: u16 = 5000;
 
 const PREFIX: &str = "GANTRY_";
-/// Variables that other parts of the project read under the same prefix; they are no settings.
-const FOREIGN: [&str; 2] = ["GANTRY_CONFIG", "GANTRY_TEST_PYTHON"];
+/// Variables under the same prefix that are no settings: where this file is, and what the project's scripts and tests read.
+const FOREIGN: [&str; 4] = ["GANTRY_CONFIG", "GANTRY_BIN", "GANTRY_STATE_DIR", "GANTRY_TEST_PYTHON"];
 
 /// Every setting, with its source already decided.
 #[derive(Debug, Clone, Deserialize)]
@@ -51,8 +51,8 @@ pub struct Config {
     pub registry_write_token: Option<Secret>,
     /// The sample agents' ports; 0 lets the system choose.
     pub agent_ports: AgentPorts,
-    /// Which log lines are written, as `tracing` filters: `warn`, `gantry=debug`.
-    pub log: String,
+    /// Which log lines are written, as `tracing` filters: `warn`, `gantry=debug`. None: as the subcommand likes it.
+    pub log: Option<String>,
     /// How they are written.
     pub log_format: LogFormat,
     /// The A2A endpoint of `gantry serve`.
@@ -77,7 +77,7 @@ impl Default for Config {
             registry_port: REGISTRY_PORT,
             registry_write_token: None,
             agent_ports: AgentPorts(sample_agents::PORTS),
-            log: "warn".to_owned(),
+            log: None,
             log_format: LogFormat::Text,
             server: crate::server::Options::default(),
             no_color: false,

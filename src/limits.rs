@@ -112,6 +112,8 @@ pub const SAMPLE_INLINE_BYTES_MAX: usize = 16 * 1024;
 pub const SAMPLE_LIST_MAX: usize = 200;
 /// Columns of a table the data agent reads, so that the pairs for correlations stay few.
 pub const SAMPLE_COLUMNS_MAX: usize = 200;
+/// Questions to the model at once, over all sample agents; models are slow and cost money.
+pub const MODEL_CALLS_MAX: usize = 8;
 /// Answer of a model that is read.
 pub const MODEL_ANSWER_BYTES_MAX: usize = 1024 * 1024;
 /// Longest input a model is asked about, so that a prompt stays within what models take.

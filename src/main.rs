@@ -32,7 +32,8 @@ fn main() -> ExitCode {
 
 fn run(arguments: Arguments) -> Result<Exit, Failure> {
     let config = cli::load_config(&arguments.global)?;
-    telemetry::init(&telemetry::Options { filter: config.log.clone(), json: config.log_format == LogFormat::Json })
+    let filter = config.log.clone().unwrap_or_else(|| arguments.command.default_log().to_owned());
+    telemetry::init(&telemetry::Options { filter, json: config.log_format == LogFormat::Json })
         .map_err(|error| Failure::usage(error.to_string()))?;
     let terminal = Terminal::detect(config.no_color);
     let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -53,18 +53,22 @@ pub(super) struct Seeded {
 impl Local {
     /// An empty registry, in a directory or for this process only. Nothing listens yet.
     pub(super) fn open(data_dir: Option<&Path>) -> Result<Self, Failure> {
+        Self::open_with(data_dir, discovery::Options::default())
+    }
+
+    fn open_with(data_dir: Option<&Path>, options: discovery::Options) -> Result<Self, Failure> {
         let layout = match data_dir {
             Some(directory) => Layout::open(directory.join("registry")),
             None => Layout::ephemeral(),
         };
         let layout = Arc::new(layout.map_err(|error| Failure::unavailable(chain(&error)))?);
-        let discovery = Arc::new(Discovery::new(layout.clone(), discovery::Options::default()));
+        let discovery = Arc::new(Discovery::new(layout.clone(), options));
         Ok(Self { discovery, layout, agents: None, servers: TaskTracker::new(), stop: CancellationToken::new() })
     }
 
     /// Everything for one run: agents on free ports, workflows, nothing that outlives the process.
-    pub(super) async fn throwaway(config: &Config) -> Result<Self, Failure> {
-        let mut local = Self::open(None)?;
+    pub(super) async fn throwaway(config: &Config, options: discovery::Options) -> Result<Self, Failure> {
+        let mut local = Self::open_with(None, options)?;
         let loopback = std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
         local.start_agents(loopback, [0; 6], config).await?;
         for card in local.cards() {
@@ -76,8 +80,8 @@ impl Local {
     }
 
     /// The workflows alone, to look at.
-    pub(super) async fn shelf() -> Result<Self, Failure> {
-        let local = Self::open(None)?;
+    pub(super) async fn shelf(options: discovery::Options) -> Result<Self, Failure> {
+        let local = Self::open_with(None, options)?;
         local.seed().await?;
         Ok(local)
     }

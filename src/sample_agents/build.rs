@@ -159,3 +159,6 @@ fn skeleton(language: Language, function: &str, text: &str, criteria: &[String])
         ),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,7 +6,9 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 mod a2a;
+mod model;
 mod plain;
+mod workflows;
 
 /// Running agents and a client; stops them when dropped.
 struct Agents {

@@ -28,7 +28,7 @@ pub struct ShowArguments {
 const HANDLERS: [Handler; 4] = [Handler::OnSuccess, Handler::OnError, Handler::OnCancel, Handler::Always];
 
 pub(super) async fn execute(arguments: ShowArguments, config: &Config, terminal: Terminal) -> Result<Exit, Failure> {
-    let surroundings = Surroundings::find_or_show(&arguments.registry, config, terminal).await?;
+    let surroundings = Surroundings::find_or_show(&arguments.registry, config, terminal, Some(&arguments.workflow)).await?;
     let found = surroundings.discovery.workflow(&arguments.workflow).await.map_err(|error| surroundings.failure(error))?;
     if arguments.json {
         terminal::json(&object(&found))?;

@@ -58,6 +58,16 @@ fn what_is_pushed_is_kept_and_found() {
         let report = machine.run(&["run", "--registry", &registry, "--json", "--no-save", "-w", reference]).expect(0).json();
         assert_eq!(report["workflow"]["digest"], first[0]["digest"], "{reference}");
     }
+    let host = registry.strip_prefix("http://").unwrap();
+    let report =
+        machine.run(&["run", "--embedded", "--json", "--no-save", "-w", &format!("{host}/workflows/one-step:stable")]).expect(0).json();
+    assert_eq!(report["workflow"]["digest"], first[0]["digest"], "the registry in the reference is asked");
+    let elsewhere = format!(
+        "metadata: {{id: elsewhere, name: E, version: 1.0.0}}\nsteps: [{{id: a, skill: execute_workflow, inputs: {{workflow_id: \"{host}/workflows/one-step:stable\"}}}}]\n"
+    );
+    machine.write("elsewhere.yaml", &elsewhere);
+    let refused = machine.run(&["run", "--embedded", "--no-save", "-w", "elsewhere.yaml"]).expect(1);
+    assert!(refused.stderr.contains(host), "a workflow does not choose where we connect to: {}", refused.stderr);
     let pulled = machine.run(&["workflow", "pull", "one-step", "--registry", &registry]).expect(0).stdout;
     assert_eq!(pulled, std::fs::read_to_string(machine.path("mine.yaml")).unwrap());
 
