@@ -76,7 +76,13 @@ impl Command {
     pub fn default_log(&self) -> &'static str {
         match self {
             Self::Run(_) => "error",
-            Self::Up(_) | Self::Workflow(_) | Self::Agent(_) | Self::SampleAgents(_) | Self::Registry(_) | Self::Completions(_) => "warn",
+            Self::Up(_)
+            | Self::Serve(_)
+            | Self::Workflow(_)
+            | Self::Agent(_)
+            | Self::SampleAgents(_)
+            | Self::Registry(_)
+            | Self::Completions(_) => "warn",
         }
     }
 }

@@ -98,7 +98,7 @@ pub(super) async fn execute(
     }
     arguments.profile.apply(&mut options);
     let data_dir = arguments.storage.directory(&config)?;
-    let surroundings = Surroundings::find_or_show(&arguments.registry, &config, terminal).await?;
+    let surroundings = Surroundings::find_or_show(&arguments.registry, &config, terminal, None).await?;
     let agents = surroundings.agent_client(&config);
     let orchestrator = Orchestrator::start(options, Arc::clone(&surroundings.discovery), agents, data_dir.as_deref()).await?;
     let (url, location) = (&orchestrator.url, &surroundings.location);

@@ -62,12 +62,17 @@ async fn every_example_runs() {
         &[("/filename", json!("primes.py")), ("/review/verdict", json!("approved"))],
     )
     .await;
-    check(&agents, "code-generation-v1", json!({ "requirements": "fizzbuzz", "language": "rust" }), &[("/filename", json!("fizzbuzz.rs"))]).await;
+    check(&agents, "code-generation-v1", json!({ "requirements": "fizzbuzz", "language": "rust" }), &[("/filename", json!("fizzbuzz.rs"))])
+        .await;
     check(
         &agents,
         "parallel-analysis-v1",
         json!({ "text": "Ada Lovelace loves the new computer." }),
-        &[("/statistics/present", json!(3)), ("/combined/sentiment/label", json!("positive")), ("/combined/topics/primary", json!("technology"))],
+        &[
+            ("/statistics/present", json!(3)),
+            ("/combined/sentiment/label", json!("positive")),
+            ("/combined/topics/primary", json!("technology")),
+        ],
     )
     .await;
     check(
