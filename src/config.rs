@@ -55,6 +55,8 @@ pub struct Config {
     pub log: Option<String>,
     /// How they are written.
     pub log_format: LogFormat,
+    /// The A2A endpoint of `gantry serve`.
+    pub server: crate::server::Options,
     /// Output without colours, as <https://no-color.org> says; only from the environment.
     #[serde(skip)]
     pub no_color: bool,
@@ -77,6 +79,7 @@ impl Default for Config {
             agent_ports: AgentPorts(sample_agents::PORTS),
             log: None,
             log_format: LogFormat::Text,
+            server: crate::server::Options::default(),
             no_color: false,
         }
     }

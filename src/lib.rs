@@ -25,6 +25,10 @@ pub mod journal;
 pub mod discovery;
 #[cfg(feature = "service")]
 pub mod engine;
+#[cfg(feature = "service")]
+pub mod router;
+#[cfg(feature = "service")]
+pub mod server;
 
 #[cfg(feature = "service")]
 pub mod sample_agents;

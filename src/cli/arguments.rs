@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use super::exit::EXIT_CODES;
-use super::{agent, completions, registry, run, sample_agents, up, workflow};
+use super::{agent, completions, registry, run, sample_agents, serve, up, workflow};
 use crate::config::{AgentPorts, Config, LogFormat};
 
 /// Runs workflows whose steps call A2A agents by skill.
@@ -52,6 +52,8 @@ impl Global {
 pub enum Command {
     /// Start the embedded registry and the sample agents, and push the example workflows
     Up(up::UpArguments),
+    /// Serve gantry as an A2A agent
+    Serve(serve::ServeArguments),
     /// Run a workflow and show what it made
     Run(run::RunArguments),
     /// List, show, push, pull and check workflows
@@ -74,7 +76,13 @@ impl Command {
     pub fn default_log(&self) -> &'static str {
         match self {
             Self::Run(_) => "error",
-            Self::Up(_) | Self::Workflow(_) | Self::Agent(_) | Self::SampleAgents(_) | Self::Registry(_) | Self::Completions(_) => "warn",
+            Self::Up(_)
+            | Self::Serve(_)
+            | Self::Workflow(_)
+            | Self::Agent(_)
+            | Self::SampleAgents(_)
+            | Self::Registry(_)
+            | Self::Completions(_) => "warn",
         }
     }
 }

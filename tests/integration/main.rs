@@ -13,4 +13,5 @@ mod registry;
 #[cfg(test)]
 mod sample_agents;
 #[cfg(test)]
+mod server;
 mod workflow;
