@@ -12,7 +12,7 @@ use crate::ids::StepId;
 use crate::limits;
 use crate::workflow::codes;
 use crate::workflow::node::{Entry, Kind, Node};
-use crate::workflow::{OnError, Loop, LoopTest, Map, Reduce, ReduceBy, Step, StepKind, Tolerance};
+use crate::workflow::{Loop, LoopTest, Map, OnError, Reduce, ReduceBy, Step, StepKind, Tolerance};
 
 const REDUCE_KEYS: &[&str] = &["initial", "expression", "steps"];
 /// Names that `as:` cannot take: those that mean something else, and the words of expressions.
