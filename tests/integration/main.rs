@@ -3,7 +3,9 @@
 mod agent;
 mod cli;
 mod discovery;
+#[cfg(test)]
 mod registry;
 mod sample_agents;
+#[cfg(test)]
 mod server;
 mod workflow;
