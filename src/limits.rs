@@ -54,6 +54,8 @@ pub const DURATION_MAX: Duration = Duration::from_secs(366 * 24 * 3600);
 pub const ATTEMPTS_MAX: u32 = 100;
 /// Calls of one group (parallel, map) in flight when its author says nothing.
 pub const GROUP_CONCURRENCY: u32 = 64;
+/// Most items of one map.
+pub const MAP_ITEMS_MAX: usize = 1_000_000;
 /// Runs inside runs: a workflow that calls a workflow that calls a workflow.
 pub const RUN_DEPTH_MAX: u32 = 16;
 /// Steps one run may execute, repetitions included, so that a loop in data cannot run for ever.

@@ -59,6 +59,8 @@ pub struct Invocation {
     pub attempt: u32,
     /// The skill.
     pub skill: SkillId,
+    /// A sub-workflow: it is run by this engine itself, whoever else offers the skill.
+    pub own: bool,
     /// Only this agent.
     pub agent: Option<String>,
     /// The inputs, templates resolved.
@@ -75,8 +77,10 @@ pub struct Invocation {
 pub enum Timer {
     /// The next attempt is due.
     Retry,
-    /// A group, or the run, takes too long.
+    /// A group, a question or the run takes too long.
     Deadline,
+    /// A `wait` step is over.
+    Wait,
 }
 
 /// News of a run, for progress displays, streams and tasks. A function of the events.

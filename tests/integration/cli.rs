@@ -1,6 +1,4 @@
 //! The program itself: what a person at a terminal, a script and a signal see of it.
-#![expect(clippy::unwrap_used, reason = "helpers of tests; a failure shall panic there")]
-
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};

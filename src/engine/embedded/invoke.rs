@@ -60,6 +60,10 @@ impl Embedded {
         by: &mut Option<AgentUsed>,
     ) -> Result<Outcome, StepError> {
         let started = tokio::time::Instant::now();
+        if invocation.own {
+            *by = Some(AgentUsed { name: "gantry".to_owned(), card: None, reason: "a sub-workflow".to_owned() });
+            return self.delegate(run, invocation, lineage, cancel).await;
+        }
         let found = match self.find(invocation).await {
             Ok(found) => found,
             Err(error)
@@ -117,7 +121,8 @@ impl Embedded {
         match self.inner.agents.call(call, cancel.clone(), progress).await {
             Ok(Reply::Value(value)) => Ok(Outcome::Value(value)),
             Ok(Reply::Question(question)) => Ok(Outcome::Question(Question {
-                remote: RemoteTask { task_id: question.remote.task_id, context_id: question.remote.context_id },
+                remote: Some(RemoteTask { task_id: question.remote.task_id, context_id: question.remote.context_id }),
+                schema: None,
                 auth: question.auth,
                 prompt: Arc::new(question.prompt),
             })),

@@ -2,21 +2,33 @@
 
 use std::sync::Arc;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::named;
+use crate::expression::Tree;
+use crate::ids::SkillId;
 use crate::interpreter::sequence::template_error;
 use crate::interpreter::state::{CallPhase, CallState, Place, Record, State, Work};
 use crate::interpreter::{
     AgentUsed, Change, Command, ErrorClass, Invocation, Question, RemoteTask, Run, StepError, StepStatus, Timer, retry,
 };
+use crate::limits;
 use crate::plan::{Node, NodeKind, Path};
 use crate::workflow::Call;
 
+/// The skill that runs a workflow.
+const EXECUTE_WORKFLOW: &str = "execute_workflow";
+
 impl Run {
-    pub(super) fn start_call(&mut self, place: Place, node: &Node, call: &Call) {
-        match self.with_scope(place.frame, |scope| call.inputs.evaluate(scope)) {
+    pub(super) fn start_call(&mut self, place: Place, node: &Node, inputs: &Tree) {
+        match self.with_scope(place.frame, |scope| inputs.evaluate(scope)) {
             Ok(inputs) => {
+                let inputs = match &node.kind {
+                    NodeKind::Workflow { reference, .. } => {
+                        Arc::new(json!({"workflow_id": &**reference, "input": Arc::unwrap_or_clone(inputs)}))
+                    }
+                    _ => inputs,
+                };
                 let state = CallState { attempt: 1, inputs, started_at: self.now, phase: CallPhase::InFlight, by: None };
                 self.set_state(place, State::Call(state));
                 self.invoke(place, None);
@@ -29,7 +41,10 @@ impl Run {
     fn invoke(&mut self, place: Place, resume: Option<(RemoteTask, Arc<Value>)>) {
         let plan = Arc::clone(&self.plan);
         let node = plan.node(place.node);
-        let NodeKind::Call(call) = &node.kind else { return };
+        let (skill, agent, own) = match &node.kind {
+            NodeKind::Call(Call { skill, agent, .. }) => (skill.clone(), agent.clone(), false),
+            _ => (SkillId::parse(EXECUTE_WORKFLOW).expect("the name of the skill is one"), None, true),
+        };
         if let Some(max) = plan.workflow().limits.max_agent_calls
             && self.agent_calls >= max
         {
@@ -43,24 +58,15 @@ impl Run {
             None => (None, Arc::clone(&state.inputs)),
         };
         let attempt = state.attempt;
-        let (path, step, skill) = (node.path.clone(), node.id.clone(), call.skill.clone());
+        let (path, step) = (self.path(place), node.id.clone());
         self.out.changes.push(Change::StepStarted { path: path.clone(), step: step.clone(), skill: Some(skill.clone()), attempt });
-        let timeout = node.timeout.unwrap_or(crate::limits::STEP_TIMEOUT);
-        self.out.commands.push(Command::Call(Invocation {
-            path,
-            step,
-            attempt,
-            skill,
-            agent: call.agent.clone(),
-            inputs,
-            timeout,
-            resume,
-        }));
+        let timeout = node.timeout.unwrap_or(limits::DURATION_MAX);
+        self.out.commands.push(Command::Call(Invocation { path, step, attempt, skill, own, agent, inputs, timeout, resume }));
     }
 
     /// The state of a call that waits for the outcome of just this attempt. Anything else is late or a repetition.
     fn expecting(&mut self, path: &Path, attempt: u32) -> Option<(Place, &mut CallState)> {
-        let place = self.places[path];
+        let place = *self.places.get(path)?;
         match self.frame_mut(place.frame).states.get_mut(&place.node) {
             Some(State::Call(call)) if call.attempt == attempt && matches!(call.phase, CallPhase::InFlight) => Some((place, call)),
             _ => None,
@@ -107,7 +113,11 @@ impl Run {
     }
 
     pub(in crate::interpreter) fn answered(&mut self, path: &Path, answer: Arc<Value>) {
-        let place = self.places[path];
+        let Some(place) = self.places.get(path).copied() else { return };
+        if let Some(State::Input { started_at, .. }) = self.state(place) {
+            let started_at = *started_at;
+            return self.input_answered(place, answer, started_at);
+        }
         let Some(State::Call(call)) = self.frame_mut(place.frame).states.get_mut(&place.node) else { return };
         let CallPhase::Waiting(question) = &call.phase else { return };
         let remote = question.remote.clone();
@@ -115,7 +125,7 @@ impl Run {
         call.attempt += 1;
         call.phase = CallPhase::InFlight;
         self.waiting -= 1;
-        self.invoke(place, Some((remote, answer)));
+        self.invoke(place, remote.map(|remote| (remote, answer)));
     }
 
     fn settle_call(&mut self, place: Place, outcome: Result<Arc<Value>, StepError>) {

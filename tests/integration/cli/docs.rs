@@ -34,17 +34,6 @@ fn every_block_of_yaml_is_an_example() {
 }
 
 #[test]
-fn planned_step_types_are_refused_as_the_reference_says() {
-    let machine = Machine::new();
-    for kind in ["map", "loop", "race", "workflow", "wait", "input", "set", "fail"] {
-        machine.write("w.yaml", &format!("metadata: {{id: w, name: W, version: 1.0.0}}\nsteps: [{{id: a, step_type: {kind}}}]\n"));
-        let ran = machine.run(&["workflow", "validate", "w.yaml"]).expect(1);
-        assert!(ran.stderr.contains("unsupported-step-type"), "{kind}: {}", ran.stderr);
-        assert!(REFERENCE.contains(&format!("`{kind}`")), "{kind}");
-    }
-}
-
-#[test]
 fn the_readme_names_every_subcommand_and_exit_code() {
     let help = Machine::new().run(&["--help"]).expect(0).stdout;
     let commands = help.split("Commands:\n").nth(1).unwrap().split("\n\n").next().unwrap();
