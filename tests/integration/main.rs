@@ -2,5 +2,6 @@
 
 mod agent;
 mod discovery;
+mod engine;
 mod sample_agents;
 mod workflow;
