@@ -30,6 +30,17 @@ pub enum Command {
         /// Which step.
         path: Path,
     },
+    /// Cancel the task at the agent that waits for an answer: none will come. No answer is expected.
+    CancelTask {
+        /// Which step.
+        path: Path,
+        /// The skill that made the task.
+        skill: SkillId,
+        /// The agent that has it.
+        agent: Option<String>,
+        /// The task.
+        remote: RemoteTask,
+    },
     /// Answer with `TimerFired` when it is due.
     StartTimer {
         /// Whose.
@@ -59,7 +70,7 @@ pub struct Invocation {
     pub attempt: u32,
     /// The skill.
     pub skill: SkillId,
-    /// Only this agent.
+    /// Only this agent: the author's wish, or the one that asked when this is an answer.
     pub agent: Option<String>,
     /// The inputs, templates resolved.
     pub inputs: Arc<Value>,

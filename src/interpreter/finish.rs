@@ -5,8 +5,9 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::state::{CallPhase, FrameIndex, GroupState, Phase, Place, Record, SequenceEnd, State, Work};
-use super::{Change, Command, ErrorClass, Outcome, Run, StepError, StepStatus, Timer};
-use crate::plan::{Handler, NodeIndex, Path};
+use super::steps::asker;
+use super::{AgentUsed, Change, Command, ErrorClass, Outcome, RemoteTask, Run, StepError, StepStatus, Timer};
+use crate::plan::{Handler, NodeIndex, NodeKind, Path};
 
 impl Run {
     pub(super) fn steps_ended(&mut self, end: SequenceEnd) {
@@ -117,7 +118,8 @@ impl Run {
                 State::Call(call) => {
                     self.waiting -= usize::from(matches!(call.phase, CallPhase::Waiting(_)));
                     self.out.commands.push(match call.phase {
-                        CallPhase::InFlight | CallPhase::Waiting(_) => Command::CancelCall { path },
+                        CallPhase::InFlight => Command::CancelCall { path },
+                        CallPhase::Waiting(question) => self.cancel_task(place.node, question.remote, call.by.as_ref()),
                         CallPhase::BackingOff => Command::CancelTimer { path, timer: Timer::Retry },
                     });
                     (call.attempt, call.by, Some(call.started_at))
@@ -137,6 +139,16 @@ impl Run {
             let record = Record { status: StepStatus::Canceled, outputs: Arc::new(Value::Null), error, attempts, by, started_at };
             self.announce(*place, &record);
             self.remember(*place, record);
+        }
+    }
+
+    /// The call is over, so nothing else would tell the agent that its task waits in vain.
+    fn cancel_task(&self, node: NodeIndex, remote: RemoteTask, by: Option<&AgentUsed>) -> Command {
+        let node = self.plan.node(node);
+        let path = node.path.clone();
+        match &node.kind {
+            NodeKind::Call(call) => Command::CancelTask { path, skill: call.skill.clone(), agent: asker(call, by), remote },
+            NodeKind::Parallel { .. } | NodeKind::Conditional { .. } | NodeKind::Switch { .. } => Command::CancelCall { path },
         }
     }
 

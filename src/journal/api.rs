@@ -75,6 +75,8 @@ pub trait Journal: Send + Sync + std::fmt::Debug {
     async fn append(&self, run: &RunId, events: Vec<Event>, status: RunStatus) -> Result<(), Error>;
     /// One run, without its events.
     async fn record(&self, run: &RunId) -> Result<Record, Error>;
+    /// The first event of a run: what it was started with.
+    async fn first(&self, run: &RunId) -> Result<Event, Error>;
     /// The events of a run, in order.
     async fn events(&self, run: &RunId) -> Result<Vec<Event>, Error>;
     /// Every run, newest change first.

@@ -38,24 +38,15 @@ impl Run {
         }
         self.agent_calls += 1;
         let Some(State::Call(state)) = self.state(place) else { return };
-        let (resume, inputs) = match resume {
-            Some((remote, answer)) => (Some(remote), answer),
-            None => (None, Arc::clone(&state.inputs)),
+        let (resume, inputs, agent) = match resume {
+            Some((remote, answer)) => (Some(remote), answer, asker(call, state.by.as_ref())),
+            None => (None, Arc::clone(&state.inputs), call.agent.clone()),
         };
         let attempt = state.attempt;
         let (path, step, skill) = (node.path.clone(), node.id.clone(), call.skill.clone());
         self.out.changes.push(Change::StepStarted { path: path.clone(), step: step.clone(), skill: Some(skill.clone()), attempt });
         let timeout = node.timeout.unwrap_or(crate::limits::STEP_TIMEOUT);
-        self.out.commands.push(Command::Call(Invocation {
-            path,
-            step,
-            attempt,
-            skill,
-            agent: call.agent.clone(),
-            inputs,
-            timeout,
-            resume,
-        }));
+        self.out.commands.push(Command::Call(Invocation { path, step, attempt, skill, agent, inputs, timeout, resume }));
     }
 
     /// The state of a call that waits for the outcome of just this attempt. Anything else is late or a repetition.
@@ -129,4 +120,9 @@ impl Run {
         let record = Record { status, outputs, error, attempts: call.attempt, by: call.by.clone(), started_at: Some(call.started_at) };
         self.work.push_back(Work::Settle(place, record));
     }
+}
+
+/// Who has the task that waits for an answer: nobody else knows it, whoever offers the skill by now.
+pub(in crate::interpreter) fn asker(call: &Call, by: Option<&AgentUsed>) -> Option<String> {
+    call.agent.clone().or_else(|| by.map(|by| by.name.clone()))
 }

@@ -5,6 +5,8 @@ mod conditional;
 mod parallel;
 mod switch;
 
+pub(super) use call::asker;
+
 use std::sync::Arc;
 
 use super::state::{Place, Record, SequenceEnd, State, Work};
