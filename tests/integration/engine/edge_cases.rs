@@ -73,7 +73,7 @@ async fn agent_timeout() {
 async fn registry_down() {
     // A port that nobody listens on: it was bound and let go.
     let free = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-    let remote = Remote::new(&format!("http://{free}"), RemoteOptions::default()).unwrap();
+    let remote = Remote::new(&free.to_string(), RemoteOptions::default()).unwrap();
     let world = World::over(Arc::new(remote), Arc::new(Memory::default()), client_options());
     let ended = world.run("steps:\n  - {id: only, skill: echo}", json!({})).await;
     let error = failure(&ended);
@@ -187,6 +187,18 @@ async fn nested_workflow() {
     assert_eq!(child.labels["parent_step"], "/0:inner");
     let called = agent.look(|seen| seen.calls[0].clone());
     assert_eq!(called.message_id, format!("{}/0:say#1", child.run), "the key is the child's own");
+}
+
+#[tokio::test]
+async fn an_agent_is_told_the_depth_and_the_runs_above() {
+    let agent = Agent::start("echo-agent", &["echo"], Speaks::A2a1, |_| Act::Reply(json!({}))).await;
+    let world = World::knowing(&[&agent]);
+    world.push_workflow("metadata: {id: child, name: Child, version: 2.0.0}\nsteps:\n  - {id: say, skill: echo}\n").await;
+    world.run(PARENT, json!({"text": "x"})).await;
+    let told = agent.look(|seen| seen.calls[0].metadata[gantry::a2a::extension::RUN].clone());
+    assert_eq!(told["depth"], 2);
+    let chain: Vec<_> = told["ancestry"].as_array().unwrap().iter().map(|above| above["workflow"].as_str().unwrap()).collect();
+    assert_eq!(chain, ["parent", "child"]);
 }
 
 #[tokio::test]

@@ -6,4 +6,13 @@ mod agent;
 mod task;
 mod world;
 
+mod attempts;
+mod data;
+mod durable;
 mod edge_cases;
+mod load;
+mod parallel;
+mod prototype;
+mod questions;
+mod starting;
+mod updates;
