@@ -2,6 +2,7 @@
 //!
 //! The only place that reads the environment. Used by the CLI, which hands every other module what it needs as data.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
@@ -10,16 +11,17 @@ use etcetera::BaseStrategy;
 use figment::providers::{Format, Toml};
 use figment::value::{Dict, Map, Value};
 use figment::{Figment, Metadata, Profile, Provider};
+use ipnet::IpNet;
 use serde::{Deserialize, Deserializer};
 
-/// The ports that the sample agents take when nobody says otherwise.
-pub const AGENT_PORTS: [u16; 6] = [8001, 8002, 8003, 8004, 8005, 8006];
+use crate::sample_agents;
+
 /// The port that the embedded registry takes when nobody says otherwise; also where a running one is looked for.
 pub const REGISTRY_PORT: u16 = 5000;
 
 const PREFIX: &str = "GANTRY_";
-/// Variables that other parts of the project read under the same prefix; they are no settings.
-const FOREIGN: [&str; 2] = ["GANTRY_CONFIG", "GANTRY_TEST_PYTHON"];
+/// Variables under the same prefix that are no settings: where this file is, and what the project's scripts and tests read.
+const FOREIGN: [&str; 4] = ["GANTRY_CONFIG", "GANTRY_BIN", "GANTRY_STATE_DIR", "GANTRY_TEST_PYTHON"];
 
 /// Every setting, with its source already decided.
 #[derive(Debug, Clone, Deserialize)]
@@ -31,6 +33,11 @@ pub struct Config {
     pub data_dir: Option<PathBuf>,
     /// Whether agents on loopback, private and link-local addresses may be called.
     pub allow_private_addresses: bool,
+    /// Networks whose agents may be called all the same, such as `["10.1.0.0/16"]`.
+    #[serde(deserialize_with = "networks")]
+    pub allow_networks: Vec<IpNet>,
+    /// Bearer credentials of agents by `host:port` or `host`; in the file alone.
+    pub agent_credentials: BTreeMap<String, Secret>,
     /// The model that the sample agents ask, such as `command:claude -p` or `openai:gpt-4o`.
     pub model: Option<String>,
     /// The key for that model.
@@ -44,10 +51,12 @@ pub struct Config {
     pub registry_write_token: Option<Secret>,
     /// The sample agents' ports; 0 lets the system choose.
     pub agent_ports: AgentPorts,
-    /// Which log lines are written, as `tracing` filters: `warn`, `gantry=debug`.
-    pub log: String,
+    /// Which log lines are written, as `tracing` filters: `warn`, `gantry=debug`. None: as the subcommand likes it.
+    pub log: Option<String>,
     /// How they are written.
     pub log_format: LogFormat,
+    /// The A2A endpoint of `gantry serve`.
+    pub server: crate::server::Options,
     /// Output without colours, as <https://no-color.org> says; only from the environment.
     #[serde(skip)]
     pub no_color: bool,
@@ -60,14 +69,17 @@ impl Default for Config {
             data_dir: None,
             // Agents on this machine are the ordinary case for a command line; a server for others turns it off.
             allow_private_addresses: true,
+            allow_networks: Vec::new(),
+            agent_credentials: BTreeMap::new(),
             model: None,
             model_api_key: None,
             host: IpAddr::V4(Ipv4Addr::LOCALHOST),
             registry_port: REGISTRY_PORT,
             registry_write_token: None,
-            agent_ports: AgentPorts(AGENT_PORTS),
-            log: "warn".to_owned(),
+            agent_ports: AgentPorts(sample_agents::PORTS),
+            log: None,
             log_format: LogFormat::Text,
+            server: crate::server::Options::default(),
             no_color: false,
         }
     }
@@ -263,6 +275,23 @@ impl fmt::Debug for Secret {
     }
 }
 
+/// A list in the file, text with commas in the environment.
+fn networks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<IpNet>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Form {
+        List(Vec<String>),
+        Text(String),
+    }
+    let texts = match Form::deserialize(deserializer).map_err(|_| serde::de::Error::custom("expected networks, as in 10.1.0.0/16"))? {
+        Form::List(texts) => texts,
+        Form::Text(text) => text.split(',').map(|text| text.trim().to_owned()).collect(),
+    };
+    let network =
+        |text: &String| text.parse().map_err(|_| serde::de::Error::custom(format!("`{text}` is not a network, as in 10.1.0.0/16")));
+    texts.iter().map(network).collect()
+}
+
 /// How log lines are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
@@ -360,6 +389,9 @@ mod tests {
             (Some("registry_port = 'x'"), ("", ""), "DIR/config.toml: registry_port: expected u16"),
             (Some("registri = 'x'"), ("", ""), "DIR/config.toml: there is no setting `registri`; did you mean `registry`?"),
             (Some("model_api_key = 12345"), ("", ""), "DIR/config.toml: model_api_key: expected a string"),
+            (Some("allow_networks = ['10.0.0.0/99']"), ("", ""), "DIR/config.toml: allow_networks: `10.0.0.0/99` is not a network"),
+            (None, ("GANTRY_ALLOW_NETWORKS", "10.0.0.0/8, x"), "environment variable GANTRY_ALLOW_NETWORKS: `x` is not a network"),
+            (Some("[agent_credentials]\n'a:1' = 12345"), ("", ""), "DIR/config.toml: agent_credentials.a:1: expected a string"),
             (Some("agent_ports = [1, 2]"), ("", ""), "DIR/config.toml: agent_ports: expected one port, six ports, or 0"),
             (None, ("GANTRY_REGISTRY_PORT", "70000"), "environment variable GANTRY_REGISTRY_PORT: expected u16"),
             (

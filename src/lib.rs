@@ -25,6 +25,10 @@ pub mod journal;
 pub mod discovery;
 #[cfg(feature = "service")]
 pub mod engine;
+#[cfg(feature = "service")]
+pub mod router;
+#[cfg(feature = "service")]
+pub mod server;
 
 #[cfg(feature = "service")]
 pub mod sample_agents;
@@ -36,3 +40,6 @@ pub mod telemetry;
 
 #[cfg(feature = "service")]
 pub mod config;
+
+#[cfg(feature = "service")]
+pub mod cli;

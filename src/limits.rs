@@ -54,6 +54,8 @@ pub const DURATION_MAX: Duration = Duration::from_secs(366 * 24 * 3600);
 pub const ATTEMPTS_MAX: u32 = 100;
 /// Calls of one group (parallel, map) in flight when its author says nothing.
 pub const GROUP_CONCURRENCY: u32 = 64;
+/// Most items of one map.
+pub const MAP_ITEMS_MAX: usize = 1_000_000;
 /// Runs inside runs: a workflow that calls a workflow that calls a workflow.
 pub const RUN_DEPTH_MAX: u32 = 16;
 /// Steps one run may execute, repetitions included, so that a loop in data cannot run for ever.
@@ -112,6 +114,8 @@ pub const SAMPLE_INLINE_BYTES_MAX: usize = 16 * 1024;
 pub const SAMPLE_LIST_MAX: usize = 200;
 /// Columns of a table the data agent reads, so that the pairs for correlations stay few.
 pub const SAMPLE_COLUMNS_MAX: usize = 200;
+/// Questions to the model at once, over all sample agents; models are slow and cost money.
+pub const MODEL_CALLS_MAX: usize = 8;
 /// Answer of a model that is read.
 pub const MODEL_ANSWER_BYTES_MAX: usize = 1024 * 1024;
 /// Longest input a model is asked about, so that a prompt stays within what models take.

@@ -18,11 +18,13 @@ mod v1;
 
 mod body;
 mod dial;
+mod dialer;
 mod http;
 mod rpc;
 mod stream;
 
 pub use call::{Call, Progress, Question, Remote, Reply};
 pub use client::{Client, Options};
+pub use dialer::Dialer;
 pub use error::{Error, ErrorKind};
 pub use secret::Secret;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use super::exit::EXIT_CODES;
-use super::{agent, completions, registry, run, sample_agents, up, workflow};
+use super::{agent, completions, registry, run, sample_agents, serve, up, workflow};
 use crate::config::{AgentPorts, Config, LogFormat};
 
 /// Runs workflows whose steps call A2A agents by skill.
@@ -27,7 +27,7 @@ pub struct Global {
     /// Configuration file instead of the platform's place
     #[arg(long, global = true, value_name = "FILE", help_heading = "Global options")]
     pub config: Option<PathBuf>,
-    /// Log lines on standard error, as filters: `info`, `gantry=debug` [default: warn]
+    /// Log lines on standard error, as filters: `info`, `gantry=debug` [default: warn, and error for run]
     #[arg(long, global = true, value_name = "FILTER", help_heading = "Global options")]
     pub log: Option<String>,
     /// How log lines are written [default: text]
@@ -38,8 +38,8 @@ pub struct Global {
 impl Global {
     /// Puts these flags over the configuration.
     pub(super) fn apply(&self, config: &mut Config) {
-        if let Some(log) = &self.log {
-            config.log.clone_from(log);
+        if self.log.is_some() {
+            config.log.clone_from(&self.log);
         }
         if let Some(format) = self.log_format {
             config.log_format = format;
@@ -52,6 +52,8 @@ impl Global {
 pub enum Command {
     /// Start the embedded registry and the sample agents, and push the example workflows
     Up(up::UpArguments),
+    /// Serve gantry as an A2A agent
+    Serve(serve::ServeArguments),
     /// Run a workflow and show what it made
     Run(run::RunArguments),
     /// List, show, push, pull and check workflows
@@ -67,6 +69,22 @@ pub enum Command {
     Registry(registry::RegistryCommand),
     /// Print completions for a shell
     Completions(completions::CompletionsArguments),
+}
+
+impl Command {
+    /// The log filter when nobody chose one. A run tells its user of failed attempts itself, so its warnings would be said twice.
+    pub fn default_log(&self) -> &'static str {
+        match self {
+            Self::Run(_) => "error",
+            Self::Up(_)
+            | Self::Serve(_)
+            | Self::Workflow(_)
+            | Self::Agent(_)
+            | Self::SampleAgents(_)
+            | Self::Registry(_)
+            | Self::Completions(_) => "warn",
+        }
+    }
 }
 
 /// Which registry a command works with.

@@ -2,7 +2,7 @@
 
 use super::arguments::{Command, Global};
 use super::exit::{Exit, Failure, chain};
-use super::{Terminal, agent, completions, registry, run, sample_agents, up, workflow};
+use super::{Terminal, agent, completions, registry, run, sample_agents, serve, up, workflow};
 use crate::config::Config;
 use crate::shutdown::Shutdown;
 
@@ -16,11 +16,12 @@ pub fn load_config(global: &Global) -> Result<Config, Failure> {
 /// Carries out a subcommand. Those that hold something drain at the first signal, the others end; a second signal ends all of them.
 pub async fn dispatch(command: Command, config: Config, terminal: Terminal) -> Result<Exit, Failure> {
     let shutdown = Shutdown::listen().map_err(|error| Failure::internal(format!("cannot listen for signals: {error}")))?;
-    let drains = matches!(command, Command::Up(_) | Command::Run(_) | Command::SampleAgents(_) | Command::Registry(_));
+    let drains = matches!(command, Command::Up(_) | Command::Serve(_) | Command::Run(_) | Command::SampleAgents(_) | Command::Registry(_));
     let leave = if drains { shutdown.aborted() } else { shutdown.requested() };
     let work = async {
         match command {
             Command::Up(arguments) => up::execute(arguments, config, &shutdown).await,
+            Command::Serve(arguments) => serve::execute(arguments, config, terminal, &shutdown).await,
             Command::Run(arguments) => run::execute(arguments, config, terminal, &shutdown).await,
             Command::Workflow(command) => workflow::execute(command, config, terminal).await,
             Command::Agent(command) => agent::execute(command, config, terminal).await,

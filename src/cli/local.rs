@@ -25,8 +25,6 @@ use crate::workflow;
 
 /// How long servers may finish what they are answering.
 const DRAIN: Duration = Duration::from_secs(10);
-/// The own store changes only through this process or its HTTP face; this is how soon the latter is seen.
-const TTL: Duration = Duration::from_secs(1);
 /// The folder of workflows beside the process that goes over the built-in ones.
 const WORKFLOWS_DIR: &str = "workflows";
 /// Most files of that folder that are read.
@@ -55,18 +53,22 @@ pub(super) struct Seeded {
 impl Local {
     /// An empty registry, in a directory or for this process only. Nothing listens yet.
     pub(super) fn open(data_dir: Option<&Path>) -> Result<Self, Failure> {
+        Self::open_with(data_dir, discovery::Options::default())
+    }
+
+    fn open_with(data_dir: Option<&Path>, options: discovery::Options) -> Result<Self, Failure> {
         let layout = match data_dir {
             Some(directory) => Layout::open(directory.join("registry")),
             None => Layout::ephemeral(),
         };
         let layout = Arc::new(layout.map_err(|error| Failure::unavailable(chain(&error)))?);
-        let discovery = Arc::new(Discovery::new(layout.clone(), discovery::Options { ttl: TTL }));
+        let discovery = Arc::new(Discovery::new(layout.clone(), options));
         Ok(Self { discovery, layout, agents: None, servers: TaskTracker::new(), stop: CancellationToken::new() })
     }
 
     /// Everything for one run: agents on free ports, workflows, nothing that outlives the process.
-    pub(super) async fn throwaway(config: &Config) -> Result<Self, Failure> {
-        let mut local = Self::open(None)?;
+    pub(super) async fn throwaway(config: &Config, options: discovery::Options) -> Result<Self, Failure> {
+        let mut local = Self::open_with(None, options)?;
         let loopback = std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
         local.start_agents(loopback, [0; 6], config).await?;
         for card in local.cards() {
@@ -78,8 +80,8 @@ impl Local {
     }
 
     /// The workflows alone, to look at.
-    pub(super) async fn shelf() -> Result<Self, Failure> {
-        let local = Self::open(None)?;
+    pub(super) async fn shelf(options: discovery::Options) -> Result<Self, Failure> {
+        let local = Self::open_with(None, options)?;
         local.seed().await?;
         Ok(local)
     }
@@ -126,17 +128,15 @@ impl Local {
     /// Pushes the built-in workflows, then those of the folder `workflows/`. A file there that is invalid is said and left out.
     pub(super) async fn seed(&self) -> Result<Vec<Seeded>, Failure> {
         let mut seeded = Vec::new();
-        for built_in in EMBEDDED_WORKFLOWS {
-            let id = self
-                .push(built_in.file, built_in.text)
-                .await
-                .map_err(|problem| Failure::internal(format!("the built-in workflow {} cannot be used: {problem}", built_in.file)))?;
+        for (name, text) in EMBEDDED_WORKFLOWS {
+            let pushed = self.push(name, text).await;
+            let id = pushed.map_err(|problem| Failure::internal(format!("the built-in workflow {name} cannot be used: {problem}")))?;
             seeded.push(Seeded { id, file: None });
         }
         for file in workflow_files(Path::new(WORKFLOWS_DIR)) {
             let name = file.display().to_string();
             let pushed = match diagnostics::read(&file) {
-                Ok(text) if EMBEDDED_WORKFLOWS.iter().any(|built_in| built_in.text == text) => continue,
+                Ok(text) if EMBEDDED_WORKFLOWS.iter().any(|(_, built_in)| *built_in == text) => continue,
                 Ok(text) => self.push(&name, &text).await,
                 Err(failure) => Err(failure.message),
             };

@@ -10,6 +10,7 @@ mod completions;
 mod registry;
 mod run;
 mod sample_agents;
+mod serve;
 mod up;
 mod workflow;
 

@@ -13,9 +13,8 @@ use super::local::Local;
 use super::terminal::Terminal;
 use crate::agent;
 use crate::config::{Config, REGISTRY_PORT};
-use crate::discovery::{self, Discovery};
-use crate::limits;
-use crate::registry::{Remote, RemoteOptions};
+use crate::discovery::{self, Discovery, Opener};
+use crate::registry::{self, Reference, Remote, RemoteOptions, Scheme, Store};
 
 /// How long a registry on this machine has to answer before it counts as absent. Refusals come at once; this is for what hangs.
 const PROBE: Duration = Duration::from_millis(200);
@@ -38,40 +37,53 @@ pub(super) struct Surroundings {
 
 impl Surroundings {
     /// The registry, else the built-in workflows with agents of its own, started here and gone with the command.
-    pub(super) async fn find_or_start(choice: &RegistryChoice, config: &Config, terminal: Terminal) -> Result<Self, Failure> {
-        match Self::find(choice, config, terminal).await? {
+    ///
+    /// `reference` is the workflow that the user named, if any: the registry that stands in it may be asked, too.
+    pub(super) async fn find_or_start(
+        choice: &RegistryChoice,
+        config: &Config,
+        terminal: Terminal,
+        reference: Option<&str>,
+    ) -> Result<Self, Failure> {
+        match Self::find(choice, config, terminal, reference).await? {
             Some(found) => Ok(found),
-            None => Ok(Self::built_in(Local::throwaway(config).await?, terminal)),
+            None => Ok(Self::built_in(Local::throwaway(config, options(reference)).await?, terminal)),
         }
     }
 
     /// The registry, else the built-in workflows to look at. Nothing is started.
-    pub(super) async fn find_or_show(choice: &RegistryChoice, config: &Config, terminal: Terminal) -> Result<Self, Failure> {
-        match Self::find(choice, config, terminal).await? {
+    pub(super) async fn find_or_show(
+        choice: &RegistryChoice,
+        config: &Config,
+        terminal: Terminal,
+        reference: Option<&str>,
+    ) -> Result<Self, Failure> {
+        match Self::find(choice, config, terminal, reference).await? {
             Some(found) => Ok(found),
-            None => Ok(Self::built_in(Local::shelf().await?, terminal)),
+            None => Ok(Self::built_in(Local::shelf(options(reference)).await?, terminal)),
         }
     }
 
     /// The registry, or an error that says how to get one.
     pub(super) async fn require(choice: &RegistryChoice, config: &Config, terminal: Terminal) -> Result<Self, Failure> {
-        Self::find(choice, config, terminal).await?.ok_or_else(|| {
+        Self::find(choice, config, terminal, None).await?.ok_or_else(|| {
             Failure::unavailable(format!("no registry is configured, and none answers on localhost:{REGISTRY_PORT}"))
                 .hint("start one with `gantry up`, or name one with --registry or GANTRY_REGISTRY")
         })
     }
 
-    async fn find(choice: &RegistryChoice, config: &Config, terminal: Terminal) -> Result<Option<Self>, Failure> {
+    async fn find(choice: &RegistryChoice, config: &Config, terminal: Terminal, reference: Option<&str>) -> Result<Option<Self>, Failure> {
         if choice.embedded {
             return Ok(None);
         }
         if let Some(url) = choice.registry.as_deref().or(config.registry.as_deref()) {
-            return remote(url, terminal).map(Some);
+            return named(url, terminal, reference).await.map(Some);
         }
         if !answers(REGISTRY_PORT).await {
             return Ok(None);
         }
-        let found = remote(&format!("http://localhost:{REGISTRY_PORT}"), terminal)?;
+        let url = format!("http://localhost:{REGISTRY_PORT}");
+        let found = with(open(&url)?, &url, terminal, reference);
         // Another registry may live on that port (it is everybody's default); only one with workflows is taken without being named.
         let has_workflows = tokio::time::timeout(PROBE_LIST, found.discovery.workflows()).await;
         Ok(matches!(has_workflows, Ok(Ok(workflows)) if !workflows.is_empty()).then_some(found))
@@ -84,11 +96,16 @@ impl Surroundings {
     /// A client for the agents that are found here.
     pub(super) fn agent_client(&self, config: &Config) -> agent::Client {
         // Agents that were started here are on loopback, whatever the policy for others says.
-        let allow_private_addresses = config.allow_private_addresses || self.local.is_some();
+        let loopback = self.local.as_ref().and_then(|_| "127.0.0.0/8".parse().ok());
         agent::Client::new(agent::Options {
-            allow_private_addresses,
-            reply_bytes_max: limits::REPLY_BYTES_MAX,
-            connect_timeout: limits::CONNECT_TIMEOUT,
+            allow_private_addresses: config.allow_private_addresses,
+            allow: config.allow_networks.iter().copied().chain(loopback).collect(),
+            credentials: config
+                .agent_credentials
+                .iter()
+                .map(|(host, secret)| (host.clone(), agent::Secret::new(secret.expose())))
+                .collect(),
+            ..agent::Options::default()
         })
     }
 
@@ -112,12 +129,52 @@ impl Surroundings {
     }
 }
 
-fn remote(url: &str, terminal: Terminal) -> Result<Surroundings, Failure> {
-    let store = Remote::new(url, RemoteOptions::default()).map_err(|error| {
-        Failure::usage(format!("`{url}` is not the address of a registry: {error}")).hint("for example http://localhost:5000")
+/// The registry that somebody named. It is asked once whether it is there: lookups would try for seconds before they say that.
+async fn named(url: &str, terminal: Terminal, reference: Option<&str>) -> Result<Surroundings, Failure> {
+    let store = open(url)?;
+    store.ping().await.map_err(|error| {
+        Failure::unavailable(format!("no registry answers at {url}: {}", chain(&error)))
+            .hint("start one with `gantry up`, name another with --registry, or use what is built in with --embedded")
     })?;
-    let discovery = Arc::new(Discovery::new(Arc::new(store), discovery::Options { ttl: TTL }));
-    Ok(Surroundings { discovery, location: format!("the registry at {url}"), terminal, local: None })
+    Ok(with(store, url, terminal, reference))
+}
+
+fn with(store: Remote, url: &str, terminal: Terminal, reference: Option<&str>) -> Surroundings {
+    let options = discovery::Options { ttl: TTL, ..options(reference) };
+    let discovery = Arc::new(Discovery::new(Arc::new(store), options));
+    Surroundings { discovery, location: format!("the registry at {url}"), terminal, local: None }
+}
+
+/// Lookups may go to the registry that the user's own reference names, and to no other: references also come from workflows and
+/// agents, and those must not choose where this process connects to.
+fn options(reference: Option<&str>) -> discovery::Options {
+    let named = reference.and_then(|reference| Reference::parse(reference).ok()).and_then(|reference| reference.registry);
+    let open = named.map(|named| -> Opener {
+        Arc::new(move |host: &str| {
+            if host != named {
+                let reason = "only the registry that the command line names is asked".to_owned();
+                return Err(registry::Error::Refused { what: host.to_owned(), reason });
+            }
+            Ok(Arc::new(Remote::new(host, RemoteOptions::default())?) as Arc<dyn Store>)
+        })
+    });
+    discovery::Options { open, ..discovery::Options::default() }
+}
+
+/// A registry by its URL, or by `host:port` alone.
+fn open(url: &str) -> Result<Remote, Failure> {
+    let (scheme, host) = match url.split_once("://") {
+        Some(("http", host)) => (Scheme::Http, host),
+        Some(("https", host)) => (Scheme::Https, host),
+        Some(_) => return Err(not_a_registry(url, "it must begin with http:// or https://")),
+        None => (Scheme::ByHost, url),
+    };
+    let options = RemoteOptions { scheme, ..RemoteOptions::default() };
+    Remote::new(host.trim_end_matches('/'), options).map_err(|error| not_a_registry(url, &chain(&error)))
+}
+
+fn not_a_registry(url: &str, why: &str) -> Failure {
+    Failure::usage(format!("`{url}` is not the address of a registry: {why}")).hint("for example http://localhost:5000")
 }
 
 /// Whether something on this port of this machine speaks the registry protocol.

@@ -29,13 +29,21 @@ pub fn check(plan: &Plan, input: &Value) -> Result<(), Error> {
             validator
         }
     };
-    let problems: Vec<_> = validator.iter_errors(input).take(PROBLEMS_MAX).map(|error| describe(&error)).collect();
+    let problems: Vec<_> = validator.iter_errors(input).take(PROBLEMS_MAX).map(|error| describe("input", &error)).collect();
     if problems.is_empty() { Ok(()) } else { Err(Error::InvalidInput(problems)) }
 }
 
-fn describe(error: &jsonschema::ValidationError<'_>) -> String {
+/// Checks an answer against the `schema:` of the step that asked. Answers are rare: the schema is compiled each time.
+pub(super) fn check_answer(schema: &Value, answer: &Value) -> Result<(), Error> {
+    let validator = jsonschema::validator_for(schema)
+        .map_err(|error| Error::InvalidInput(vec![format!("the step's schema is not a JSON Schema: {error}")]))?;
+    let problems: Vec<_> = validator.iter_errors(answer).take(PROBLEMS_MAX).map(|error| describe("answer", &error)).collect();
+    if problems.is_empty() { Ok(()) } else { Err(Error::InvalidInput(problems)) }
+}
+
+fn describe(what: &str, error: &jsonschema::ValidationError<'_>) -> String {
     let place = error.instance_path().to_string();
-    let place = if place.is_empty() { "input".to_owned() } else { format!("input{}", place.replace('/', ".")) };
+    let place = format!("{what}{}", place.replace('/', "."));
     let mut message = error.to_string();
     if message.len() > limits::REMOTE_ERROR_BYTES_MAX / 4 {
         // A message quotes the value it is about, which may be large.

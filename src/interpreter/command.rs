@@ -36,6 +36,8 @@ pub enum Command {
         path: Path,
         /// The skill that made the task.
         skill: SkillId,
+        /// The task is a run of this engine itself.
+        own: bool,
         /// The agent that has it.
         agent: Option<String>,
         /// The task.
@@ -70,6 +72,8 @@ pub struct Invocation {
     pub attempt: u32,
     /// The skill.
     pub skill: SkillId,
+    /// A sub-workflow: it is run by this engine itself, whoever else offers the skill.
+    pub own: bool,
     /// Only this agent: the author's wish, or the one that asked when this is an answer.
     pub agent: Option<String>,
     /// The inputs, templates resolved.
@@ -86,8 +90,10 @@ pub struct Invocation {
 pub enum Timer {
     /// The next attempt is due.
     Retry,
-    /// A group, or the run, takes too long.
+    /// A group, a question or the run takes too long.
     Deadline,
+    /// A `wait` step is over.
+    Wait,
 }
 
 /// News of a run, for progress displays, streams and tasks. A function of the events.

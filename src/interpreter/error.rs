@@ -35,6 +35,8 @@ pub enum ErrorClass {
     InvalidInput,
     /// No case of a switch fits.
     NoMatch,
+    /// The workflow's author ended it: a `fail` step.
+    Author,
     /// Canceled with its group or run.
     Canceled,
     /// A bound of the workflow or the server was met.
@@ -59,6 +61,7 @@ impl ErrorClass {
             Self::Template => "template",
             Self::InvalidInput => "invalid_input",
             Self::NoMatch => "no_match",
+            Self::Author => "author",
             Self::Canceled => "canceled",
             Self::Limit => "limit",
             Self::Internal => "internal",
@@ -80,6 +83,7 @@ impl ErrorClass {
             | Self::Template
             | Self::InvalidInput
             | Self::NoMatch
+            | Self::Author
             | Self::Canceled
             | Self::Limit
             | Self::Internal => None,
@@ -94,6 +98,9 @@ pub struct StepError {
     pub code: ErrorClass,
     /// What happened, for people.
     pub message: String,
+    /// The code that the author of a `fail` step gave.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
     /// The author's id of the step where it happened.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub step: Option<String>,
@@ -117,7 +124,17 @@ pub struct StepError {
 impl StepError {
     /// An error with a class and a message.
     pub fn new(code: ErrorClass, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), step: None, skill: None, agent: None, hint: None, line: None, retry_after_ms: None }
+        Self {
+            code,
+            message: message.into(),
+            reason: None,
+            step: None,
+            skill: None,
+            agent: None,
+            hint: None,
+            line: None,
+            retry_after_ms: None,
+        }
     }
 
     /// The same, with what to do about it.

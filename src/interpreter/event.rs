@@ -152,8 +152,12 @@ pub struct RemoteTask {
 /// What is asked before a step goes on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Question {
-    /// The task that waits for the answer.
-    pub remote: RemoteTask,
+    /// The task that waits for the answer; none when the workflow itself asks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remote: Option<RemoteTask>,
+    /// JSON Schema of the answer, when it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schema: Option<Arc<Value>>,
     /// True when authorisation is asked for, not data.
     pub auth: bool,
     /// The question as a value.

@@ -4,10 +4,9 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::state::{CallPhase, FrameIndex, GroupState, Phase, Place, Record, SequenceEnd, State, Work};
-use super::steps::asker;
-use super::{AgentUsed, Change, Command, ErrorClass, Outcome, RemoteTask, Run, StepError, StepStatus, Timer};
-use crate::plan::{Handler, NodeIndex, NodeKind, Path};
+use super::state::{CallPhase, FrameIndex, GroupState, LoopState, MapState, Phase, Place, Record, SequenceEnd, State, Work};
+use super::{Change, Command, ErrorClass, Outcome, Run, StepError, StepStatus, Timer};
+use crate::plan::{Handler, Path};
 
 impl Run {
     pub(super) fn steps_ended(&mut self, end: SequenceEnd) {
@@ -105,27 +104,40 @@ impl Run {
     }
 
     /// Cancels every step inside a container.
-    pub(super) fn stop_inside(&mut self, node: NodeIndex, reason: &str) {
-        let open = self.open_inside(node);
+    pub(super) fn stop_inside(&mut self, container: Place, reason: &str) {
+        let open = self.open_inside(container);
         self.stop(&open, reason);
+        self.forget_queued(container);
     }
 
     fn stop(&mut self, places: &[Place], reason: &str) {
         for place in places {
             let Some(state) = self.frame_mut(place.frame).states.remove(&place.node) else { continue };
-            let path = self.plan.node(place.node).path.clone();
+            let path = self.path(*place);
             let (attempts, by, started_at) = match state {
                 State::Call(call) => {
                     self.waiting -= usize::from(matches!(call.phase, CallPhase::Waiting(_)));
-                    self.out.commands.push(match call.phase {
-                        CallPhase::InFlight => Command::CancelCall { path },
-                        CallPhase::Waiting(question) => self.cancel_task(place.node, question.remote, call.by.as_ref()),
-                        CallPhase::BackingOff => Command::CancelTimer { path, timer: Timer::Retry },
-                    });
+                    match call.phase {
+                        CallPhase::InFlight => self.out.commands.push(Command::CancelCall { path }),
+                        CallPhase::BackingOff => self.out.commands.push(Command::CancelTimer { path, timer: Timer::Retry }),
+                        CallPhase::Waiting(question) => self.cancel_task(*place, question.remote, call.by.as_ref()),
+                    }
                     (call.attempt, call.by, Some(call.started_at))
                 }
-                State::Group(GroupState { started_at, .. }) | State::Body { started_at } => {
+                State::Group(GroupState { started_at, .. })
+                | State::Body { started_at }
+                | State::Map(MapState { started_at, .. })
+                | State::Loop(LoopState { started_at, .. }) => {
                     self.cancel_deadline(*place);
+                    (0, None, Some(started_at))
+                }
+                State::Input { started_at, .. } => {
+                    self.waiting -= 1;
+                    self.cancel_deadline(*place);
+                    (0, None, Some(started_at))
+                }
+                State::Wait { started_at } => {
+                    self.out.commands.push(Command::CancelTimer { path, timer: Timer::Wait });
                     (0, None, Some(started_at))
                 }
                 State::Catching(record) => (record.attempts, record.by, record.started_at),
@@ -142,21 +154,11 @@ impl Run {
         }
     }
 
-    /// The call is over, so nothing else would tell the agent that its task waits in vain.
-    fn cancel_task(&self, node: NodeIndex, remote: RemoteTask, by: Option<&AgentUsed>) -> Command {
-        let node = self.plan.node(node);
-        let path = node.path.clone();
-        match &node.kind {
-            NodeKind::Call(call) => Command::CancelTask { path, skill: call.skill.clone(), agent: asker(call, by), remote },
-            NodeKind::Parallel { .. } | NodeKind::Conditional { .. } | NodeKind::Switch { .. } => Command::CancelCall { path },
-        }
-    }
-
     /// Starts the timer that bounds a container, when its author gave a timeout.
     pub(super) fn start_deadline(&mut self, place: Place) {
         let node = self.plan.node(place.node);
         if let Some(timeout) = node.timeout {
-            let command = Command::StartTimer { path: node.path.clone(), timer: Timer::Deadline, due: self.now.plus(timeout) };
+            let command = Command::StartTimer { path: self.path(place), timer: Timer::Deadline, due: self.now.plus(timeout) };
             self.out.commands.push(command);
         }
     }
@@ -164,7 +166,7 @@ impl Run {
     pub(super) fn cancel_deadline(&mut self, place: Place) {
         let node = self.plan.node(place.node);
         if node.timeout.is_some() {
-            let command = Command::CancelTimer { path: node.path.clone(), timer: Timer::Deadline };
+            let command = Command::CancelTimer { path: self.path(place), timer: Timer::Deadline };
             self.out.commands.push(command);
         }
     }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::state::{CallPhase, Frame, FrameIndex, Phase, Place, State, Work};
-use super::{Ancestor, Change, Command, Event, Mismatch, Outcome, RunStatus, SEMANTICS, Timer, Transition};
+use super::state::{CallPhase, CallState, Frame, FrameIndex, Phase, Place, State, Work};
+use super::{Ancestor, Change, Command, Event, Mismatch, Outcome, Question, RunStatus, SEMANTICS, Timer, Transition};
 use crate::expression::Scope;
 use crate::ids::RunId;
 use crate::plan::{Path, Plan};
@@ -24,6 +24,8 @@ pub struct Run {
     pub(super) now: Timestamp,
     pub(super) phase: Phase,
     pub(super) frames: Vec<Frame>,
+    /// Frames of repetitions that are over, to be used again.
+    pub(super) free: Vec<FrameIndex>,
     /// Every step that was started, by path.
     pub(super) places: BTreeMap<Path, Place>,
     /// Steps that wait for an answer.
@@ -47,6 +49,7 @@ impl Run {
             now: Timestamp::default(),
             phase: Phase::New,
             frames: Vec::new(),
+            free: Vec::new(),
             places: BTreeMap::new(),
             waiting: 0,
             agent_calls: 0,
@@ -104,8 +107,36 @@ impl Run {
 
     /// Paths of the steps that wait for an answer, in order.
     pub fn waiting(&self) -> Vec<Path> {
-        let waits = |place: &Place| matches!(self.state(*place), Some(State::Call(call)) if matches!(call.phase, CallPhase::Waiting(_)));
+        let waits = |place: &Place| match self.state(*place) {
+            Some(State::Call(call)) => matches!(call.phase, CallPhase::Waiting(_)),
+            Some(State::Input { .. }) => true,
+            Some(
+                State::Group(_)
+                | State::Body { .. }
+                | State::Map(_)
+                | State::Loop(_)
+                | State::Wait { .. }
+                | State::Catching(_)
+                | State::Settled(_),
+            )
+            | None => false,
+        };
         self.places.iter().filter(|(_, place)| waits(place)).map(|(path, _)| path.clone()).collect()
+    }
+
+    /// What the step of this path asks, while it waits.
+    pub fn question(&self, path: &Path) -> Option<&Question> {
+        match self.state(*self.places.get(path)?)? {
+            State::Call(CallState { phase: CallPhase::Waiting(question), .. }) | State::Input { question, .. } => Some(question),
+            State::Call(_)
+            | State::Group(_)
+            | State::Body { .. }
+            | State::Map(_)
+            | State::Loop(_)
+            | State::Wait { .. }
+            | State::Catching(_)
+            | State::Settled(_) => None,
+        }
     }
 
     fn check(&self, event: &Event) -> Result<(), Mismatch> {
@@ -124,20 +155,47 @@ impl Run {
             }
             _ if matches!(self.phase, Phase::New) => Err(Mismatch::Start),
             Event::Replied { path, attempt, .. } | Event::Failed { path, attempt, .. } | Event::Asked { path, attempt, .. } => {
-                let place = self.places.get(path).ok_or_else(|| Mismatch::Path(path.clone()))?;
-                match self.state(*place) {
+                let Some(place) = self.known(path)? else { return Ok(()) };
+                match self.state(place) {
                     Some(State::Call(call)) if *attempt > call.attempt || *attempt == 0 => {
                         Err(Mismatch::Attempt { path: path.clone(), attempt: *attempt })
                     }
                     Some(State::Call(_) | State::Catching(_) | State::Settled(_)) => Ok(()),
-                    Some(State::Group(_) | State::Body { .. }) | None => Err(Mismatch::Path(path.clone())),
+                    Some(
+                        State::Group(_) | State::Body { .. } | State::Map(_) | State::Loop(_) | State::Wait { .. } | State::Input { .. },
+                    )
+                    | None => Err(Mismatch::Path(path.clone())),
                 }
             }
-            Event::Answered { path, .. } => self.places.get(path).map(|_| ()).ok_or_else(|| Mismatch::Path(path.clone())),
             Event::TimerFired { path, .. } if *path == Path::run() => Ok(()),
-            Event::TimerFired { path, .. } => self.places.get(path).map(|_| ()).ok_or_else(|| Mismatch::Path(path.clone())),
+            Event::Answered { path, .. } | Event::TimerFired { path, .. } => self.known(path).map(|_| ()),
             Event::CancelRequested { .. } => Ok(()),
         }
+    }
+
+    /// The step of a path; none when it was part of a repetition that is over, and a mismatch when it never began.
+    fn known(&self, path: &Path) -> Result<Option<Place>, Mismatch> {
+        if let Some(place) = self.places.get(path) {
+            return Ok(Some(*place));
+        }
+        let text = path.as_str();
+        let over = text.rmatch_indices('[').any(|(at, _)| {
+            let container = text[..at].trim_end_matches('~');
+            let index = text[at + 1..].split(']').next().and_then(|index| index.parse::<usize>().ok());
+            match (self.places.get(&Path::new(container)).and_then(|place| self.state(*place)), index) {
+                (Some(State::Settled(_)), _) => true,
+                (Some(State::Map(map)), Some(index)) => index < map.next && !map.frames.contains_key(&index),
+                (Some(State::Loop(repeated)), Some(index)) => index < repeated.iteration as usize,
+                _ => false,
+            }
+        });
+        if over { Ok(None) } else { Err(Mismatch::Path(path.clone())) }
+    }
+
+    /// Where a step stands, repetitions included.
+    pub(super) fn path(&self, place: Place) -> Path {
+        let (frame, node) = (self.frame(place.frame), self.plan.node(place.node));
+        if frame.strip == 0 { node.path.clone() } else { Path::new(format!("{}{}", frame.prefix, &node.path.as_str()[frame.strip..])) }
     }
 
     fn start(&mut self, run: RunId, input: Arc<Value>, ancestry: Vec<Ancestor>) {
@@ -152,7 +210,15 @@ impl Run {
         });
         self.id = Some(run);
         let values = BTreeMap::from([(Arc::from("workflow"), Arc::new(workflow))]);
-        self.frames.push(Frame { parent: None, values, views: BTreeMap::new(), states: BTreeMap::new(), last: BTreeMap::new() });
+        self.frames.push(Frame {
+            home: None,
+            prefix: Arc::from(""),
+            strip: 0,
+            values,
+            views: BTreeMap::new(),
+            states: BTreeMap::new(),
+            last: BTreeMap::new(),
+        });
         self.phase = Phase::Steps;
         self.set_run_value(RunStatus::Running, None);
         self.out.changes.push(Change::RunStarted);
@@ -205,8 +271,8 @@ impl Run {
             if open.is_empty() { evaluate(&scope) } else { chain(run, open, Some(&scope), evaluate) }
         }
         let mut open = vec![frame];
-        while let Some(parent) = self.frame(open[open.len() - 1]).parent {
-            open.push(parent);
+        while let Some(home) = self.frame(open[open.len() - 1]).home {
+            open.push(home.place.frame);
         }
         chain(self, &mut open, None, evaluate)
     }

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::state::{FrameIndex, Place, Record, SequenceEnd, State, Work};
 use super::{Change, ErrorClass, Run, StepError, StepStatus};
 use crate::expression::{self, StepView};
-use crate::plan::{CatchOrNot, Node, NodeIndex, Owner, SequenceIndex};
+use crate::plan::{CatchOrNot, Node, Owner, Path, SequenceIndex};
 
 impl Run {
     pub(super) fn begin(&mut self, frame: FrameIndex, sequence: SequenceIndex) {
@@ -29,13 +29,15 @@ impl Run {
                 Err(error) => return self.fail_early(place, template_error(node, "when", &error)),
             }
         }
-        self.places.insert(node.path.clone(), place);
+        let path = self.path(place);
+        self.places.insert(path, place);
         self.start_kind(place, node);
     }
 
     /// A step that fails before anything was started for it.
     pub(super) fn fail_early(&mut self, place: Place, error: StepError) {
-        self.places.insert(self.plan.node(place.node).path.clone(), place);
+        let path = self.path(place);
+        self.places.insert(path, place);
         self.work.push_back(Work::Settle(place, Record::failed(error, self.now)));
     }
 
@@ -115,6 +117,11 @@ impl Run {
     }
 
     pub(super) fn end(&mut self, frame: FrameIndex, sequence: SequenceIndex, end: SequenceEnd) {
+        if let Some(home) = self.frame(frame).home
+            && home.sequence == sequence
+        {
+            return self.repetition_ended(home, frame, end);
+        }
         match self.plan.sequence(sequence).owner {
             Owner::Root => self.steps_ended(end),
             Owner::Handler(handler) => self.handler_ended(handler, end),
@@ -144,7 +151,7 @@ impl Run {
 
     pub(super) fn announce(&mut self, place: Place, record: &Record) {
         let node = self.plan.node(place.node);
-        let (path, step) = (node.path.clone(), node.id.clone());
+        let (path, step) = (self.path(place), node.id.clone());
         let Record { status, outputs, error, attempts, by, .. } = record.clone();
         self.out.changes.push(Change::StepFinished { path, step, status, outputs, error, attempts, by });
     }
@@ -163,12 +170,34 @@ impl Run {
         self.frame_mut(place.frame).views.insert(id, view);
     }
 
-    /// Every step inside `node` that is not over, innermost included, in order of path.
-    pub(super) fn open_inside(&self, node: NodeIndex) -> Vec<Place> {
-        let sequences = self.plan.sequences_below(node);
-        let inside = |place: &&Place| sequences.contains(&self.plan.node(place.node).sequence);
-        let open = |place: &&Place| !matches!(self.state(**place), Some(State::Settled(_)) | None);
-        self.places.values().filter(open).filter(inside).copied().collect()
+    /// Every step inside a container that is not over, in order of path.
+    pub(super) fn open_inside(&self, container: Place) -> Vec<Place> {
+        let path = self.path(container);
+        let open = |place: &Place| !matches!(self.state(*place), Some(State::Settled(_)) | None);
+        let below = |mark: char| {
+            let first = format!("{path}{mark}");
+            let from = Path::new(first.as_str());
+            self.places.range(from..).take_while(move |(path, _)| path.as_str().starts_with(&first)).map(|(_, place)| *place)
+        };
+        ['!', '[', '~'].into_iter().flat_map(below).filter(open).collect()
+    }
+
+    /// Drops what is queued for the inside of a container that is over.
+    pub(super) fn forget_queued(&mut self, container: Place) {
+        let path = self.path(container);
+        let inside = |text: &str| text.strip_prefix(path.as_str()).is_some_and(|rest| rest.starts_with(['!', '[', '~']));
+        let mut work = std::mem::take(&mut self.work);
+        work.retain(|work| match work {
+            Work::Begin(frame, sequence) | Work::End(frame, sequence, _) => !inside(&self.prefix(*frame, *sequence)),
+            Work::Step(place) | Work::Settle(place, _) => !inside(self.path(*place).as_str()),
+        });
+        self.work = work;
+    }
+
+    /// What the paths of a sequence's steps begin with, repetitions included.
+    fn prefix(&self, frame: FrameIndex, sequence: SequenceIndex) -> String {
+        let (frame, prefix) = (self.frame(frame), &self.plan.sequence(sequence).prefix);
+        format!("{}{}", frame.prefix, prefix.get(frame.strip..).unwrap_or_default())
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::state::{CallPhase, FrameIndex, Place, State};
+use super::state::{CallPhase, FrameIndex, LoopState, MapState, Place, State};
 use super::{Run, Snapshot, StepReport, StepStatus};
 use crate::plan::{Node, NodeKind};
 
@@ -15,7 +15,10 @@ impl Run {
     /// When the run has not started.
     pub fn snapshot(&self) -> Snapshot {
         let frame = FrameIndex(0);
-        let steps = self.plan.nodes().map(|(node, plan_node)| self.report(Place { frame, node }, plan_node)).collect();
+        let mut steps: Vec<_> = self.plan.nodes().map(|(node, plan_node)| self.report(Place { frame, node }, plan_node)).collect();
+        // Of repetitions only what is under way is shown: what they yielded is in the outputs of their step.
+        let open = |place: &&Place| place.frame != frame && !matches!(self.state(**place), Some(State::Settled(_)) | None);
+        steps.extend(self.places.values().filter(open).map(|place| self.report(*place, self.plan.node(place.node))));
         Snapshot {
             run: self.id.clone().expect("a snapshot is taken of a run that has started"),
             status: self.status(),
@@ -28,7 +31,7 @@ impl Run {
 
     fn report(&self, place: Place, node: &Node) -> StepReport {
         let mut report = StepReport {
-            path: node.path.clone(),
+            path: self.path(place),
             id: node.id.clone(),
             kind: node.kind.name(),
             skill: if let NodeKind::Call(call) = &node.kind { Some(call.skill.clone()) } else { None },
@@ -56,6 +59,15 @@ impl Run {
             Some(State::Group(group)) => {
                 report.status = StepStatus::Running;
                 report.started_at = Some(group.started_at);
+            }
+            Some(State::Map(MapState { started_at, .. }) | State::Loop(LoopState { started_at, .. }) | State::Wait { started_at }) => {
+                report.status = StepStatus::Running;
+                report.started_at = Some(*started_at);
+            }
+            Some(State::Input { started_at, question }) => {
+                report.status = StepStatus::Waiting;
+                report.started_at = Some(*started_at);
+                report.question = Some(question.clone());
             }
             Some(State::Body { started_at }) => {
                 report.status = StepStatus::Running;

@@ -14,8 +14,11 @@ use crate::time::Timestamp;
 /// A body being executed. Frame 0 is the workflow itself; each repetition of a repeated body is a frame of its own.
 #[derive(Debug)]
 pub(super) struct Frame {
-    /// The frame around it, whose names it sees.
-    pub(super) parent: Option<FrameIndex>,
+    /// Whose body it is; none for the workflow itself.
+    pub(super) home: Option<Home>,
+    /// What the paths of its steps begin with, in place of as many bytes of their static paths.
+    pub(super) prefix: Arc<str>,
+    pub(super) strip: usize,
     /// Names that belong to this frame.
     pub(super) values: BTreeMap<Arc<str>, Arc<Value>>,
     /// Settled steps, as expressions see them.
@@ -24,6 +27,17 @@ pub(super) struct Frame {
     pub(super) states: BTreeMap<NodeIndex, State>,
     /// Outputs of the last step that ran, for each sequence that was started.
     pub(super) last: BTreeMap<SequenceIndex, Arc<Value>>,
+}
+
+/// Where a frame belongs.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Home {
+    /// The step whose body is executed.
+    pub(super) place: Place,
+    /// The body.
+    pub(super) sequence: SequenceIndex,
+    /// Which repetition.
+    pub(super) index: usize,
 }
 
 /// A frame of a run.
@@ -46,6 +60,14 @@ pub(super) enum State {
     Group(GroupState),
     /// One body: a taken branch.
     Body { started_at: Timestamp },
+    /// A body for each item.
+    Map(MapState),
+    /// A body again and again.
+    Loop(LoopState),
+    /// A timer.
+    Wait { started_at: Timestamp },
+    /// A question of the workflow's own.
+    Input { started_at: Timestamp, question: Question },
     /// Failed, and its catch branch runs.
     Catching(Record),
     /// Over.
@@ -83,6 +105,33 @@ pub(super) struct GroupState {
     /// Outputs of the branches that completed.
     pub(super) results: Vec<Option<Arc<Value>>>,
     pub(super) failures: Vec<(usize, StepError)>,
+}
+
+/// Items under way.
+#[derive(Debug)]
+pub(super) struct MapState {
+    pub(super) started_at: Timestamp,
+    pub(super) items: Arc<Value>,
+    /// The next item to start.
+    pub(super) next: usize,
+    pub(super) running: u32,
+    /// How many items may fail.
+    pub(super) tolerated: usize,
+    pub(super) results: Vec<Option<Arc<Value>>>,
+    pub(super) failures: Vec<(usize, StepError)>,
+    /// The frames of the items under way.
+    pub(super) frames: BTreeMap<usize, FrameIndex>,
+    /// Set while the results are being reduced by steps.
+    pub(super) reducing: bool,
+}
+
+/// Repetitions under way.
+#[derive(Debug)]
+pub(super) struct LoopState {
+    pub(super) started_at: Timestamp,
+    pub(super) iteration: u32,
+    pub(super) frame: FrameIndex,
+    pub(super) last: Arc<Value>,
 }
 
 /// What is left of a step that is over.

@@ -23,10 +23,13 @@ enum Do {
     Fire(&'static str, Timer),
     RunDeadline,
     Cancel,
+    /// An outcome of a step in a repetition, by path.
+    ReplyAt(&'static str, Value),
+    FailAt(&'static str, ErrorClass),
     /// The same event once more.
     Again,
 }
-use Do::{Again, Answer, Ask, Cancel, Fail, FailAfter, Fire, Reply, RunDeadline};
+use Do::{Again, Answer, Ask, Cancel, Fail, FailAfter, FailAt, Fire, Reply, ReplyAt, RunDeadline};
 
 fn plan(yaml: &str) -> Arc<Plan> {
     let header = if yaml.contains("metadata:") { "" } else { "metadata: {id: w, name: W, version: 1.0.0}\n" };
@@ -119,13 +122,18 @@ impl Case {
             FailAfter(id, ms) => fail(id, StepError { retry_after_ms: Some(*ms), ..StepError::new(ErrorClass::RateLimited, "busy") }),
             Ask(id) => {
                 let remote = RemoteTask { task_id: format!("task-{id}"), context_id: "c".into() };
-                let question = Question { remote, auth: false, prompt: Arc::new(json!({"text": "which?"})) };
+                let question = Question { remote: Some(remote), schema: None, auth: false, prompt: Arc::new(json!({"text": "which?"})) };
                 Event::Asked { path: path(id), attempt: attempt(id), question, by: None, at }
             }
             Answer(id, value) => Event::Answered { path: path(id), answer: Arc::new(value.clone()), at },
             Fire(id, timer) => Event::TimerFired { path: path(id), timer: *timer, at },
             RunDeadline => Event::TimerFired { path: Path::run(), timer: Timer::Deadline, at },
             Cancel => Event::CancelRequested { reason: "enough".into(), at },
+            ReplyAt(path, value) => Event::Replied { path: Path::new(*path), attempt: 1, value: Arc::new(value.clone()), by: None, at },
+            FailAt(path, class) => {
+                let error = StepError::new(*class, "boom");
+                Event::Failed { path: Path::new(*path), attempt: 1, error, by: None, entropy: 0, at }
+            }
             Again => self.events.last().cloned().unwrap(),
         };
         self.apply(event);
@@ -848,4 +856,273 @@ fn thousands_of_skipped_steps_do_not_use_the_stack() {
     let steps: String = (0..6_000).map(|n| format!("  - {{id: s{n}, skill: s, when: 1 > 2}}\n")).collect();
     let case = Case::new(&format!("steps:\n{steps}"), json!({}));
     assert_eq!(case.run.outcome(), Some(&Outcome::Completed { output: Arc::new(Value::Null) }));
+}
+
+const MAP: &str = r#"
+steps:
+  - id: m
+    step_type: map
+    items: "{{ workflow.input.items }}"
+    as: word
+    max_concurrency: 2
+    tolerate_failures: 1
+    steps:
+      - {id: a, skill: s, inputs: {w: "{{ word }}", same: "{{ item == word }}", n: "{{ index }}"}}
+      - {id: b, skill: s, inputs: {a: "{{ steps.a.outputs }}"}}
+output: "{{ steps.m.outputs }}"
+"#;
+
+#[test]
+fn map_runs_its_body_for_each_item_through_a_window() {
+    check_input(
+        MAP,
+        json!({"items": ["x", "y", "z"]}),
+        &[
+            ReplyAt("/0:m[1]/0:a", json!(10)),
+            ReplyAt("/0:m[0]/0:a", json!(20)),
+            ReplyAt("/0:m[1]/1:b", json!("Y")),
+            ReplyAt("/0:m[1]/1:b", json!("late")),
+            ReplyAt("/0:m[2]/0:a", json!(30)),
+            ReplyAt("/0:m[2]/1:b", json!("Z")),
+            ReplyAt("/0:m[0]/1:b", json!("X")),
+        ],
+        r#"
+        call a#1 {"w":"x","same":true,"n":0}
+        call a#1 {"w":"y","same":true,"n":1}
+        call b#1 {"a":10}
+        a completed
+        call b#1 {"a":20}
+        a completed
+        call a#1 {"w":"z","same":true,"n":2}
+        b completed
+        call b#1 {"a":30}
+        a completed
+        b completed
+        b completed
+        m completed
+        completed ["X","Y","Z"]
+        "#,
+    );
+}
+
+#[test]
+fn map_tolerates_as_many_failures_as_allowed() {
+    check_input(
+        MAP,
+        json!({"items": ["x", "y"]}),
+        &[FailAt("/0:m[0]/0:a", ErrorClass::AgentError), ReplyAt("/0:m[1]/0:a", json!(1)), ReplyAt("/0:m[1]/1:b", json!(2))],
+        r#"
+        call a#1 {"w":"x","same":true,"n":0}
+        call a#1 {"w":"y","same":true,"n":1}
+        a failed agent_error
+        call b#1 {"a":1}
+        a completed
+        b completed
+        m completed agent_error
+        completed [null,2]
+        "#,
+    );
+    check_input(
+        MAP,
+        json!({"items": ["x", "y", "z"]}),
+        &[FailAt("/0:m[0]/0:a", ErrorClass::AgentError), FailAt("/0:m[1]/0:a", ErrorClass::Timeout), ReplyAt("/0:m[2]/0:a", json!(1))],
+        r#"
+        call a#1 {"w":"x","same":true,"n":0}
+        call a#1 {"w":"y","same":true,"n":1}
+        call a#1 {"w":"z","same":true,"n":2}
+        a failed agent_error
+        cancel a
+        a failed timeout
+        a canceled canceled
+        m failed agent_error
+        failed step `m`: 2 of 3 items failed: item 0: boom; item 1: boom (agent_error)
+        "#,
+    );
+}
+
+#[test]
+fn map_of_nothing_and_of_no_list() {
+    check_input(MAP, json!({"items": []}), &[], "m completed\ncompleted []");
+    check_input(
+        MAP,
+        json!({"items": "x"}),
+        &[],
+        "m failed template\nfailed step `m`: items: a list is needed, but this is a text (template)",
+    );
+}
+
+#[test]
+fn map_reduces_by_expression_and_by_steps() {
+    let by = |reduce: &str| {
+        format!(
+            "steps:\n  - {{id: m, step_type: map, items: [1, 2, 3], skill: s, inputs: {{n: \"{{{{ item }}}}\"}}, reduce: {{initial: 0, {reduce}}}}}\n"
+        )
+    };
+    let replies = [ReplyAt("/0:m[0]/0:m_item", json!(10)), ReplyAt("/0:m[1]/0:m_item", json!(20)), ReplyAt("/0:m[2]/0:m_item", json!(30))];
+    let calls = "call m_item#1 {\"n\":1}\ncall m_item#1 {\"n\":2}\ncall m_item#1 {\"n\":3}\n";
+    check(
+        &by("expression: \"{{ accumulator + item }}\""),
+        &replies,
+        &format!("{calls}m_item completed\nm_item completed\nm_item completed\nm completed\ncompleted 60"),
+    );
+    check(
+        &by("steps: [{id: add, step_type: set, value: \"{{ accumulator * 2 + item + index }}\"}]"),
+        &replies,
+        &format!(
+            "{calls}m_item completed\nm_item completed\nm_item completed\nadd completed\nadd completed\nadd completed\nm completed\ncompleted 114"
+        ),
+    );
+}
+
+#[test]
+fn maps_nest() {
+    check_input(
+        r#"
+steps:
+  - id: rows
+    step_type: map
+    items: "{{ workflow.input }}"
+    as: row
+    steps:
+      - {id: cells, step_type: map, items: "{{ row }}", steps: [{id: c, step_type: set, value: ["{{ row | length }}", "{{ item }}", "{{ index }}"]}]}
+"#,
+        json!([[1, 2], [3]]),
+        &[],
+        r#"
+        c completed
+        c completed
+        c completed
+        cells completed
+        cells completed
+        rows completed
+        completed [[[2,1,0],[2,2,1]],[[1,3,0]]]
+        "#,
+    );
+}
+
+#[test]
+fn loops_repeat_while_or_until() {
+    check(
+        r#"
+steps:
+  - {id: l, step_type: loop, until: "{{ steps.t.outputs.done }}", max_iterations: 5, steps: [{id: t, skill: s, inputs: {i: "{{ iteration }}"}}]}
+"#,
+        &[
+            ReplyAt("/0:l[0]/0:t", json!({"done": false})),
+            ReplyAt("/0:l[0]/0:t", json!("late")),
+            ReplyAt("/0:l[1]/0:t", json!({"done": true})),
+        ],
+        r#"
+        call t#1 {"i":0}
+        call t#1 {"i":1}
+        t completed
+        t completed
+        l completed
+        completed {"done":true}
+        "#,
+    );
+    check(
+        "steps: [{id: l, step_type: loop, while: \"{{ iteration < workflow.input.n }}\", max_iterations: 5, steps: [{id: t, step_type: set, value: \"{{ iteration * 10 }}\"}]}]",
+        &[],
+        "t completed\nt completed\nl completed\ncompleted 10",
+    );
+    check(
+        "steps: [{id: l, step_type: loop, while: \"true\", max_iterations: 2, steps: [{id: t, step_type: set, value: 1}]}]",
+        &[],
+        "t completed\nt completed\nl failed limit\nfailed step `l`: the loop did not end within its 2 iterations (`max_iterations`) (limit)",
+    );
+}
+
+const RACE: &str = "steps: [{id: r, step_type: race, branches: {fast: [{id: a, skill: s}], sure: [{id: b, skill: s}, {id: c, skill: s}]}}]";
+
+#[test]
+fn race_takes_the_first_success() {
+    check(
+        RACE,
+        &[FailAt("/0:r[0]/0:a", ErrorClass::Timeout), Reply("b", json!(1)), Reply("c", json!("won"))],
+        "call a#1 {}\ncall b#1 {}\na failed timeout\ncall c#1 {}\nb completed\nc completed\nr completed\ncompleted \"won\"",
+    );
+    check(
+        RACE,
+        &[Reply("a", json!(7)), Reply("b", json!(1))],
+        "call a#1 {}\ncall b#1 {}\ncancel b\na completed\nb canceled canceled\nr completed\ncompleted 7",
+    );
+    check(
+        RACE,
+        &[Fail("b", ErrorClass::Rejected), Fail("a", ErrorClass::Timeout)],
+        r#"
+        call a#1 {}
+        call b#1 {}
+        b failed rejected
+        a failed timeout
+        r failed rejected
+        failed step `r`: no branch succeeded: `sure`: boom; `fast`: boom (rejected)
+        "#,
+    );
+}
+
+#[test]
+fn a_sub_workflow_is_a_call_of_our_own() {
+    let yaml = "steps: [{id: w, step_type: workflow, workflow: \"other:1.0.0\", inputs: {a: \"{{ workflow.input.n }}\"}}]";
+    let case = Case::new(yaml, json!({"n": 2}));
+    assert_eq!(case.trace, ["call w#1 {\"workflow_id\":\"other:1.0.0\",\"input\":{\"a\":2}}"]);
+    check(yaml, &[Reply("w", json!(3))], "call w#1 {\"workflow_id\":\"other:1.0.0\",\"input\":{\"a\":2}}\nw completed\ncompleted 3");
+}
+
+#[test]
+fn waits_are_timers() {
+    check(
+        "steps: [{id: w, step_type: wait, for: 30s}, {id: u, step_type: wait, until: \"1970-01-01T00:01:00Z\"}]",
+        &[Fire("w", Timer::Wait), Fire("w", Timer::Wait), Fire("u", Timer::Wait)],
+        "timer w Wait 30000\ntimer u Wait 60000\nw completed\nu completed\ncompleted null",
+    );
+    check(
+        "steps: [{id: w, step_type: wait, for: 30s}]",
+        &[Cancel],
+        "timer w Wait 30000\nuntimer w Wait\nw canceled canceled\ncanceled enough",
+    );
+}
+
+#[test]
+fn input_waits_for_an_answer_or_takes_its_default() {
+    let yaml = "steps: [{id: q, step_type: input, prompt: \"ok, {{ workflow.input.n }}?\", timeout: 60, default: never, outputs: answer}]";
+    check(
+        yaml,
+        &[Answer("q", json!(true))],
+        "timer q Deadline 60000\nq waiting\nuntimer q Deadline\nq completed\ncompleted {\"answer\":true}",
+    );
+    check(
+        yaml,
+        &[Fire("q", Timer::Deadline), Answer("q", json!(1))],
+        "timer q Deadline 60000\nq waiting\nq completed\ncompleted {\"answer\":\"never\"}",
+    );
+    let yaml = "steps: [{id: q, step_type: input, prompt: hm, timeout: 60}]";
+    check(
+        yaml,
+        &[Fire("q", Timer::Deadline)],
+        "timer q Deadline 60000\nq waiting\nq failed timeout\nfailed step `q`: no answer came within 1m00s (timeout)",
+    );
+    let mut case = Case::new("steps: [{id: q, step_type: input, prompt: hm}]", json!({}));
+    assert_eq!(case.run.status(), RunStatus::InputRequired);
+    case.perform(&Cancel);
+    assert_eq!(case.run.status(), RunStatus::Canceled);
+}
+
+#[test]
+fn fail_ends_the_run_with_the_authors_words() {
+    let yaml = "steps: [{id: f, step_type: fail, error: {code: too_big, message: \"{{ workflow.input.n }} is too big\"}}]";
+    check(yaml, &[], "f failed author\nfailed step `f`: 2 is too big (author)");
+    let case = Case::new(yaml, json!({"n": 3}));
+    let Some(Outcome::Failed { error }) = case.run.outcome() else { panic!() };
+    assert_eq!(error.reason.as_deref(), Some("too_big"));
+}
+
+#[test]
+fn ten_thousand_items_leave_nothing_behind() {
+    let items: Vec<u32> = (0..10_000).collect();
+    let yaml = "steps: [{id: m, step_type: map, items: \"{{ workflow.input }}\", steps: [{id: x, step_type: set, value: \"{{ item }}\"}]}]";
+    let case = Case::new(yaml, json!(items));
+    assert_eq!(case.run.outcome(), Some(&Outcome::Completed { output: Arc::new(json!(items)) }));
+    assert!(case.run.frames.len() <= 2 + crate::limits::GROUP_CONCURRENCY as usize, "{} frames", case.run.frames.len());
+    assert_eq!(case.run.places.len(), 1);
 }

@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use super::{CatchOrNot, Handler, Node, NodeIndex, NodeKind, Owner, Path, Sequence, SequenceIndex};
+use super::{CatchOrNot, Handler, Node, NodeIndex, NodeKind, Owner, Path, ReduceBy, Sequence, SequenceIndex};
 use crate::ids::{Digest, SkillId, StepId};
 use crate::limits;
-use crate::workflow::{Conditional, OnError, OnFailure, Parallel, Step, StepKind, Switch, Workflow};
+use crate::workflow::{
+    self, Conditional, Input, Loop, Map, OnError, OnFailure, Parallel, Race, Step, StepKind, SubWorkflow, Switch, Workflow,
+};
 
 /// A workflow ready to run.
 #[derive(Debug)]
@@ -115,10 +117,20 @@ impl Plan {
     fn bodies(&self, node: NodeIndex) -> Vec<SequenceIndex> {
         let node = self.node(node);
         let mut bodies = match &node.kind {
-            NodeKind::Call(_) => Vec::new(),
-            NodeKind::Parallel { branches, .. } => branches.clone(),
+            NodeKind::Call(_)
+            | NodeKind::Workflow { .. }
+            | NodeKind::Wait(_)
+            | NodeKind::Input { .. }
+            | NodeKind::Set(_)
+            | NodeKind::Fail(_) => Vec::new(),
+            NodeKind::Parallel { branches, .. } | NodeKind::Race { branches } => branches.clone(),
             NodeKind::Conditional { if_true, if_false, .. } => vec![*if_true, *if_false],
             NodeKind::Switch { cases, default, .. } => cases.iter().copied().chain(*default).collect(),
+            NodeKind::Map { body, reduce, .. } => {
+                let reducer = if let Some((_, ReduceBy::Steps(steps))) = reduce { Some(*steps) } else { None };
+                [*body].into_iter().chain(reducer).collect()
+            }
+            NodeKind::Loop { body, .. } => vec![*body],
         };
         if let CatchOrNot::Catch(sequence) = node.on_error {
             bodies.push(sequence);
@@ -137,7 +149,7 @@ struct Builder<'a> {
 impl Builder<'_> {
     fn sequence(&mut self, owner: Owner, name: &str, prefix: &str, steps: Vec<Step>) -> SequenceIndex {
         let index = SequenceIndex(self.sequences.len() as u32);
-        self.sequences.push(Sequence { owner, name: Arc::from(name), steps: Vec::with_capacity(steps.len()) });
+        self.sequences.push(Sequence { owner, name: Arc::from(name), prefix: Arc::from(prefix), steps: Vec::with_capacity(steps.len()) });
         for (position, step) in steps.into_iter().enumerate() {
             let node = self.node(index, position, prefix, step);
             self.sequences[index.0 as usize].steps.push(node);
@@ -204,6 +216,31 @@ impl Builder<'_> {
                     on_no_match,
                 }
             }
+            StepKind::Map(Map { items, binding, body, max_concurrency, tolerate_failures, reduce }) => {
+                let body = branch(self, 0, "item", body);
+                let reduce = reduce.map(|reduce| {
+                    let by = match reduce.by {
+                        workflow::ReduceBy::Expression(tree) => ReduceBy::Expression(tree),
+                        workflow::ReduceBy::Steps(steps) => {
+                            ReduceBy::Steps(self.sequence(Owner::Branch { node, index: 1 }, "reduce", &format!("{path}~[0]"), steps))
+                        }
+                    };
+                    (reduce.initial, by)
+                });
+                let window = max_concurrency.or(NonZeroU32::new(limits::GROUP_CONCURRENCY)).expect("the default is not 0");
+                NodeKind::Map { items, binding: binding.map(Arc::from), body, window, tolerate: tolerate_failures, reduce }
+            }
+            StepKind::Loop(Loop { test, max_iterations, body }) => {
+                NodeKind::Loop { test, max_iterations, body: branch(self, 0, "iteration", body) }
+            }
+            StepKind::Race(Race { branches }) => NodeKind::Race {
+                branches: branches.into_iter().enumerate().map(|(index, b)| branch(self, index, &b.name, b.steps)).collect(),
+            },
+            StepKind::Workflow(SubWorkflow { reference, inputs }) => NodeKind::Workflow { reference: Arc::from(reference), inputs },
+            StepKind::Wait(wait) => NodeKind::Wait(wait.until),
+            StepKind::Input(Input { prompt, schema, default }) => NodeKind::Input { prompt, schema, default },
+            StepKind::Set(set) => NodeKind::Set(set.value),
+            StepKind::Fail(fail) => NodeKind::Fail(fail.error),
         }
     }
 }

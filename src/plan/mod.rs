@@ -6,4 +6,4 @@ mod build;
 mod node;
 
 pub use build::Plan;
-pub use node::{CatchOrNot, Handler, Node, NodeIndex, NodeKind, Owner, Path, Sequence, SequenceIndex};
+pub use node::{CatchOrNot, Handler, Node, NodeIndex, NodeKind, Owner, Path, ReduceBy, Sequence, SequenceIndex};

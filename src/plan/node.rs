@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::expression::Condition;
+use serde_json::Value;
+
+use crate::expression::{Condition, Tree};
 use crate::ids::StepId;
-use crate::workflow::{Call, NoMatch, Retry};
+use crate::workflow::{Call, LoopTest, NoMatch, Retry, Tolerance, WaitUntil};
 
 /// Where a step stands in a workflow: `/2:par[0]/1:x` is the step `x`, second of branch 0 of the step `par`, third of the workflow.
 ///
@@ -133,6 +135,66 @@ pub enum NodeKind {
         /// When no case fits and there is no default.
         on_no_match: NoMatch,
     },
+    /// The body once for each item.
+    Map {
+        /// The list.
+        items: Tree,
+        /// A name for the item beside `item`.
+        binding: Option<Arc<str>>,
+        /// What is done for each item.
+        body: SequenceIndex,
+        /// How many at once.
+        window: NonZeroU32,
+        /// How many items may fail.
+        tolerate: Tolerance,
+        /// What becomes of the results.
+        reduce: Option<(Tree, ReduceBy)>,
+    },
+    /// The body again and again.
+    Loop {
+        /// Whether it goes on.
+        test: LoopTest,
+        /// How often at most.
+        max_iterations: NonZeroU32,
+        /// What is repeated.
+        body: SequenceIndex,
+    },
+    /// Branches at once, of which the first to succeed counts.
+    Race {
+        /// The branches, in order.
+        branches: Vec<SequenceIndex>,
+    },
+    /// A run of another workflow.
+    Workflow {
+        /// Which: `id`, `id:tag` or `id@digest`.
+        reference: Arc<str>,
+        /// Its input.
+        inputs: Tree,
+    },
+    /// Nothing, for a while.
+    Wait(WaitUntil),
+    /// A question to a person or the calling agent.
+    Input {
+        /// What is asked.
+        prompt: Tree,
+        /// JSON Schema of the answer.
+        schema: Option<Arc<Value>>,
+        /// The answer when none comes in time.
+        default: Option<Tree>,
+    },
+    /// A value computed from others.
+    Set(Tree),
+    /// The end, as a failure.
+    Fail(Tree),
+}
+
+/// How the results of a map become one.
+#[derive(Debug, Clone)]
+pub enum ReduceBy {
+    /// By an expression over `accumulator`, `item` and `index`.
+    Expression(Tree),
+    /// By steps that see the same names.
+    Steps(SequenceIndex),
 }
 
 impl NodeKind {
@@ -143,6 +205,14 @@ impl NodeKind {
             Self::Parallel { .. } => "parallel",
             Self::Conditional { .. } => "conditional",
             Self::Switch { .. } => "switch",
+            Self::Map { .. } => "map",
+            Self::Loop { .. } => "loop",
+            Self::Race { .. } => "race",
+            Self::Workflow { .. } => "workflow",
+            Self::Wait(_) => "wait",
+            Self::Input { .. } => "input",
+            Self::Set(_) => "set",
+            Self::Fail(_) => "fail",
         }
     }
 }
@@ -154,6 +224,8 @@ pub struct Sequence {
     pub owner: Owner,
     /// The branch's or case's name.
     pub name: Arc<str>,
+    /// What the paths of its steps begin with.
+    pub prefix: Arc<str>,
     /// The steps, in order.
     pub steps: Vec<NodeIndex>,
 }

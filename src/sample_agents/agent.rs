@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::model::Model;
 use super::skill::{Skill, SkillError};
 use super::{analysis, build, content, data, plan, test};
 use crate::limits;
@@ -15,11 +16,12 @@ pub(super) struct Agent {
     pub(super) name: &'static str,
     pub(super) description: &'static str,
     pub(super) skills: Vec<Arc<Skill>>,
+    model: Option<Arc<Model>>,
 }
 
 impl Agent {
-    /// All six, in the order of their ports.
-    pub(super) fn all() -> [Self; 6] {
+    /// All six, in the order of their ports. They ask the model if there is one.
+    pub(super) fn all(model: Option<&Arc<Model>>) -> [Self; 6] {
         [
             Self::new("plan-agent", "Turns requirements into a plan with steps and acceptance criteria", plan::skills()),
             Self::new("build-agent", "Writes code from a plan", build::skills()),
@@ -28,10 +30,11 @@ impl Agent {
             Self::new("content-agent", "Drafts articles, emails and other texts", content::skills()),
             Self::new("data-agent", "Describes tables in CSV or JSON with statistics", data::skills()),
         ]
+        .map(|agent| Self { model: model.cloned(), ..agent })
     }
 
     fn new(name: &'static str, description: &'static str, skills: Vec<Skill>) -> Self {
-        Self { name, description, skills: skills.into_iter().map(Arc::new).collect() }
+        Self { name, description, skills: skills.into_iter().map(Arc::new).collect(), model: None }
     }
 
     /// The skill with this id, or an error that lists those there are.
@@ -47,6 +50,11 @@ impl Agent {
     pub(super) async fn run(&self, skill_id: &str, params: Value, size_bytes: usize) -> Result<Value, SkillError> {
         let skill = self.skill(skill_id)?;
         skill.check_input(&params)?;
+        let late = || SkillError::Failed(format!("`{skill_id}` took longer than {} s", limits::SAMPLE_SKILL_TIMEOUT.as_secs()));
+        if let Some(model) = &self.model {
+            let asked = tokio::time::timeout(limits::SAMPLE_SKILL_TIMEOUT, model.run(skill, &params));
+            return asked.await.unwrap_or_else(|_| Err(late()));
+        }
         if size_bytes <= limits::SAMPLE_INLINE_BYTES_MAX {
             return skill.stand_in(params);
         }
@@ -55,7 +63,7 @@ impl Agent {
         match tokio::time::timeout(limits::SAMPLE_SKILL_TIMEOUT, work).await {
             Ok(Ok(result)) => result,
             Ok(Err(_)) => Err(SkillError::Failed(format!("`{skill_id}` was interrupted because the agent shuts down"))),
-            Err(_) => Err(SkillError::Failed(format!("`{skill_id}` took longer than {} s", limits::SAMPLE_SKILL_TIMEOUT.as_secs()))),
+            Err(_) => Err(late()),
         }
     }
 }

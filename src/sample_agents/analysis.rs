@@ -107,3 +107,6 @@ impl TextInput {
         material.map(|material| material.text().into_owned()).ok_or_else(|| "`text` is empty; give the text to analyse".to_owned())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -97,7 +97,7 @@ impl Brief {
             Some(entry) => entry.function.to_owned(),
             None => function_name(content),
         };
-        Self { language, entry, subject: content.join(" "), function }
+        Self { language, entry, subject: words::shorten(&content.join(" "), 120), function }
     }
 }
 

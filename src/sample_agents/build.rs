@@ -138,24 +138,18 @@ fn one_line(text: &str, chars_max: usize) -> String {
 }
 
 fn skeleton(language: Language, function: &str, text: &str, criteria: &[String]) -> String {
-    let what = one_line(text, 300);
-    let listed = |prefix: &str| criteria.iter().map(|criterion| format!("{prefix}- {criterion}\n")).collect::<String>();
-    match language.id {
-        "rust" => format!(
-            "//! {what}\n//!\n//! A skeleton: `{function}` has its place, its work is still to be written.\n{criteria}\n/// {what}\n///\n/// # Errors\n/// Says that the work is not written yet.\nfn {function}(input: &str) -> Result<String, String> {{\n    Err(format!(\"{function} is not written yet; it got {{}} bytes\", input.len()))\n}}\n\nfn main() {{\n    let input = std::env::args().skip(1).collect::<Vec<_>>().join(\" \");\n    match {function}(&input) {{\n        Ok(output) => println!(\"{{output}}\"),\n        Err(error) => eprintln!(\"{{error}}\"),\n    }}\n}}\n\n#[cfg(test)]\nmod tests {{\n    use super::*;\n\n    #[test]\n    fn says_that_it_is_not_written() {{\n        assert!({function}(\"\").is_err());\n    }}\n}}\n",
-            criteria = listed("//! "),
-        ),
-        "javascript" => format!(
-            "// {what}\n//\n// A skeleton: `{function}` has its place, its work is still to be written.\n{criteria}\"use strict\";\n\n/** {what} */\nfunction {function}(input) {{\n  throw new Error(`{function} is not written yet; it got ${{input.length}} characters`);\n}}\n\nmodule.exports = {{ {function} }};\n\nif (require.main === module) {{\n  try {{\n    console.log({function}(process.argv.slice(2).join(\" \")));\n  }} catch (error) {{\n    console.error(error.message);\n  }}\n}}\n",
-            criteria = listed("// "),
-        ),
-        "bash" => format!(
-            "#!/usr/bin/env bash\n# {what}\n#\n# A skeleton: {function} has its place, its work is still to be written.\n{criteria}set -euo pipefail\n\n# {what}\n{function}() {{\n  echo \"{function} is not written yet; it got $# arguments\" >&2\n}}\n\n{function} \"$@\"\n",
-            criteria = listed("# "),
-        ),
-        _ => format!(
-            "\"\"\"{what}\n\nA skeleton: `{function}` has its place, its work is still to be written.\n{criteria}\"\"\"\n\nimport sys\n\n\ndef {function}(text: str) -> str:\n    \"\"\"{what}\"\"\"\n    raise NotImplementedError(f\"{function} is not written yet; it got {{len(text)}} characters\")\n\n\ndef main() -> None:\n    \"\"\"Pass the arguments on and print what comes back.\"\"\"\n    try:\n        print({function}(\" \".join(sys.argv[1:])))\n    except NotImplementedError as error:\n        print(error, file=sys.stderr)\n\n\nif __name__ == \"__main__\":\n    main()\n",
-            criteria = listed(""),
-        ),
-    }
+    let (form, prefix) = match language.id {
+        "rust" => (include_str!("build/skeletons/skeleton.rs"), "//! "),
+        "javascript" => (include_str!("build/skeletons/skeleton.js"), "// "),
+        "bash" => (include_str!("build/skeletons/skeleton.sh"), "# "),
+        _ => (include_str!("build/skeletons/skeleton.py"), ""),
+    };
+    let listed: String = criteria.iter().map(|criterion| format!("{prefix}- {criterion}\n")).collect();
+    // What callers wrote comes last, so that marks in it stay as they are.
+    let (named, what) = (form.replace("__FUNCTION__", function), one_line(text, 300));
+    let (head, tail) = named.split_once("__CRITERIA__").unwrap_or((&named, ""));
+    format!("{}{listed}{}", head.replace("__WHAT__", &what), tail.replace("__WHAT__", &what))
 }
+
+#[cfg(test)]
+mod tests;

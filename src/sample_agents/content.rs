@@ -95,3 +95,6 @@ fn create_content(input: Input) -> StandInResult<Content> {
         note: words::shorten(&notes.join("; "), 1_000),
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -112,3 +112,6 @@ fn summary(table: &Table, columns: &[Column], correlations: &[Correlation], outl
     }
     summary
 }
+
+#[cfg(test)]
+mod tests;

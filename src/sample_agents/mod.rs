@@ -9,6 +9,7 @@ mod workflows;
 mod agent;
 mod card;
 mod connection;
+mod model;
 mod plain;
 mod protocol;
 mod routes;
@@ -28,6 +29,9 @@ mod brief;
 mod catalogue;
 mod material;
 mod words;
+
+#[cfg(test)]
+mod skill_check;
 
 pub use options::{AGENT_NAMES, ApiKey, ModelOptions, ModelOptionsError, Options, PORTS, Prompt, Provider};
 pub use start::{Error, Running, RunningAgent, cards, start};

@@ -77,6 +77,10 @@ impl ApiKey {
     pub fn new(key: impl Into<String>) -> Self {
         Self(key.into())
     }
+
+    pub(super) fn into_text(self) -> String {
+        self.0
+    }
 }
 
 impl fmt::Debug for ApiKey {

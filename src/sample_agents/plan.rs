@@ -149,3 +149,6 @@ fn criteria(brief: &Brief, requirements: &[String]) -> Vec<String> {
     criteria.push("The code parses and its tests pass".to_owned());
     criteria
 }
+
+#[cfg(test)]
+mod tests;

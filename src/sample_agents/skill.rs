@@ -41,7 +41,6 @@ pub(super) struct Words {
     pub(super) tags: &'static [&'static str],
     pub(super) examples: &'static [&'static str],
     /// What a model is told to do.
-    #[expect(dead_code, reason = "read once a model can be asked")]
     pub(super) prompt: &'static str,
 }
 

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::agent::Agent;
+use super::model::Model;
 use super::options::Options;
 use super::routes::{Served, routes};
 use super::tasks::Tasks;
@@ -39,6 +40,9 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+    /// The model cannot be set up.
+    #[error("cannot use the model: {0}")]
+    Model(String),
 }
 
 /// Agents that are running until their shutdown token is cancelled.
@@ -72,8 +76,9 @@ pub struct RunningAgent {
 
 /// Binds all ports, then serves until `shutdown` is cancelled.
 pub async fn start(options: Options, shutdown: CancellationToken) -> Result<Running, Error> {
+    let model = options.model.map(Model::new).transpose().map_err(Error::Model)?.map(Arc::new);
     let mut bound = Vec::new();
-    for (agent, port) in Agent::all().into_iter().zip(options.ports) {
+    for (agent, port) in Agent::all(model.as_ref()).into_iter().zip(options.ports) {
         let (listener, address) = listen(agent.name, options.host, port).await?;
         bound.push((agent, listener, address));
     }
@@ -102,7 +107,7 @@ pub fn cards(host: IpAddr, ports: [u16; 6]) -> Vec<RunningAgent> {
         let url = base_url(SocketAddr::new(host, port));
         running(agent, &url, &card::card(agent, &url))
     };
-    Agent::all().iter().zip(ports).map(at).collect()
+    Agent::all(None).iter().zip(ports).map(at).collect()
 }
 
 fn running(agent: &Agent, url: &str, card: &Card) -> RunningAgent {

@@ -112,3 +112,6 @@ fn review_code(input: Input) -> StandInResult<Review> {
         note: format!("This review comes from the {SOURCE}: the code was parsed and checked by rules, not run"),
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -45,7 +45,7 @@ mod tests {
 
     #[test]
     fn every_skill_is_offered_by_a_sample_agent() {
-        let agents = Agent::all();
+        let agents = Agent::all(None);
         for (stem, text) in EMBEDDED_WORKFLOWS {
             for skill in text.lines().filter_map(|line| line.trim().strip_prefix("skill: ")) {
                 assert!(skill == "execute_workflow" || agents.iter().any(|agent| agent.skill(skill).is_ok()), "{stem}: {skill}");

@@ -42,11 +42,11 @@ codes! {
     INVALID_VERSION = "invalid-version", Error, "metadata.version is not a semantic version.";
     INVALID_DURATION = "invalid-duration", Error, "A duration cannot be read.";
     INVALID_SIZE = "invalid-size", Error, "A size in bytes cannot be read.";
-    INVALID_SCHEMA = "invalid-schema", Error, "input is not a valid JSON Schema.";
+    INVALID_SCHEMA = "invalid-schema", Error, "What should be a JSON Schema is not one.";
+    INVALID_DEFAULT = "invalid-default", Error, "The default of an input step is not what its schema allows.";
     INVALID_TEMPLATE = "invalid-template", Error, "An expression cannot be parsed.";
     DUPLICATE_STEP = "duplicate-step", Error, "Two steps have the same id.";
     UNKNOWN_STEP_TYPE = "unknown-step-type", Error, "The language has no such type of step.";
-    UNSUPPORTED_STEP_TYPE = "unsupported-step-type", Error, "This version cannot run steps of this type.";
     TOO_MANY_STEPS = "too-many-steps", Error, "The workflow has more steps, or nests them deeper, than is allowed.";
 
     // The meaning.

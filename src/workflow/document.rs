@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::step_kind::StepKind;
 use crate::expression::{Condition, Tree};
-use crate::ids::{SkillId, StepId, WorkflowId};
+use crate::ids::{StepId, WorkflowId};
 
 /// A whole document.
 #[derive(Debug, Clone)]
@@ -114,84 +115,6 @@ pub enum OnError {
     Continue,
     /// These steps run, and their result stands for the step's.
     Catch(Vec<Step>),
-}
-
-/// What a step does. Matched without a `_` arm everywhere, so that a new kind must be thought through.
-#[derive(Debug, Clone)]
-pub enum StepKind {
-    /// `sequential`, the default: one skill call.
-    Call(Call),
-    /// `parallel`.
-    Parallel(Parallel),
-    /// `conditional`.
-    Conditional(Conditional),
-    /// `switch`.
-    Switch(Switch),
-}
-
-/// One skill call.
-#[derive(Debug, Clone)]
-pub struct Call {
-    /// The skill.
-    pub skill: SkillId,
-    /// Only this agent: `name`, `name:tag` or `name@sha256:…`.
-    pub agent: Option<String>,
-    /// The inputs; an empty object when the author gave none.
-    pub inputs: Tree,
-}
-
-/// A named list of steps.
-#[derive(Debug, Clone)]
-pub struct Branch {
-    /// The branch's name; in the `branches: {steps: […]}` form, the id of its only step.
-    pub name: String,
-    /// Its steps, in order.
-    pub steps: Vec<Step>,
-}
-
-/// Branches at once.
-#[derive(Debug, Clone)]
-pub struct Parallel {
-    /// The branches. `branches: {steps: [a, b]}` gives one branch for each step.
-    pub branches: Vec<Branch>,
-    /// The first failure cancels the rest.
-    pub fail_fast: bool,
-    /// How many at once.
-    pub max_concurrency: Option<NonZeroU32>,
-}
-
-/// Either branch, by a condition.
-#[derive(Debug, Clone)]
-pub struct Conditional {
-    /// The condition.
-    pub condition: Condition,
-    /// Steps when it holds.
-    pub if_true: Vec<Step>,
-    /// Steps when it does not.
-    pub if_false: Vec<Step>,
-}
-
-/// One branch, by a value.
-#[derive(Debug, Clone)]
-pub struct Switch {
-    /// Its value is compared as a string; numbers, booleans and null by their JSON text.
-    pub condition: Condition,
-    /// The cases, in order.
-    pub cases: Vec<Branch>,
-    /// Steps when no case fits.
-    pub default: Option<Vec<Step>>,
-    /// What happens when no case fits and there is no default.
-    pub on_no_match: NoMatch,
-}
-
-/// `on_no_match` of a switch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum NoMatch {
-    /// The step fails.
-    #[default]
-    Fail,
-    /// The step is skipped.
-    Skip,
 }
 
 /// `retry:`.

@@ -18,16 +18,14 @@ mod report;
 #[cfg(feature = "service")]
 mod schema;
 mod source;
+mod step_kind;
 #[cfg(feature = "service")]
 mod yaml;
 
 pub use check::{Parsed, check};
 pub use codes::{CODES, Code};
 pub use diagnostic::{Diagnostic, Severity};
-pub use document::{
-    Branch, Call, Conditional, ErrorHandling, Limits, Metadata, NoMatch, OnError, OnFailure, Parallel, Retry, RetryOn, Step, StepKind,
-    Switch, Workflow,
-};
+pub use document::{ErrorHandling, Limits, Metadata, OnError, OnFailure, Retry, RetryOn, Step, Workflow};
 pub use node::{Entry, Kind, Node};
 #[cfg(feature = "service")]
 pub use parse::{parse, parse_bytes, read_yaml};
@@ -35,3 +33,7 @@ pub use parse::{parse, parse_bytes, read_yaml};
 pub use render::{render, render_short};
 #[cfg(feature = "service")]
 pub use schema::json_schema;
+pub use step_kind::{
+    Branch, Call, Conditional, Fail, Input, Loop, LoopTest, Map, NoMatch, Parallel, Race, Reduce, ReduceBy, Set, StepKind, SubWorkflow,
+    Switch, Tolerance, Wait, WaitUntil,
+};

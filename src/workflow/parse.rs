@@ -2,7 +2,7 @@
 
 use jsonschema::error::ValidationErrorKind;
 
-use super::check::check_into;
+use super::check::{SchemaNode, check_into};
 use super::node::Node;
 use super::report::Report;
 use super::{Diagnostic, Parsed, codes, yaml};
@@ -12,8 +12,11 @@ pub fn parse(text: &str) -> Parsed {
     let mut report = Report::new(text);
     let root = yaml::read(text, &mut report);
     let workflow = root.and_then(|root| {
-        check_schema(&root, &mut report);
-        check_into(&root, &mut report)
+        let (workflow, schemas) = check_into(&root, &mut report);
+        for schema in &schemas {
+            check_schema(schema, &mut report);
+        }
+        workflow.filter(|_| !report.has_errors())
     });
     let (diagnostics, omitted) = report.finish();
     Parsed { workflow, diagnostics, omitted }
@@ -46,21 +49,27 @@ pub fn read_yaml(text: &str) -> Result<Node, Vec<Diagnostic>> {
     }
 }
 
-/// Compiles the `input` schema: its draft's meta-schema, its references and patterns. Nothing is fetched.
-fn check_schema(root: &Node, report: &mut Report<'_>) {
-    let Some(input) = root.get("input") else { return };
-    let schema = input.to_json();
-    if !schema.is_object() {
-        return;
-    }
-    if let Err(error) = jsonschema::validator_for(&schema) {
+/// Compiles a schema: its draft's meta-schema, its references and patterns. Nothing is fetched.
+fn check_schema(one: &SchemaNode, report: &mut Report<'_>) {
+    let validator = match jsonschema::validator_for(&one.schema.to_json()) {
+        Ok(validator) => validator,
+        Err(error) => {
+            let place = error.instance_path().as_str().to_owned();
+            let node = one.schema.nearest(place.split('/').skip(1));
+            let message = format!("{} is not a valid JSON Schema: {error}", one.what);
+            let hint = match error.kind() {
+                ValidationErrorKind::Referencing(_) => "other files and hosts are not asked: put what it refers to below `$defs`",
+                _ => "see json-schema.org for what a schema may say",
+            };
+            report.add(&codes::INVALID_SCHEMA, node.span.clone(), message, hint);
+            return;
+        }
+    };
+    let Some(example) = &one.example else { return };
+    if let Err(error) = validator.validate(&example.to_json()) {
         let place = error.instance_path().as_str().to_owned();
-        let node = input.nearest(place.split('/').skip(1));
-        let message = format!("`input` is not a valid JSON Schema: {error}");
-        let hint = match error.kind() {
-            ValidationErrorKind::Referencing(_) => "other files and hosts are not asked: put what it refers to below `$defs`",
-            _ => "see json-schema.org for what a schema may say",
-        };
-        report.add(&codes::INVALID_SCHEMA, node.span.clone(), message, hint);
+        let node = example.nearest(place.split('/').skip(1));
+        let message = format!("`default` is not what {} allows: {error}", one.what);
+        report.add(&codes::INVALID_DEFAULT, node.span.clone(), message, "change one of them: an answer is checked, and so is this one");
     }
 }

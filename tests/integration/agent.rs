@@ -1,6 +1,6 @@
 //! Contract tests of the agent client, over real HTTP on loopback: each dialect, each way an agent can fail.
 
-#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "helpers of tests fail the test, and say what they skip")]
+#![expect(clippy::print_stderr, reason = "helpers of tests fail the test, and say what they skip")]
 
 mod support;
 

@@ -1,12 +1,12 @@
 //! The sample agents over HTTP: every endpoint, every skill, every refusal.
-#![expect(clippy::unwrap_used, reason = "helpers of tests; a failure shall panic there")]
-
 use gantry::sample_agents::{Options, Running, start};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 mod a2a;
+mod model;
 mod plain;
+mod workflows;
 
 /// Running agents and a client; stops them when dropped.
 struct Agents {

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use gantry::expression::Tree;
 use gantry::workflow::{
-    self, CODES, NoMatch, OnError, OnFailure, Parsed, RetryOn, Severity, Step, StepKind, Workflow, parse, parse_bytes, render_short,
+    self, CODES, LoopTest, NoMatch, OnError, OnFailure, Parallel, Parsed, Race, Reduce, ReduceBy, RetryOn, Severity, Step, StepKind,
+    Tolerance, Wait, WaitUntil, Workflow, parse, parse_bytes, render_short,
 };
 use serde_json::json;
 
@@ -35,7 +36,6 @@ const SHAPE: &[&str] = &[
     "invalid-duration",
     "invalid-size",
     "unknown-step-type",
-    "unsupported-step-type",
 ];
 
 #[test]
@@ -150,6 +150,22 @@ fn severities_and_the_workflow_agree() {
     assert!(refused.workflow.is_none());
 }
 
+#[test]
+fn the_examples_of_the_reference_are_valid_and_show_every_step_type() {
+    const REFERENCE: &str = include_str!("../../docs/WORKFLOW_ENGINE.md");
+    let blocks = REFERENCE.split("```yaml\n").skip(1).filter_map(|rest| rest.split_once("\n```")).map(|(block, _)| block);
+    let mut shown = BTreeSet::new();
+    for text in blocks {
+        let parsed = parse(text);
+        assert!(parsed.workflow.is_some() && parsed.diagnostics.is_empty(), "{text}\n{}", short("example.yaml", &parsed));
+        let input = text.lines().nth(1).and_then(|line| line.strip_prefix("# input: ")).unwrap_or_else(|| panic!("no input: {text}"));
+        serde_json::from_str::<serde_json::Value>(input).unwrap_or_else(|error| panic!("{input}: {error}"));
+        shown.extend(text.split("step_type: ").skip(1).filter_map(|rest| rest.split([',', '\n', '}']).next()).map(str::to_owned));
+    }
+    let others = ["parallel", "conditional", "switch", "map", "loop", "race", "workflow", "wait", "input", "set", "fail"];
+    assert_eq!(shown.iter().map(String::as_str).collect::<Vec<_>>(), BTreeSet::from(others).into_iter().collect::<Vec<_>>());
+}
+
 /// Finds a step anywhere among steps and the steps in them.
 fn step<'w>(steps: &'w [Step], id: &str) -> Option<&'w Step> {
     steps.iter().find_map(|one| {
@@ -157,8 +173,20 @@ fn step<'w>(steps: &'w [Step], id: &str) -> Option<&'w Step> {
             return Some(one);
         }
         let inner: Vec<&[Step]> = match &one.kind {
-            StepKind::Call(_) => vec![],
-            StepKind::Parallel(parallel) => parallel.branches.iter().map(|branch| branch.steps.as_slice()).collect(),
+            StepKind::Call(_) | StepKind::Workflow(_) | StepKind::Wait(_) | StepKind::Input(_) | StepKind::Set(_) | StepKind::Fail(_) => {
+                vec![]
+            }
+            StepKind::Parallel(Parallel { branches, .. }) | StepKind::Race(Race { branches }) => {
+                branches.iter().map(|branch| branch.steps.as_slice()).collect()
+            }
+            StepKind::Map(map) => {
+                let reduced = match &map.reduce {
+                    Some(Reduce { by: ReduceBy::Steps(steps), .. }) => Some(steps.as_slice()),
+                    _ => None,
+                };
+                [map.body.as_slice()].into_iter().chain(reduced).collect()
+            }
+            StepKind::Loop(repeated) => vec![&repeated.body],
             StepKind::Conditional(conditional) => vec![&conditional.if_true, &conditional.if_false],
             StepKind::Switch(switch) => {
                 let cases = switch.cases.iter().map(|branch| branch.steps.as_slice());
@@ -228,6 +256,63 @@ fn the_model_holds_what_the_author_wrote() {
     let StepKind::Switch(route) = &valid("smart-router").steps[1].kind.clone() else { panic!("switch") };
     assert_eq!((route.cases.len(), route.default.as_ref().map(Vec::len), route.on_no_match), (3, Some(1), NoMatch::Fail));
     assert!(step(&valid("deeply-nested").steps, "innermost").is_some());
+}
+
+#[test]
+fn the_model_holds_every_kind_of_step() {
+    let workflow = valid("step-kinds");
+    let find = |id: &str| step(&workflow.steps, id).unwrap_or_else(|| panic!("{id}"));
+
+    let StepKind::Map(words) = &find("words").kind else { panic!("map") };
+    assert_eq!((words.binding.as_deref(), words.max_concurrency.map(NonZeroU32::get)), (Some("file"), Some(4)));
+    assert_eq!((words.tolerate_failures, words.body.len()), (Tolerance::Percent(12.5), 3));
+    assert!(matches!(&words.items, Tree::Template(_)));
+    let Some(Reduce { initial: Tree::Literal(initial), by: ReduceBy::Steps(steps) }) = &words.reduce else { panic!("reduce") };
+    assert_eq!((&**initial, steps.len()), (&json!(0), 2));
+    let StepKind::Map(lines) = &find("lines").kind else { panic!("map") };
+    assert_eq!((lines.tolerate_failures, lines.reduce.is_none(), lines.max_concurrency), (Tolerance::Count(0), true, None));
+
+    let short = find("short");
+    let StepKind::Map(map) = &short.kind else { panic!("map") };
+    let [call] = map.body.as_slice() else { panic!("one call") };
+    assert_eq!((call.id.as_str(), call.line), ("short_item", short.line));
+    assert!(call.retry.is_none() && call.timeout.is_none() && call.on_error.is_none() && call.when.is_none() && call.outputs.is_none());
+    let StepKind::Call(inner) = &call.kind else { panic!("call") };
+    assert_eq!((inner.skill.as_str(), inner.agent.as_deref()), ("read", Some("reader:1.0.0")));
+    assert!(matches!(&inner.inputs, Tree::Object(fields) if fields.len() == 1));
+    assert_eq!((map.tolerate_failures, map.binding.as_deref()), (Tolerance::Count(3), Some("item")));
+    let StepKind::Map(sum) = &find("sum").kind else { panic!("map") };
+    assert!(matches!(&sum.reduce, Some(Reduce { by: ReduceBy::Expression(Tree::Object(_)), .. })));
+    assert!(matches!(&sum.items, Tree::Literal(items) if **items == json!([])));
+
+    let polish = find("polish");
+    let StepKind::Loop(until) = &polish.kind else { panic!("loop") };
+    assert!(matches!(&until.test, LoopTest::Until(test) if test.source().contains("steps.check.outputs.ok")));
+    assert_eq!((until.max_iterations.get(), until.body.len(), polish.timeout), (5, 4, Some(Duration::from_secs(3600))));
+    assert!(matches!(&find("pages").kind, StepKind::Loop(pages) if matches!(pages.test, LoopTest::While(_))));
+
+    let StepKind::Race(race) = &find("fastest").kind else { panic!("race") };
+    let branches: Vec<_> = race.branches.iter().map(|branch| (branch.name.as_str(), branch.steps.len())).collect();
+    assert_eq!(branches, [("cheap", 2), ("dear", 1)]);
+    let StepKind::Race(race) = &find("listed").kind else { panic!("race") };
+    assert_eq!(race.branches.iter().map(|branch| branch.name.as_str()).collect::<Vec<_>>(), ["r1", "r2"]);
+
+    let sub = find("sub");
+    let StepKind::Workflow(called) = &sub.kind else { panic!("workflow") };
+    assert_eq!((called.reference.as_str(), sub.retry.as_ref().map(|retry| retry.max_attempts.get())), ("other-workflow:1.2.0", Some(3)));
+    assert!(matches!(&find("pinned").kind, StepKind::Workflow(called) if matches!(&called.inputs, Tree::Literal(v) if **v == json!({}))));
+
+    assert!(matches!(&find("pause").kind, StepKind::Wait(Wait { until: WaitUntil::For(time) }) if time.as_secs() == 90));
+    assert!(matches!(&find("moment").kind, StepKind::Wait(Wait { until: WaitUntil::Until(Tree::Template(_)) })));
+    assert!(matches!(&find("date").kind, StepKind::Wait(Wait { until: WaitUntil::Until(Tree::Literal(_)) })));
+
+    let StepKind::Input(approve) = &find("approve").kind else { panic!("input") };
+    assert!(approve.schema.as_ref().is_some_and(|schema| schema["required"] == json!(["ok"])));
+    assert!(matches!(&approve.default, Some(Tree::Literal(value)) if **value == json!({"ok": false})));
+    assert!(matches!(&find("anything").kind, StepKind::Input(any) if any.schema.is_none() && matches!(any.prompt, Tree::Literal(_))));
+    assert!(matches!(&find("total").kind, StepKind::Set(set) if matches!(set.value, Tree::Object(_))));
+    assert!(matches!(&find("refused").kind, StepKind::Fail(fail) if matches!(&fail.error, Tree::Object(fields) if fields.len() == 2)));
+    assert!(matches!(&find("again_refused").kind, StepKind::Fail(fail) if matches!(fail.error, Tree::Template(_))));
 }
 
 #[test]
@@ -346,22 +431,47 @@ mod hostile {
         assert_eq!(parsed.workflow.map(|workflow| workflow.steps.len()), Some(most));
         let parsed = parse(&text(most + 20));
         assert_eq!(parsed.diagnostics.iter().map(|one| one.code).collect::<Vec<_>>(), ["too-many-steps"]);
+        // The call that a map makes is a step as well.
+        let maps = |count: usize| {
+            (0..count).fold(format!("{HEAD}steps:\n"), |text, at| text + &format!("- {{id: s{at}, step_type: map, items: [], skill: x}}\n"))
+        };
+        assert!(parse(&maps(most / 2)).workflow.is_some());
+        assert!(parse(&maps(most / 2 + 1)).diagnostics.iter().any(|one| one.code == "too-many-steps"));
     }
 
     /// YAML cannot nest steps so deep within its own bound; a tree from elsewhere can.
     #[test]
     fn steps_deeper_than_allowed_are_refused() {
-        let nested = |depth: usize| {
-            let leaf = json!([{ "id": "leaf", "skill": "s" }]);
-            let steps = (1..depth).fold(leaf, |inner, at| {
+        let nested = |depth: usize, leaf: &serde_json::Value| {
+            let steps = (1..depth).fold(json!([leaf]), |inner, at| {
                 json!([{ "id": format!("s{at}"), "step_type": "conditional", "condition": true, "branches": { "if_true": inner } }])
             });
             node(&json!({ "metadata": { "id": "a", "name": "A", "version": "1.0.0" }, "steps": steps }))
         };
         let most = gantry::limits::STEP_DEPTH_MAX;
-        assert!(workflow::check("", &nested(most)).workflow.is_some());
-        let refused = workflow::check("", &nested(most + 1));
-        assert_eq!(refused.diagnostics.iter().map(|one| one.code).collect::<Vec<_>>(), ["too-many-steps"]);
+        assert!(workflow::check("", &nested(most, &json!({ "id": "leaf", "skill": "s" }))).workflow.is_some());
+        let too_deep = [
+            (most + 1, json!({ "id": "leaf", "skill": "s" })),
+            (most, json!({ "id": "leaf", "step_type": "map", "items": [], "skill": "s" })),
+            (
+                most,
+                json!({ "id": "leaf", "step_type": "loop", "until": true, "max_iterations": 1, "steps": [{ "id": "x", "skill": "s" }] }),
+            ),
+        ];
+        for (depth, leaf) in too_deep {
+            let refused = workflow::check("", &nested(depth, &leaf));
+            assert_eq!(refused.diagnostics.iter().map(|one| one.code).collect::<Vec<_>>(), ["too-many-steps"], "{leaf}");
+            assert!(refused.workflow.is_none());
+        }
+    }
+
+    /// A schema costs more than other values: as many as fit into a file must still be compiled in no time.
+    #[test]
+    fn a_file_full_of_schemas_is_read() {
+        let step = |at: usize| format!("{{id: s{at}, step_type: input, prompt: x, schema: {{type: string}}}},\n");
+        let text = (0..3500).fold(format!("{HEAD}steps: [\n"), |text, at| text + &step(at)) + "]\n";
+        let parsed = parse(&text);
+        assert_eq!(parsed.workflow.map(|workflow| workflow.steps.len()), Some(3500), "{:?}", parsed.diagnostics.first());
     }
 
     fn node(value: &serde_json::Value) -> Node {

@@ -17,7 +17,7 @@ pub struct ListArguments {
 }
 
 pub(super) async fn execute(arguments: ListArguments, config: &Config, terminal: Terminal) -> Result<Exit, Failure> {
-    let surroundings = Surroundings::find_or_start(&arguments.registry, config, terminal).await?;
+    let surroundings = Surroundings::find_or_start(&arguments.registry, config, terminal, None).await?;
     let agents = surroundings.discovery.agents().await.map_err(|error| surroundings.failure(error))?;
     if arguments.json {
         terminal::json(&agents)?;

@@ -25,7 +25,7 @@ pub struct ShowArguments {
 }
 
 pub(super) async fn execute(arguments: ShowArguments, config: &Config, terminal: Terminal) -> Result<Exit, Failure> {
-    let surroundings = Surroundings::find_or_start(&arguments.registry, config, terminal).await?;
+    let surroundings = Surroundings::find_or_start(&arguments.registry, config, terminal, None).await?;
     let agents = surroundings.discovery.agents().await.map_err(|error| surroundings.failure(error))?;
     let (card, digest, choice) = match agents.into_iter().find(|entry| entry.card.name == arguments.name) {
         Some(entry) => (entry.card, entry.digest, "by name".to_owned()),

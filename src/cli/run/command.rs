@@ -80,7 +80,7 @@ pub(in crate::cli) async fn execute(
 
 async fn run(arguments: &RunArguments, config: &Config, terminal: Terminal, shutdown: &Shutdown) -> Result<Exit, Failure> {
     let surroundings = tokio::select! {
-        found = Surroundings::find_or_start(&arguments.registry, config, terminal) => found?,
+        found = Surroundings::find_or_start(&arguments.registry, config, terminal, Some(&arguments.workflow)) => found?,
         () = shutdown.requested().cancelled() => return Err(Failure::new(Exit::Interrupted, "interrupted before the run started")),
     };
     let outcome = run_in(&surroundings, arguments, config, terminal, shutdown).await;

@@ -17,7 +17,7 @@ pub struct ListArguments {
 }
 
 pub(super) async fn execute(arguments: ListArguments, config: &Config, terminal: Terminal) -> Result<Exit, Failure> {
-    let surroundings = Surroundings::find_or_show(&arguments.registry, config, terminal).await?;
+    let surroundings = Surroundings::find_or_show(&arguments.registry, config, terminal, None).await?;
     let workflows = surroundings.discovery.workflows().await.map_err(|error| surroundings.failure(error))?;
     if arguments.json {
         terminal::json(&workflows)?;

@@ -21,7 +21,7 @@ pub struct PullArguments {
 }
 
 pub(super) async fn execute(arguments: PullArguments, config: &Config, terminal: Terminal) -> Result<Exit, Failure> {
-    let surroundings = Surroundings::find_or_show(&arguments.registry, config, terminal).await?;
+    let surroundings = Surroundings::find_or_show(&arguments.registry, config, terminal, Some(&arguments.workflow)).await?;
     let found = surroundings.discovery.workflow(&arguments.workflow).await.map_err(|error| surroundings.failure(error))?;
     let text = found.plan.source();
     match &arguments.output {

@@ -52,7 +52,10 @@ pub(super) async fn execute(arguments: PushArguments, config: &Config, terminal:
     for (name, id, text) in checked {
         let pushed = surroundings.discovery.push_workflow(&name, Bytes::from(text), arguments.repository.as_deref(), &arguments.tags).await;
         let pushed = pushed.map_err(|error| surroundings.failure(error))?;
-        let repository = arguments.repository.clone().unwrap_or_else(|| format!("workflows/{id}"));
+        let repository = match arguments.repository.as_deref().unwrap_or(&id) {
+            path if path.contains('/') => path.to_owned(),
+            name => format!("workflows/{name}"),
+        };
         objects.push(json!({"file": name, "id": id, "repository": repository, "tags": pushed.tags, "digest": pushed.digest}));
         rows.push(vec![name, repository, pushed.tags.join(","), pushed.digest.to_string()]);
     }

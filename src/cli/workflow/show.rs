@@ -10,7 +10,7 @@ use super::super::surroundings::Surroundings;
 use super::super::terminal::{self, Terminal, one_line, printable};
 use crate::config::Config;
 use crate::discovery::FoundWorkflow;
-use crate::plan::{CatchOrNot, Handler, Node, NodeKind, Plan, SequenceIndex};
+use crate::plan::{CatchOrNot, Handler, Node, NodeKind, Plan, ReduceBy, SequenceIndex};
 use crate::time::humanize;
 
 /// Arguments of `gantry workflow show`.
@@ -28,7 +28,7 @@ pub struct ShowArguments {
 const HANDLERS: [Handler; 4] = [Handler::OnSuccess, Handler::OnError, Handler::OnCancel, Handler::Always];
 
 pub(super) async fn execute(arguments: ShowArguments, config: &Config, terminal: Terminal) -> Result<Exit, Failure> {
-    let surroundings = Surroundings::find_or_show(&arguments.registry, config, terminal).await?;
+    let surroundings = Surroundings::find_or_show(&arguments.registry, config, terminal, Some(&arguments.workflow)).await?;
     let found = surroundings.discovery.workflow(&arguments.workflow).await.map_err(|error| surroundings.failure(error))?;
     if arguments.json {
         terminal::json(&object(&found))?;
@@ -127,8 +127,18 @@ fn line(node: &Node) -> String {
 /// The lists of steps below a node, with a label where the sequence's own name does not say it.
 fn bodies(node: &Node) -> Vec<(Option<String>, SequenceIndex)> {
     let mut bodies: Vec<(Option<String>, SequenceIndex)> = match &node.kind {
-        NodeKind::Call(_) => Vec::new(),
-        NodeKind::Parallel { branches, .. } => branches.iter().map(|branch| (None, *branch)).collect(),
+        NodeKind::Call(_)
+        | NodeKind::Workflow { .. }
+        | NodeKind::Wait(_)
+        | NodeKind::Input { .. }
+        | NodeKind::Set(_)
+        | NodeKind::Fail(_) => Vec::new(),
+        NodeKind::Map { body, reduce, .. } => {
+            let reducer = if let Some((_, ReduceBy::Steps(steps))) = reduce { Some((None, *steps)) } else { None };
+            [(Some("each item".to_owned()), *body)].into_iter().chain(reducer).collect()
+        }
+        NodeKind::Loop { body, .. } => vec![(Some("each iteration".to_owned()), *body)],
+        NodeKind::Parallel { branches, .. } | NodeKind::Race { branches } => branches.iter().map(|branch| (None, *branch)).collect(),
         NodeKind::Conditional { if_true, if_false, .. } => vec![(None, *if_true), (None, *if_false)],
         NodeKind::Switch { cases, default, .. } => cases.iter().copied().chain(*default).map(|case| (None, case)).collect(),
     };

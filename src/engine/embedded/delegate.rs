@@ -168,5 +168,10 @@ fn finished(child: &RunId, outcome: &interpreter::Outcome) -> Result<Outcome, St
 
 fn ask(child: &RunId, path: &str, question: &Question) -> Outcome {
     let remote = RemoteTask { task_id: child.to_string(), context_id: path.to_owned() };
-    Outcome::Question(Question { remote, auth: question.auth, prompt: Arc::clone(&question.prompt) })
+    Outcome::Question(Question {
+        remote: Some(remote),
+        schema: question.schema.clone(),
+        auth: question.auth,
+        prompt: Arc::clone(&question.prompt),
+    })
 }

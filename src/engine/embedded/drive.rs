@@ -16,7 +16,7 @@ use super::outstanding::Outstanding;
 use super::registrar::Running;
 use super::timers::Timers;
 use super::{Embedded, now};
-use crate::engine::{Error, Subscription, Update};
+use crate::engine::{Error, Subscription, Update, input};
 use crate::ids::RunId;
 use crate::interpreter::{Ancestor, Change, Command, Event, Mismatch, Run, Snapshot, Transition};
 use crate::limits;
@@ -174,7 +174,13 @@ impl Driver {
                 }
             }
             Control::Answer(step, answer, reply) => {
-                let result = match self.waiting_step(step.as_deref()) {
+                let waiting = self.waiting_step(step.as_deref()).and_then(|path| {
+                    match self.run.question(&path).and_then(|question| question.schema.as_deref()) {
+                        Some(schema) => input::check_answer(schema, &answer).map(|()| path),
+                        None => Ok(path),
+                    }
+                });
+                let result = match waiting {
                     Ok(path) => {
                         let at = self.now();
                         self.record(Event::Answered { path, answer, at }).await?;
@@ -244,9 +250,9 @@ impl Driver {
                         token.cancel();
                     }
                 }
-                Command::CancelTask { path, skill, agent, remote } => {
+                Command::CancelTask { path, skill, own, agent, remote } => {
                     debug!(step = path.step(), task = %remote.task_id, "task that waits for an answer is canceled");
-                    let told = self.engine.clone().give_up(skill, agent, remote);
+                    let told = self.engine.clone().give_up(skill, own, agent, remote);
                     self.calls.spawn(async move {
                         told.await;
                         None

@@ -75,6 +75,10 @@ impl Embedded {
         by: &mut Option<AgentUsed>,
     ) -> Result<Outcome, StepError> {
         let started = tokio::time::Instant::now();
+        if invocation.own {
+            *by = Some(AgentUsed { name: "gantry".to_owned(), card: None, reason: "a sub-workflow".to_owned() });
+            return self.delegate(run, invocation, lineage, cancel).await;
+        }
         let found = match self.find(invocation).await {
             Ok(found) => found,
             Err(error)
@@ -106,7 +110,10 @@ impl Embedded {
     }
 
     /// Tells whoever has a task that it waits in vain. Whether it listens changes nothing.
-    pub(super) async fn give_up(self, skill: SkillId, agent: Option<String>, remote: RemoteTask) {
+    pub(super) async fn give_up(self, skill: SkillId, own: bool, agent: Option<String>, remote: RemoteTask) {
+        if own {
+            return self.give_up_child(&remote).await;
+        }
         let found = tokio::time::timeout(limits::REGISTRY_TIMEOUT, self.inner.discovery.agent(skill.as_str(), agent.as_deref())).await;
         match found {
             Ok(Ok(found)) => self.inner.agents.cancel_task(&found.card, &remote.task_id),
@@ -145,7 +152,8 @@ impl Embedded {
         match self.inner.agents.call(call, cancel.clone(), progress).await {
             Ok(Reply::Value(value)) => Ok(Outcome::Value(value)),
             Ok(Reply::Question(question)) => Ok(Outcome::Question(Question {
-                remote: RemoteTask { task_id: question.remote.task_id, context_id: question.remote.context_id },
+                remote: Some(RemoteTask { task_id: question.remote.task_id, context_id: question.remote.context_id }),
+                schema: None,
                 auth: question.auth,
                 prompt: Arc::new(question.prompt),
             })),

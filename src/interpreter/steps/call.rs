@@ -2,21 +2,33 @@
 
 use std::sync::Arc;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::named;
+use crate::expression::Tree;
+use crate::ids::SkillId;
 use crate::interpreter::sequence::template_error;
 use crate::interpreter::state::{CallPhase, CallState, Place, Record, State, Work};
 use crate::interpreter::{
     AgentUsed, Change, Command, ErrorClass, Invocation, Question, RemoteTask, Run, StepError, StepStatus, Timer, retry,
 };
+use crate::limits;
 use crate::plan::{Node, NodeKind, Path};
 use crate::workflow::Call;
 
+/// The skill that runs a workflow.
+const EXECUTE_WORKFLOW: &str = "execute_workflow";
+
 impl Run {
-    pub(super) fn start_call(&mut self, place: Place, node: &Node, call: &Call) {
-        match self.with_scope(place.frame, |scope| call.inputs.evaluate(scope)) {
+    pub(super) fn start_call(&mut self, place: Place, node: &Node, inputs: &Tree) {
+        match self.with_scope(place.frame, |scope| inputs.evaluate(scope)) {
             Ok(inputs) => {
+                let inputs = match &node.kind {
+                    NodeKind::Workflow { reference, .. } => {
+                        Arc::new(json!({"workflow_id": &**reference, "input": Arc::unwrap_or_clone(inputs)}))
+                    }
+                    _ => inputs,
+                };
                 let state = CallState { attempt: 1, inputs, started_at: self.now, phase: CallPhase::InFlight, by: None };
                 self.set_state(place, State::Call(state));
                 self.invoke(place, None);
@@ -29,7 +41,7 @@ impl Run {
     fn invoke(&mut self, place: Place, resume: Option<(RemoteTask, Arc<Value>)>) {
         let plan = Arc::clone(&self.plan);
         let node = plan.node(place.node);
-        let NodeKind::Call(call) = &node.kind else { return };
+        let (skill, pinned, own) = addressed(node);
         if let Some(max) = plan.workflow().limits.max_agent_calls
             && self.agent_calls >= max
         {
@@ -39,19 +51,19 @@ impl Run {
         self.agent_calls += 1;
         let Some(State::Call(state)) = self.state(place) else { return };
         let (resume, inputs, agent) = match resume {
-            Some((remote, answer)) => (Some(remote), answer, asker(call, state.by.as_ref())),
-            None => (None, Arc::clone(&state.inputs), call.agent.clone()),
+            Some((remote, answer)) => (Some(remote), answer, asker(pinned, state.by.as_ref())),
+            None => (None, Arc::clone(&state.inputs), pinned),
         };
         let attempt = state.attempt;
-        let (path, step, skill) = (node.path.clone(), node.id.clone(), call.skill.clone());
+        let (path, step) = (self.path(place), node.id.clone());
         self.out.changes.push(Change::StepStarted { path: path.clone(), step: step.clone(), skill: Some(skill.clone()), attempt });
-        let timeout = node.timeout.unwrap_or(crate::limits::STEP_TIMEOUT);
-        self.out.commands.push(Command::Call(Invocation { path, step, attempt, skill, agent, inputs, timeout, resume }));
+        let timeout = node.timeout.unwrap_or(limits::DURATION_MAX);
+        self.out.commands.push(Command::Call(Invocation { path, step, attempt, skill, own, agent, inputs, timeout, resume }));
     }
 
     /// The state of a call that waits for the outcome of just this attempt. Anything else is late or a repetition.
     fn expecting(&mut self, path: &Path, attempt: u32) -> Option<(Place, &mut CallState)> {
-        let place = self.places[path];
+        let place = *self.places.get(path)?;
         match self.frame_mut(place.frame).states.get_mut(&place.node) {
             Some(State::Call(call)) if call.attempt == attempt && matches!(call.phase, CallPhase::InFlight) => Some((place, call)),
             _ => None,
@@ -98,7 +110,11 @@ impl Run {
     }
 
     pub(in crate::interpreter) fn answered(&mut self, path: &Path, answer: Arc<Value>) {
-        let place = self.places[path];
+        let Some(place) = self.places.get(path).copied() else { return };
+        if let Some(State::Input { started_at, .. }) = self.state(place) {
+            let started_at = *started_at;
+            return self.input_answered(place, answer, started_at);
+        }
         let Some(State::Call(call)) = self.frame_mut(place.frame).states.get_mut(&place.node) else { return };
         let CallPhase::Waiting(question) = &call.phase else { return };
         let remote = question.remote.clone();
@@ -106,7 +122,7 @@ impl Run {
         call.attempt += 1;
         call.phase = CallPhase::InFlight;
         self.waiting -= 1;
-        self.invoke(place, Some((remote, answer)));
+        self.invoke(place, remote.map(|remote| (remote, answer)));
     }
 
     fn settle_call(&mut self, place: Place, outcome: Result<Arc<Value>, StepError>) {
@@ -120,9 +136,24 @@ impl Run {
         let record = Record { status, outputs, error, attempts: call.attempt, by: call.by.clone(), started_at: Some(call.started_at) };
         self.work.push_back(Work::Settle(place, record));
     }
+
+    /// The call is over, so nothing else would tell whoever asked that its task waits in vain.
+    pub(in crate::interpreter) fn cancel_task(&mut self, place: Place, remote: Option<RemoteTask>, by: Option<&AgentUsed>) {
+        let Some(remote) = remote else { return };
+        let (skill, pinned, own) = addressed(self.plan.node(place.node));
+        self.out.commands.push(Command::CancelTask { path: self.path(place), skill, own, agent: asker(pinned, by), remote });
+    }
+}
+
+/// Whom a call is for: the skill, the agent that the author wants, and whether it is a run of this engine's own.
+fn addressed(node: &Node) -> (SkillId, Option<String>, bool) {
+    match &node.kind {
+        NodeKind::Call(Call { skill, agent, .. }) => (skill.clone(), agent.clone(), false),
+        _ => (SkillId::parse(EXECUTE_WORKFLOW).expect("the name of the skill is one"), None, true),
+    }
 }
 
 /// Who has the task that waits for an answer: nobody else knows it, whoever offers the skill by now.
-pub(in crate::interpreter) fn asker(call: &Call, by: Option<&AgentUsed>) -> Option<String> {
-    call.agent.clone().or_else(|| by.map(|by| by.name.clone()))
+fn asker(pinned: Option<String>, by: Option<&AgentUsed>) -> Option<String> {
+    pinned.or_else(|| by.map(|by| by.name.clone()))
 }

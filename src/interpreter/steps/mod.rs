@@ -2,14 +2,21 @@
 
 mod call;
 mod conditional;
+mod fail;
+mod input;
+mod map;
 mod parallel;
+mod race;
+mod reduce;
+mod repeat;
+mod set;
 mod switch;
+mod wait;
 
-pub(super) use call::asker;
-
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::state::{Place, Record, SequenceEnd, State, Work};
+use super::state::{Frame, FrameIndex, GroupState, Home, LoopState, MapState, Place, Record, SequenceEnd, State, Work};
 use super::{Change, ErrorClass, Run, StepError, Timer};
 use crate::plan::{Node, NodeKind, Path};
 use crate::time::humanize;
@@ -17,12 +24,20 @@ use crate::time::humanize;
 impl Run {
     pub(super) fn start_kind(&mut self, place: Place, node: &Node) {
         match &node.kind {
-            NodeKind::Call(call) => self.start_call(place, node, call),
+            NodeKind::Call(call) => self.start_call(place, node, &call.inputs),
+            NodeKind::Workflow { inputs, .. } => self.start_call(place, node, inputs),
             NodeKind::Parallel { branches, window, .. } => self.start_parallel(place, node, branches, *window),
             NodeKind::Conditional { condition, if_true, if_false } => self.start_conditional(place, node, condition, *if_true, *if_false),
             NodeKind::Switch { condition, cases, default, on_no_match } => {
                 self.start_switch(place, node, condition, cases, *default, *on_no_match)
             }
+            NodeKind::Map { items, window, tolerate, .. } => self.start_map(place, node, items, *window, *tolerate),
+            NodeKind::Loop { .. } => self.start_loop(place, node),
+            NodeKind::Race { branches } => self.start_race(place, node, branches),
+            NodeKind::Wait(until) => self.start_wait(place, node, until),
+            NodeKind::Input { prompt, schema, .. } => self.start_input(place, node, prompt, schema.as_ref()),
+            NodeKind::Set(value) => self.start_set(place, node, value),
+            NodeKind::Fail(error) => self.start_fail(place, node, error),
         }
     }
 
@@ -30,7 +45,16 @@ impl Run {
         let plan = Arc::clone(&self.plan);
         let node = plan.node(place.node);
         match &node.kind {
-            NodeKind::Call(_) => {}
+            // These have no branches, or only bodies in frames of their own.
+            NodeKind::Call(_)
+            | NodeKind::Workflow { .. }
+            | NodeKind::Map { .. }
+            | NodeKind::Loop { .. }
+            | NodeKind::Wait(_)
+            | NodeKind::Input { .. }
+            | NodeKind::Set(_)
+            | NodeKind::Fail(_) => {}
+            NodeKind::Race { branches } => self.race_branch_ended(place, branches, index, end),
             NodeKind::Parallel { branches, fail_fast, .. } => self.parallel_branch_ended(place, node, branches, *fail_fast, index, end),
             NodeKind::Conditional { .. } | NodeKind::Switch { .. } => self.body_ended(place, node, end),
         }
@@ -40,12 +64,16 @@ impl Run {
         if *path == Path::run() {
             return self.run_deadline();
         }
-        let place = self.places[path];
+        let Some(place) = self.places.get(path).copied() else { return };
         match (timer, self.state(place)) {
             (Timer::Retry, Some(State::Call(_))) => self.retry_call(place),
-            (Timer::Deadline, Some(State::Group(group))) => self.deadline_passed(place, group.started_at),
-            (Timer::Deadline, Some(State::Body { started_at })) => self.deadline_passed(place, *started_at),
-            (Timer::Retry | Timer::Deadline, _) => {}
+            (Timer::Deadline, Some(State::Group(GroupState { started_at, .. }) | State::Body { started_at }))
+            | (Timer::Deadline, Some(State::Map(MapState { started_at, .. }) | State::Loop(LoopState { started_at, .. }))) => {
+                self.deadline_passed(place, *started_at);
+            }
+            (Timer::Deadline, Some(State::Input { started_at, .. })) => self.input_timed_out(place, *started_at),
+            (Timer::Wait, Some(State::Wait { started_at })) => self.wait_over(place, *started_at),
+            (Timer::Retry | Timer::Deadline | Timer::Wait, _) => {}
         }
     }
 
@@ -53,15 +81,100 @@ impl Run {
         let node = self.plan.node(place.node);
         let message =
             format!("the {} step took longer than its timeout of {}", node.kind.name(), humanize(node.timeout.unwrap_or_default()));
-        self.stop_inside(place.node, &message);
+        self.stop_inside(place, &message);
         self.work.push_back(Work::Settle(place, Record::failed(StepError::new(ErrorClass::Timeout, message), started_at)));
+    }
+
+    /// A step that is neither a call nor a container has its value.
+    fn settle_value(&mut self, place: Place, node: &Node, value: Arc<serde_json::Value>, started_at: crate::time::Timestamp) {
+        self.work.push_back(Work::Settle(place, Record::completed(named(node, value), started_at)));
+    }
+
+    /// One repetition of a body is over.
+    pub(super) fn repetition_ended(&mut self, home: Home, frame: FrameIndex, end: SequenceEnd) {
+        let plan = Arc::clone(&self.plan);
+        let node = plan.node(home.place.node);
+        match &node.kind {
+            NodeKind::Map { body, .. } if *body == home.sequence => self.item_ended(home, node, end),
+            NodeKind::Map { .. } => self.reduction_ended(home, node, end),
+            NodeKind::Loop { .. } => self.iteration_ended(home.place, frame, node, end),
+            NodeKind::Call(_)
+            | NodeKind::Workflow { .. }
+            | NodeKind::Parallel { .. }
+            | NodeKind::Conditional { .. }
+            | NodeKind::Switch { .. }
+            | NodeKind::Race { .. }
+            | NodeKind::Wait(_)
+            | NodeKind::Input { .. }
+            | NodeKind::Set(_)
+            | NodeKind::Fail(_) => {}
+        }
+    }
+
+    /// A frame for a repetition of a body, with the names that only it sees.
+    fn open_frame(&mut self, home: Home, mark: &str, values: BTreeMap<Arc<str>, Arc<serde_json::Value>>) -> FrameIndex {
+        let prefix = Arc::from(format!("{}{mark}[{}]", self.path(home.place), home.index));
+        let strip = self.plan.sequence(home.sequence).prefix.len();
+        let frame =
+            Frame { home: Some(home), prefix, strip, values, views: BTreeMap::new(), states: BTreeMap::new(), last: BTreeMap::new() };
+        match self.free.pop() {
+            Some(index) => {
+                *self.frame_mut(index) = frame;
+                index
+            }
+            None => {
+                self.frames.push(frame);
+                FrameIndex((self.frames.len() - 1) as u32)
+            }
+        }
+    }
+
+    /// Forgets a repetition: what it yielded has been taken.
+    fn close_frame(&mut self, index: FrameIndex) {
+        self.forget_steps(index);
+        let frame = self.frame_mut(index);
+        frame.values.clear();
+        frame.views.clear();
+        self.free.push(index);
+    }
+
+    /// Forgets the steps of a frame, and those of frames inside.
+    fn forget_steps(&mut self, index: FrameIndex) {
+        let frame = self.frame_mut(index);
+        let first = frame.prefix.to_string();
+        frame.last.clear();
+        let states = std::mem::take(&mut frame.states);
+        for state in states.into_values() {
+            match state {
+                State::Map(map) => map.frames.into_values().for_each(|inner| self.close_frame(inner)),
+                State::Loop(repeated) => self.close_frame(repeated.frame),
+                State::Call(_)
+                | State::Group(_)
+                | State::Body { .. }
+                | State::Wait { .. }
+                | State::Input { .. }
+                | State::Catching(_)
+                | State::Settled(_) => {}
+            }
+        }
+        let inside: Vec<_> = self
+            .places
+            .range(Path::new(first.as_str())..)
+            .take_while(|(path, _)| path.as_str().starts_with(&first))
+            .map(|(path, _)| path.clone())
+            .collect();
+        for path in inside {
+            if let Some(place) = self.places.remove(&path) {
+                self.ended.remove(&place);
+            }
+        }
     }
 
     /// A container begins.
     fn start_container(&mut self, place: Place, node: &Node, state: State) {
         self.set_state(place, state);
         self.start_deadline(place);
-        self.out.changes.push(Change::StepStarted { path: node.path.clone(), step: node.id.clone(), skill: None, attempt: 1 });
+        self.out.changes.push(Change::StepStarted { path: self.path(place), step: node.id.clone(), skill: None, attempt: 1 });
     }
 
     /// The taken branch of a container is over, and with it the container.

@@ -23,7 +23,7 @@ impl Run {
         }
     }
 
-    fn start_next_branch(&mut self, place: Place, branches: &[SequenceIndex]) {
+    pub(super) fn start_next_branch(&mut self, place: Place, branches: &[SequenceIndex]) {
         let Some(State::Group(group)) = self.frame_mut(place.frame).states.get_mut(&place.node) else { return };
         let Some(branch) = branches.get(group.next).copied() else { return };
         group.next += 1;
@@ -58,14 +58,7 @@ impl Run {
         let Some(State::Group(group)) = self.state(place) else { return };
         let started_at = group.started_at;
         let reason = format!("branch `{}` failed", self.plan.sequence(branches[index]).name);
-        self.stop_inside(place.node, &reason);
-        // Branches whose beginning is still queued in this transition must not begin.
-        let below = self.plan.sequences_below(place.node);
-        let plan = Arc::clone(&self.plan);
-        self.work.retain(|work| match work {
-            Work::Begin(frame, sequence) | Work::End(frame, sequence, _) => *frame != place.frame || !below.contains(sequence),
-            Work::Step(inner) | Work::Settle(inner, _) => inner.frame != place.frame || !below.contains(&plan.node(inner.node).sequence),
-        });
+        self.stop_inside(place, &reason);
         self.cancel_deadline(place);
         self.work.push_back(Work::Settle(place, Record::failed(error, started_at)));
     }

@@ -34,8 +34,9 @@ pub(super) async fn referrers(registry: &Registry, name: &str, digest: &str, ask
         Err(Error::NotFound(_)) => Vec::new(),
         Err(error) => return Err(Refusal::of_reading(error, "NAME_UNKNOWN")),
     };
-    let filter = asked.query.get("artifactType");
-    found.retain(|descriptor| filter.is_none_or(|wanted| descriptor.artifact_type.as_deref() == Some(wanted)));
+    // A plus that was not escaped arrives as a space, which no media type holds.
+    let filter = asked.query.get("artifactType").map(|filter| filter.replace(' ', "+"));
+    found.retain(|descriptor| filter.as_ref().is_none_or(|wanted| descriptor.artifact_type.as_ref() == Some(wanted)));
     let mut reply = reply::json(media::INDEX, &json!({"schemaVersion": 2, "mediaType": media::INDEX, "manifests": found}));
     if filter.is_some() {
         insert(&mut reply, HeaderName::from_static("oci-filters-applied"), "artifactType");

@@ -146,6 +146,18 @@ async fn versions_stay_when_they_are_immutable() {
 }
 
 #[tokio::test]
+async fn a_manifest_that_only_an_index_names_is_found_and_other_blobs_are_not() {
+    let layout = Layout::ephemeral().unwrap();
+    let child = text(r#"{"schemaVersion":2,"layers":[]}"#);
+    let other = text(r#"{"name":"a card"}"#);
+    let blobs = [child.clone(), other.clone()].map(|bytes| (digest::sha256(&bytes), bytes)).to_vec();
+    layout.put_blobs("x", blobs).await.unwrap();
+    let manifest = layout.manifest("x", &At::Digest(digest::sha256(&child))).await.unwrap();
+    assert_eq!((manifest.bytes, manifest.media_type.as_str()), (child, super::super::media::MANIFEST));
+    assert!(matches!(layout.manifest("x", &At::Digest(digest::sha256(&other))).await, Err(Error::NotFound(_))));
+}
+
+#[tokio::test]
 async fn an_ephemeral_layout_leaves_nothing() {
     let layout = Layout::ephemeral().unwrap();
     push(&layout, "x", "a", &["v1"]).await.unwrap();

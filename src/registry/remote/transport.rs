@@ -69,6 +69,8 @@ impl Transport {
                 // Digests are of the bytes as they are stored.
                 .no_gzip()
                 .connect_timeout(limits::CONNECT_TIMEOUT)
+                // Sooner than servers hang up, so that no request meets a connection that is just being closed.
+                .pool_idle_timeout(Duration::from_secs(5))
                 .tcp_nodelay(true)
                 .user_agent(concat!("gantry/", env!("CARGO_PKG_VERSION")))
                 .dns_resolver(Arc::new(Resolver(options.addresses.clone())))

@@ -70,7 +70,7 @@ static PATTERNS: LazyLock<Vec<(&'static str, Regex)>> = LazyLock::new(|| {
             r"(?i)(?:[$€£¥]|\b(?:USD|EUR|GBP|CHF)\s)\s?\d+(?:[.,]\d+)*(?:\s?(?:k|m|bn|thousand|million|billion)\b)?|\b\d+(?:[.,]\d+)*(?:\s?(?:thousand|million|billion))?\s?(?:[€£]|(?:USD|EUR|GBP|CHF|dollars?|euros?|pounds?)\b)",
         ),
         ("percent", r"(?i)\b\d+(?:[.,]\d+)*\s?(?:%|percent\b)"),
-        ("name", r"\b\p{Lu}[\p{L}’'-]*\p{Ll}[\p{L}’'-]*(?:[ \t]+(?:(?:of|the|de|van|von|da|del|la|and|&)[ \t]+){0,2}\p{Lu}[\p{L}’'&.-]*[\p{L}])*"),
+        ("name", r"\b\p{Lu}[\p{L}’'-]*\p{Ll}[\p{L}’'-]*(?:[ \t]+(?:(?:of|the|de|van|von|da|del|la)[ \t]+){0,2}\p{Lu}[\p{L}’'&.-]*[\p{L}])*"),
         ("acronym", r"\b\p{Lu}{2,}[\p{Lu}\d]*s?\b"),
         ("number", r"\b\d+(?:[.,]\d+)*\b"),
     ]

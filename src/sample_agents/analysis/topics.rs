@@ -10,6 +10,8 @@ use super::super::words::{is_stop_word, rounded, stem, words};
 
 /// Topics below this share of all evidence are left out.
 const SHARE_MIN: f64 = 0.1;
+/// Longer runs of letters are no words of a language.
+const WORD_BYTES_MAX: usize = 80;
 /// Keywords listed.
 const KEYWORDS_MAX: usize = 10;
 
@@ -103,8 +105,11 @@ pub(super) struct Keyword {
 /// Classifies a text.
 pub(super) fn classify(text: &str) -> Topics {
     let all = words(text);
-    let telling: Vec<&str> =
-        all.iter().map(String::as_str).filter(|word| !is_stop_word(word) && word.contains(char::is_alphabetic)).collect();
+    let telling: Vec<&str> = all
+        .iter()
+        .map(String::as_str)
+        .filter(|word| word.len() <= WORD_BYTES_MAX && !is_stop_word(word) && word.contains(char::is_alphabetic))
+        .collect();
     let topics = topics(&telling);
     Topics {
         primary: topics.first().map_or_else(|| "general".to_owned(), |topic| topic.topic.clone()),

@@ -177,14 +177,16 @@ fn read_csv(block: Block<'_>) -> Result<Table, String> {
         csv::ReaderBuilder::new().delimiter(block.delimiter).flexible(true).trim(csv::Trim::All).from_reader(block.text.as_bytes());
     let names = column_names(reader.headers().map_err(|error| format!("the CSV header cannot be read: {error}"))?);
     let mut columns: Vec<Cells> = names.into_iter().map(|name| Cells { name, cells: Vec::new() }).collect();
-    for (index, record) in reader.records().enumerate() {
-        let record = record.map_err(|error| format!("row {}: {error}", index + 1))?;
-        let line = record.position().map_or(index + 2, |position| usize::try_from(position.line()).unwrap_or(0)) + block.first_line - 1;
+    let records: Vec<csv::StringRecord> = reader
+        .records()
+        .enumerate()
+        .map(|(index, record)| record.map_err(|error| format!("row {}: {error}", index + 1)))
+        .collect::<Result<_, _>>()?;
+    // Words after the table end it; a short row inside it is a mistake of the data.
+    let row_count = records.iter().rposition(|record| record.len() > 1).map_or(records.len(), |last| last + 1);
+    for (index, record) in records.iter().take(row_count).enumerate() {
         if record.len() != columns.len() {
-            // Words after the table end it; a short row inside it is a mistake of the data.
-            if record.len() == 1 && index > 0 {
-                break;
-            }
+            let line = record.position().map_or(0, |position| usize::try_from(position.line()).unwrap_or(0)) + block.first_line - 1;
             return Err(format!(
                 "row {} (line {line}) has {} cells, the header has {} columns; quote cells that hold the delimiter `{}`",
                 index + 1,
@@ -193,7 +195,7 @@ fn read_csv(block: Block<'_>) -> Result<Table, String> {
                 char::from(block.delimiter).escape_default()
             ));
         }
-        for (column, cell) in columns.iter_mut().zip(&record) {
+        for (column, cell) in columns.iter_mut().zip(record) {
             column.cells.push(cell.to_owned());
         }
     }

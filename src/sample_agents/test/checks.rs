@@ -82,7 +82,7 @@ fn marker(node: Node<'_>, code: &str) -> Option<Issue> {
 
 fn python(node: Node<'_>, code: &str) -> Option<Issue> {
     match node.kind() {
-        "function_definition" | "class_definition" if !has_docstring(node) => {
+        "function_definition" | "class_definition" if !has_docstring(node) && !node.has_error() => {
             let name = field(node, "name", code);
             let public = !name.starts_with('_') && !in_function(node);
             public.then(|| Issue::at(node, Severity::Hint, "missing-docstring", format!("`{name}` has no docstring")))

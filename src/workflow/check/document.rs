@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::Checker;
 use super::fields::{find, is_extension};
-use super::references::Arm;
+use super::reach::Arm;
+use super::{Checker, SchemaNode};
 use crate::ids::WorkflowId;
 use crate::workflow::codes;
 use crate::workflow::node::{Entry, Kind, Node};
@@ -25,7 +25,13 @@ impl Checker<'_, '_> {
         }
         let entries = self.known_map(root, "the workflow", KEYS)?;
         let metadata = match find(entries, "metadata") {
-            Some(node) => self.metadata(node),
+            Some(node) => {
+                self.own_id = node.get("id").and_then(|id| match &id.kind {
+                    Kind::Text(id) => Some(id.clone()),
+                    _ => None,
+                });
+                self.metadata(node)
+            }
             None => {
                 self.missing(root, "metadata", "the workflow", "add `metadata:` with id, name and version");
                 None
@@ -127,7 +133,13 @@ impl Checker<'_, '_> {
     }
 
     fn input(&mut self, node: &Node) -> Option<Arc<serde_json::Value>> {
-        self.map(node, "`input`")?;
+        self.schema(node, "`input`", None)
+    }
+
+    /// A JSON Schema. It is kept for whoever can compile it, with an example that it must allow.
+    pub(super) fn schema(&mut self, node: &Node, what: &str, example: Option<&Node>) -> Option<Arc<serde_json::Value>> {
+        self.map(node, what)?;
+        self.schemas.push(SchemaNode { what: what.to_owned(), schema: node.clone(), example: example.cloned() });
         Some(Arc::new(node.to_json()))
     }
 

@@ -1,5 +1,6 @@
 //! Reads typed values out of nodes. Each reader reports what it found and what it wanted, and yields nothing then.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -90,6 +91,11 @@ impl Checker<'_, '_> {
 
     /// A whole number within bounds, both included.
     pub(super) fn integer(&mut self, node: &Node, what: &str, min: u64, max: u64) -> Option<u64> {
+        self.integer_or(node, what, (min, max), "leave it out for the default")
+    }
+
+    /// A whole number within bounds, with a hint for one that is not.
+    pub(super) fn integer_or(&mut self, node: &Node, what: &str, (min, max): (u64, u64), hint: &str) -> Option<u64> {
         let Kind::Number(number) = &node.kind else { return self.wrong(node, what, "a whole number", "") };
         match number.as_u64() {
             Some(value) if (min..=max).contains(&value) => Some(value),
@@ -98,10 +104,16 @@ impl Checker<'_, '_> {
                     u64::MAX => format!("{what} must be a whole number from {min}, found {number}"),
                     _ => format!("{what} must be a whole number from {min} to {max}, found {number}"),
                 };
-                self.add(&codes::INVALID_VALUE, &node.span, message, "leave it out for the default");
+                self.add(&codes::INVALID_VALUE, &node.span, message, hint);
                 None
             }
         }
+    }
+
+    /// How many of something may be under way at once; 0 would be none, ever.
+    pub(super) fn max_concurrency(&mut self, node: &Node) -> Option<NonZeroU32> {
+        let most = self.integer(node, "`max_concurrency`", 1, u64::from(u32::MAX))?;
+        NonZeroU32::new(u32::try_from(most).ok()?)
     }
 
     /// One of a few words.
@@ -133,7 +145,7 @@ impl Checker<'_, '_> {
                 let written = shorten(self.report.source().slice(&node.span));
                 let (message, hint) = match rule.starts_with("a duration is") {
                     true => (format!("{what} is not a duration: {written}"), RULE),
-                    false => (format!("{what} is out of range ({written}): {rule}"), "leave it out for the default"),
+                    false => (format!("{what} is out of range ({written}): {rule}"), "write one from 0 to 366 days"),
                 };
                 self.add(&codes::INVALID_DURATION, &node.span, message, hint);
                 None
@@ -149,6 +161,35 @@ impl Checker<'_, '_> {
             return None;
         }
         Some(duration)
+    }
+
+    /// The one of two keys that is there; reports both and neither.
+    pub(super) fn one_of<'n>(
+        &mut self,
+        node: &Node,
+        entries: &'n [Entry],
+        keys: (&'static str, &'static str),
+        what: &str,
+        hint: &str,
+    ) -> Option<(&'static str, &'n Node)> {
+        match (find(entries, keys.0), find(entries, keys.1)) {
+            (Some(first), None) => Some((keys.0, first)),
+            (None, Some(second)) => Some((keys.1, second)),
+            (None, None) => {
+                self.add(&codes::MISSING_KEY, &node.span, format!("{what} has neither `{}` nor `{}`", keys.0, keys.1), hint);
+                None
+            }
+            (Some(_), Some(second)) => {
+                let message = format!("{what} has both `{}` and `{}`", keys.0, keys.1);
+                self.add(&codes::MISPLACED_KEY, &second.span, message, "keep one of them");
+                for key in [keys.0, keys.1] {
+                    if let Some(node) = find(entries, key) {
+                        self.shadow(node);
+                    }
+                }
+                None
+            }
+        }
     }
 
     /// Reports a value of the wrong type.

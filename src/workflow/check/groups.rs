@@ -1,16 +1,14 @@
-//! Steps that hold steps: `parallel`, `conditional`, `switch`.
-
-use std::num::NonZeroU32;
+//! Steps with branches: `parallel`, `race`, `conditional`, `switch`.
 
 use super::Checker;
 use super::document::flatten;
 use super::fields::find;
-use super::references::Arm;
+use super::reach::Arm;
 use super::template::Role;
 use crate::expression::Condition;
 use crate::workflow::codes;
 use crate::workflow::node::{Entry, Kind, Node};
-use crate::workflow::{Branch, Conditional, NoMatch, Parallel, Switch};
+use crate::workflow::{Branch, Conditional, NoMatch, Parallel, Race, Switch};
 
 const CONDITIONAL_BRANCHES: &[&str] = &["if_true", "if_false"];
 const PARALLEL_RULE: &str = "write `branches:` with `steps:` and a list of steps, or with one `name: [steps]` a branch";
@@ -18,17 +16,32 @@ const SWITCH_RULE: &str = "write `branches:` with one `value: [steps]` a case, a
 
 impl Checker<'_, '_> {
     pub(super) fn parallel(&mut self, node: &Node, entries: &[Entry], index: usize) -> Option<Parallel> {
-        let branches = self.branches_node(node, entries, "parallel", PARALLEL_RULE).and_then(|node| self.parallel_branches(node, index));
+        let branches = self.branches_node(node, entries, "parallel", PARALLEL_RULE);
+        if let Some(branches) = branches.filter(|branches| matches!(&branches.kind, Kind::Map(entries) if entries.is_empty())) {
+            let hint = "it completes at once; add a branch if that is not meant";
+            self.add(&codes::EMPTY_STEPS, &branches.span, "the `parallel` step has no branches".to_owned(), hint);
+        }
+        let branches = branches.and_then(|node| self.branches_at_once(node, index, Arm::Concurrent));
         let fail_fast = find(entries, "fail_fast").map(|node| self.boolean(node, "`fail_fast`"));
-        let max_concurrency = find(entries, "max_concurrency").map(|node| self.integer(node, "`max_concurrency`", 1, u64::from(u32::MAX)));
-        let max_concurrency = match flatten(max_concurrency)? {
-            Some(most) => Some(NonZeroU32::new(u32::try_from(most).ok()?)?),
-            None => None,
-        };
-        Some(Parallel { branches: branches?, fail_fast: flatten(fail_fast)?.unwrap_or(true), max_concurrency })
+        let max_concurrency = find(entries, "max_concurrency").map(|node| self.max_concurrency(node));
+        let branches = branches?;
+        self.steps[index].branch_names = Some(branches.iter().map(|branch| branch.name.clone()).collect());
+        Some(Parallel { branches, fail_fast: flatten(fail_fast)?.unwrap_or(true), max_concurrency: flatten(max_concurrency)? })
     }
 
-    fn parallel_branches(&mut self, node: &Node, index: usize) -> Option<Vec<Branch>> {
+    pub(super) fn race(&mut self, node: &Node, entries: &[Entry], index: usize) -> Option<Race> {
+        let node = self.branches_node(node, entries, "race", PARALLEL_RULE)?;
+        let branches = self.branches_at_once(node, index, Arm::Racing)?;
+        if branches.is_empty() {
+            let message = "the `race` step has no branches, so that none can win".to_owned();
+            self.add(&codes::INVALID_VALUE, &node.span, message, "add a branch, or remove the step");
+            return None;
+        }
+        Some(Race { branches })
+    }
+
+    /// The branches of a `parallel` or `race` step, in the form of a list or with names.
+    fn branches_at_once(&mut self, node: &Node, index: usize, arm: fn(Option<u32>) -> Arm) -> Option<Vec<Branch>> {
         let entries = match &node.kind {
             Kind::List(_) => {
                 self.shadow(node);
@@ -36,31 +49,18 @@ impl Checker<'_, '_> {
             }
             _ => self.map(node, "`branches`")?,
         };
-        if entries.is_empty() {
-            let message = "the `parallel` step has no branches".to_owned();
-            self.add(&codes::EMPTY_STEPS, &node.span, message, "it completes at once; add a branch if that is not meant");
+        // `steps` alone is the list form: every step of it is a branch.
+        if let [Entry { key, value, .. }] = entries
+            && key == "steps"
+        {
+            let steps = self.steps(value, Some(index), arm(None), "`branches.steps`")?;
+            if steps.is_empty() {
+                self.empty_branch(value, "`branches.steps`");
+            }
+            return Some(steps.into_iter().map(|step| Branch { name: step.id.as_str().to_owned(), steps: vec![step] }).collect());
         }
-        let branches: Vec<Option<Vec<Branch>>> =
-            match entries {
-                // `steps` alone is the list form: every step of it is a branch.
-                [Entry { key, value, .. }] if key == "steps" => {
-                    let steps = self.steps(value, Some(index), Arm::Concurrent(None), "`branches.steps`");
-                    if matches!(&steps, Some(steps) if steps.is_empty()) {
-                        self.empty_branch(value, "`branches.steps`");
-                    }
-                    vec![steps.map(|steps| {
-                        steps.into_iter().map(|step| Branch { name: step.id.as_str().to_owned(), steps: vec![step] }).collect()
-                    })]
-                }
-                _ => {
-                    let named = entries.iter().zip(0..);
-                    named.map(|(entry, number)| Some(vec![self.branch(entry, index, Arm::Concurrent(Some(number)))?])).collect()
-                }
-            };
-        let branches: Option<Vec<Vec<Branch>>> = branches.into_iter().collect();
-        let branches = branches?.concat();
-        self.steps[index].branch_names = Some(branches.iter().map(|branch| branch.name.clone()).collect());
-        Some(branches)
+        let branches: Vec<_> = entries.iter().zip(0..).map(|(entry, number)| self.branch(entry, index, arm(Some(number)))).collect();
+        branches.into_iter().collect()
     }
 
     pub(super) fn conditional(&mut self, node: &Node, entries: &[Entry], index: usize) -> Option<Conditional> {

@@ -4,19 +4,30 @@
 
 mod document;
 mod fields;
-mod groups;
-mod policy;
-mod references;
 mod step;
+mod step_type;
+
+mod call;
+mod groups;
+mod leaf;
+mod repeat;
+
+mod policy;
+mod reach;
+mod references;
 mod template;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
+use std::rc::Rc;
 
 use super::node::Node;
 use super::report::Report;
 use super::{Diagnostic, Severity, Workflow};
-use references::{Crumb, Known, Use};
+use reach::{Crumb, Known};
+use references::Use;
+#[cfg(feature = "service")]
+pub(super) use repeat::RESERVED_NAMES;
 
 /// What came out of a text.
 #[derive(Debug)]
@@ -39,26 +50,45 @@ impl Parsed {
 /// Checks a document that is already a tree. `text` is what its spans point into.
 pub fn check(text: &str, root: &Node) -> Parsed {
     let mut report = Report::new(text);
-    let workflow = check_into(root, &mut report);
+    let (workflow, _) = check_into(root, &mut report);
+    let workflow = workflow.filter(|_| !report.has_errors());
     let (diagnostics, omitted) = report.finish();
     Parsed { workflow, diagnostics, omitted }
 }
 
-/// Checks a document. `None` when it cannot become a workflow; the report says why.
-pub(super) fn check_into(root: &Node, report: &mut Report<'_>) -> Option<Workflow> {
+/// Checks a document. `None` when it cannot become a workflow; the report says why, and of what there is whether it may be used.
+pub(super) fn check_into(root: &Node, report: &mut Report<'_>) -> (Option<Workflow>, Vec<SchemaNode>) {
     let mut checker = Checker {
         report,
         steps: Vec::new(),
         by_id: BTreeMap::new(),
         uses: Vec::new(),
+        names: Rc::new([]),
+        bindings: BTreeMap::new(),
+        schemas: Vec::new(),
         shadowed: BTreeSet::new(),
         path: Vec::new(),
         in_step: None,
+        own_id: None,
         step_count: 0,
     };
     let workflow = checker.document(root);
     checker.references(root.get("input"));
-    workflow.filter(|_| !report.has_errors())
+    (workflow, checker.schemas)
+}
+
+/// A JSON Schema in the document. What it says is for `parse` to check, which knows JSON Schema.
+#[derive(Debug)]
+pub(super) struct SchemaNode {
+    /// What it is called in messages.
+    #[cfg_attr(not(feature = "service"), expect(dead_code, reason = "read by `parse`"))]
+    pub(super) what: String,
+    /// The schema: a map.
+    #[cfg_attr(not(feature = "service"), expect(dead_code, reason = "read by `parse`"))]
+    pub(super) schema: Node,
+    /// A constant value that it must allow.
+    #[cfg_attr(not(feature = "service"), expect(dead_code, reason = "read by `parse`"))]
+    pub(super) example: Option<Node>,
 }
 
 /// What the walk has seen so far, and where it stands.
@@ -69,12 +99,19 @@ struct Checker<'r, 'a> {
     by_id: BTreeMap<String, usize>,
     /// Every reference of every expression, to be looked up once all steps are known.
     uses: Vec<Use>,
+    /// Names that the bodies around the walk bring: `item`, `iteration`, those of `as:`, …
+    names: Rc<[Rc<str>]>,
+    /// The names of `as:`, each with the first step that has it.
+    bindings: BTreeMap<String, usize>,
+    schemas: Vec<SchemaNode>,
     /// Ids inside steps that could not be understood: nothing is said about references to them.
     shadowed: BTreeSet<String>,
     /// The lists of steps around the walk, outermost first.
     path: Vec<Crumb>,
     /// The step whose keys are being read.
     in_step: Option<usize>,
+    /// `metadata.id`, as it is written.
+    own_id: Option<String>,
     step_count: usize,
 }
 

@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use super::Checker;
 use super::document::flatten;
 use super::fields::{find, shorten};
-use super::references::Arm;
+use super::reach::Arm;
 use crate::limits;
 use crate::workflow::codes;
 use crate::workflow::node::{Kind, Node};

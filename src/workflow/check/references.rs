@@ -1,100 +1,72 @@
-//! What expressions refer to: names that exist, steps that have run by then, outputs that a step has.
-//!
-//! A step's place is the path of lists around it. Two paths part somewhere; where they part says which of the two runs first.
+//! What expressions refer to: names that exist, steps that have run by then (`reach` knows), outputs that a step has.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
+use std::rc::Rc;
 
 use super::Checker;
+use super::reach::{Arm, Crumb, Reach, shared_lists};
+use super::template::Role;
 use crate::expression::{Reference, Subtraction};
 use crate::workflow::codes;
 use crate::workflow::node::{Kind, Node};
 use crate::workflow::report::listed;
-
-/// One list of steps on the way to a step.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Crumb {
-    /// The step that holds the list; none for lists of the document.
-    pub(super) owner: Option<usize>,
-    /// Which of its lists.
-    pub(super) arm: Arm,
-    /// Place in the list.
-    pub(super) index: usize,
-}
-
-/// Which list of a step or of the document.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Arm {
-    /// The document's `steps`.
-    Main,
-    /// A handler that runs by outcome: at most one of them does.
-    Handler(u8),
-    /// The handler that runs last.
-    Always,
-    /// `on_error.steps`.
-    Catch,
-    /// A branch of a `parallel` step by number; in the list form, where every step is a branch, none.
-    Concurrent(Option<u32>),
-    /// A branch of a `conditional` or `switch` step, of which one runs.
-    Either(u32),
-}
-
-/// What is known of a step when all are read.
-#[derive(Debug, Default)]
-pub(super) struct Known {
-    /// Empty when the author gave none that is usable.
-    pub(super) id: String,
-    /// Where the id stands.
-    pub(super) at: usize,
-    /// The lists around it, itself last.
-    pub(super) path: Vec<Crumb>,
-    /// The name of its outputs.
-    pub(super) outputs: Option<String>,
-    /// The names of a parallel step's branches.
-    pub(super) branch_names: Option<Vec<String>>,
-    /// It has a guard, or goes on after a failure: its outputs can be null.
-    pub(super) may_be_null: bool,
-    /// A catch branch can stand for its result.
-    pub(super) catches: bool,
-    /// Its type could not be read, so nothing is known of its outputs.
-    pub(super) opaque: bool,
-}
 
 /// The references of one text.
 #[derive(Debug)]
 pub(super) struct Use {
     /// The step whose key it is; none for the document's `output`.
     pub(super) step: Option<usize>,
-    /// It is a `when`.
-    pub(super) is_guard: bool,
+    pub(super) role: Role,
+    /// Names of the bodies around it.
+    pub(super) names: Rc<[Rc<str>]>,
     pub(super) scalar: Range<usize>,
     pub(super) text: String,
     pub(super) references: Vec<Reference>,
     pub(super) subtractions: Vec<Subtraction>,
 }
 
-/// The ids that the `when` of a step asks about, by step.
-type Guards = BTreeMap<usize, BTreeSet<String>>;
+/// What the `when` of a step asks about.
+#[derive(Debug, Default)]
+struct Guard {
+    steps: BTreeSet<String>,
+    asks_iteration: bool,
+}
+
+/// The guards by step.
+type Guards = BTreeMap<usize, Guard>;
 
 fn guards(uses: &[Use]) -> Guards {
     let mut guards = Guards::new();
-    for one in uses.iter().filter(|one| one.is_guard) {
-        let asked = one.references.iter().filter_map(|reference| match reference.path.as_slice() {
+    for one in uses.iter().filter(|one| one.role == Role::Guard) {
+        let Some(step) = one.step else { continue };
+        let guard = guards.entry(step).or_default();
+        guard.asks_iteration |= one.asks_iteration();
+        guard.steps.extend(one.references.iter().filter_map(|reference| match reference.path.as_slice() {
             [root, id, ..] if root == "steps" => Some(id.clone()),
             _ => None,
-        });
-        if let Some(step) = one.step {
-            guards.entry(step).or_default().extend(asked);
-        }
+        }));
     }
     guards
+}
+
+impl Use {
+    /// Reads `iteration`, and so can tell the first one from the others.
+    fn asks_iteration(&self) -> bool {
+        self.references.iter().any(|reference| reference.path.first().is_some_and(|root| root == "iteration"))
+    }
 }
 
 /// Names that an expression can begin with, and what they have. `steps` is looked up.
 const ROOTS: &[(&str, &[&str])] =
     &[("workflow", &["input", "id", "name", "version"]), ("steps", &[]), ("run", &["id", "started_at", "status", "error"])];
-/// Names that exist only inside the bodies of `map` and `loop` steps.
-const BODY_NAMES: &[(&str, &str)] = &[("item", "map"), ("index", "map"), ("iteration", "loop")];
+/// Names that exist only in some places, and where.
+const BODY_NAMES: &[(&str, &str)] = &[
+    ("item", "the body or `reduce` of a `map` step"),
+    ("index", "the body or `reduce` of a `map` step"),
+    ("accumulator", "the `reduce` of a `map` step"),
+    ("iteration", "a `loop` step"),
+];
 const STEP_PARTS: &[&str] = &["outputs", "status", "error"];
 
 impl Checker<'_, '_> {
@@ -157,23 +129,32 @@ impl Checker<'_, '_> {
                     _ => {}
                 }
             }
-            name => {
-                let span = self.place(one, &reference.span);
-                if let Some((_, owner)) = BODY_NAMES.iter().find(|(known, _)| *known == name) {
-                    let message = format!("`{name}` exists only inside the body of a `{owner}` step");
-                    self.add(&codes::UNKNOWN_NAME, &span, message, "read `workflow.input`, `steps.<id>.outputs` or `run` here");
-                    return;
-                }
-                let hint = match self.by_id.contains_key(name) {
-                    true => format!("did you mean `{}`?", step_path(name, &["outputs"])),
-                    false => match self.report.did_you_mean(name, ROOTS.iter().map(|(name, _)| *name)) {
-                        empty if empty.is_empty() => format!("an expression can read {}", listed(ROOTS.iter().map(|(name, _)| *name))),
-                        hint => hint,
-                    },
-                };
-                self.add(&codes::UNKNOWN_NAME, &span, format!("unknown name `{name}`"), hint);
-            }
+            name if one.names.iter().any(|known| **known == *name) => {}
+            name => self.unknown_name(one, reference, name),
         }
+    }
+
+    fn unknown_name(&mut self, one: &Use, reference: &Reference, name: &str) {
+        const INSTEAD: &str = "read `workflow.input`, `steps.<id>.outputs` or `run` here";
+        let span = self.place(one, &reference.span);
+        if let Some((_, place)) = BODY_NAMES.iter().find(|(known, _)| *known == name) {
+            self.add(&codes::UNKNOWN_NAME, &span, format!("`{name}` exists only inside {place}"), INSTEAD);
+            return;
+        }
+        if let Some(map) = self.bindings.get(name) {
+            let message = format!("`{name}` exists only inside the body of the `map` step `{}`", self.steps[*map].id);
+            self.add(&codes::UNKNOWN_NAME, &span, message, INSTEAD);
+            return;
+        }
+        let names: Vec<&str> = ROOTS.iter().map(|(name, _)| *name).chain(one.names.iter().map(|name| &**name)).collect();
+        let hint = match self.by_id.contains_key(name) {
+            true => format!("did you mean `{}`?", step_path(name, &["outputs"])),
+            false => match self.report.did_you_mean(name, names.iter().copied()) {
+                empty if empty.is_empty() => format!("an expression can read {}", listed(names)),
+                hint => hint,
+            },
+        };
+        self.add(&codes::UNKNOWN_NAME, &span, format!("unknown name `{name}`"), hint);
     }
 
     fn step_reference(&mut self, one: &Use, reference: &Reference, id: &str, parts: &[&str], guards: &Guards) {
@@ -188,13 +169,21 @@ impl Checker<'_, '_> {
             }
             return;
         };
-        if let Some((why, hint)) = self.not_run(one, target) {
-            let span = self.place(one, &reference.span);
-            self.add(&codes::STEP_NOT_RUN, &span, format!("the step `{id}` {why}"), hint);
-            return;
-        }
-        if self.step_parts(one, reference, target, parts) {
-            self.may_not_have_run(one, reference, target, parts, guards);
+        match self.reach(one, target) {
+            Reach::Not(why, hint) => {
+                let span = self.place(one, &reference.span);
+                self.add(&codes::STEP_NOT_RUN, &span, format!("the step `{id}` {why}"), hint);
+            }
+            Reach::Run => {
+                if self.step_parts(one, reference, target, parts) {
+                    self.may_not_have_run(one, reference, target, parts, guards);
+                }
+            }
+            Reach::Previous => {
+                if self.step_parts(one, reference, target, parts) {
+                    self.not_in_the_first(one, reference, target, guards);
+                }
+            }
         }
     }
 
@@ -208,6 +197,14 @@ impl Checker<'_, '_> {
                     hint => hint,
                 };
                 (format!("a step has {}, not `{part}`", listed(STEP_PARTS.iter().copied())), hint, &codes::UNKNOWN_PATH)
+            }
+            ["outputs", name, ..] if step.yields_list && step.outputs.is_none() && !step.catches => {
+                if name.parse::<i64>().is_ok() || reference.optional {
+                    return true;
+                }
+                let hint =
+                    format!("read one as `{}[0]`, or `{0} | map(attribute='{name}')` for that of each", step_path(&step.id, &["outputs"]));
+                (format!("the outputs of the `map` step `{}` are a list, which has no `{name}`", step.id), hint, &codes::UNDEFINED_OUTPUT)
             }
             ["outputs", name, ..] if !step.opaque && !step.catches => {
                 let names: Vec<&str> = match (&step.outputs, &step.branch_names) {
@@ -234,31 +231,16 @@ impl Checker<'_, '_> {
         false
     }
 
-    /// Why the target cannot have run when the use is evaluated, with a hint.
-    fn not_run(&self, one: &Use, target: usize) -> Option<(&'static str, &'static str)> {
-        const LATER: (&str, &str) = ("runs later", "move it before this step, or read another step");
-        let to = &self.steps[target].path;
-        let Some(from) = one.step else {
-            // The document's output is computed when `steps` are done, before any handler.
-            return match to.first().map(|crumb| crumb.arm) {
-                Some(Arm::Handler(_) | Arm::Always) => Some(("runs after the output is computed", "read a step of `steps`")),
-                _ => None,
-            };
-        };
-        if from == target {
-            return Some(("is this step itself", "a step cannot read its own result"));
+    /// Warns of what is read of the iteration before when it does not have to be there.
+    fn not_in_the_first(&mut self, one: &Use, reference: &Reference, target: usize, guards: &Guards) {
+        let id = &self.steps[target].id;
+        let is_asked = |guard: &Guard| guard.asks_iteration || guard.steps.contains(id);
+        if reference.optional || one.asks_iteration() || (one.role != Role::Guard && self.is_guarded(one, guards, is_asked)) {
+            return;
         }
-        let from = &self.steps[from].path;
-        let shared = from.iter().zip(to).take_while(|(a, b)| a == b).count();
-        match (from.get(shared), to.get(shared)) {
-            (Some(a), Some(b)) => parted(a, b, LATER),
-            // The target is around this step: it is still running, unless this is what runs after it failed.
-            (Some(next), None) if next.arm == Arm::Catch => None,
-            (Some(_), None) => Some(("is around this one and has not finished", "read a step before it, or one beside this step")),
-            // The target is inside this step.
-            (None, Some(_)) => Some(("is inside this one and runs later", "read a step before this one")),
-            (None, None) => Some(LATER),
-        }
+        let span = self.place(one, &reference.span);
+        let message = format!("the step `{id}` is read from the iteration before, and the first iteration has none");
+        self.add(&codes::MAY_NOT_HAVE_RUN, &span, message, "add `| default(…)`, or ask for `iteration > 0` first");
     }
 
     /// Warns of outputs that are null, or not there, in some runs, when something below them is read.
@@ -269,24 +251,26 @@ impl Checker<'_, '_> {
         if from.first().is_some_and(|crumb| matches!(crumb.arm, Arm::Handler(_) | Arm::Always)) {
             return;
         }
-        let shared = from.iter().zip(&step.path).take_while(|(a, b)| (a.owner, a.arm) == (b.owner, b.arm)).count();
-        let is_chosen = step.path[shared..].iter().any(|crumb| matches!(crumb.arm, Arm::Either(_) | Arm::Catch));
-        if !(step.may_be_null || is_chosen) || self.is_guarded(one, &step.id, guards) {
+        let inside = &step.path[shared_lists(from, &step.path)..];
+        let is_chosen = inside.iter().any(|crumb| matches!(crumb.arm, Arm::Either(_) | Arm::Catch));
+        let is_raced = inside.iter().any(|crumb| matches!(crumb.arm, Arm::Racing(_)));
+        if !(step.may_be_null || is_chosen || is_raced) || self.is_guarded(one, guards, |guard| guard.steps.contains(&step.id)) {
             return;
         }
-        let message = match is_chosen {
-            true => format!("the step `{}` is in a branch that is not taken in every run", step.id),
-            false => format!("the step `{}` can be skipped or fail, and its outputs are null then", step.id),
+        let message = match (is_chosen, is_raced) {
+            (true, _) => format!("the step `{}` is in a branch that is not taken in every run", step.id),
+            (false, true) => format!("the step `{}` is in a branch of a race that another may win", step.id),
+            (false, false) => format!("the step `{}` can be skipped or fail, and its outputs are null then", step.id),
         };
         let span = self.place(one, &reference.span);
         self.add(&codes::MAY_NOT_HAVE_RUN, &span, message, "add `| default(…)`, or a `when` that asks for its status");
     }
 
-    /// Whether the reader, or a step around it, asks about the step before it runs.
-    fn is_guarded(&self, one: &Use, id: &str, guards: &Guards) -> bool {
+    /// Whether the `when` of the reader, or of a step around it, asks what it should.
+    fn is_guarded(&self, one: &Use, guards: &Guards, asks: impl Fn(&Guard) -> bool) -> bool {
         let Some(from) = one.step else { return false };
         let owners = self.steps[from].path.iter().filter_map(|crumb| crumb.owner);
-        owners.chain([from]).any(|step| guards.get(&step).is_some_and(|ids| ids.contains(id)))
+        owners.chain([from]).any(|step| guards.get(&step).is_some_and(&asks))
     }
 
     fn input_reference(&mut self, one: &Use, reference: &Reference, name: &str, input: Option<&Node>) {
@@ -307,28 +291,8 @@ impl Checker<'_, '_> {
     }
 }
 
-/// Two steps in different places of the same list, or in different lists of the same owner.
-fn parted(from: &Crumb, to: &Crumb, later: (&'static str, &'static str)) -> Option<(&'static str, &'static str)> {
-    const BESIDE: (&str, &str) = ("runs at the same time as this one", "read it after the parallel step");
-    const OTHER: (&str, &str) = ("is in another branch, which does not run when this one does", "read a step that runs in both cases");
-    if from.arm == to.arm {
-        return match from.arm {
-            Arm::Concurrent(None) => Some(BESIDE),
-            _ if to.index < from.index => None,
-            _ => Some(later),
-        };
-    }
-    match (from.arm, to.arm) {
-        (Arm::Catch, _) | (Arm::Always, _) | (Arm::Handler(_), Arm::Main) => None,
-        (Arm::Handler(_), Arm::Handler(_)) => Some(("is in a handler that does not run when this one does", "read a step of `steps`")),
-        (Arm::Concurrent(_), Arm::Concurrent(_)) => Some(BESIDE),
-        (Arm::Either(_), Arm::Either(_)) => Some(OTHER),
-        (Arm::Main | Arm::Handler(_) | Arm::Concurrent(_) | Arm::Either(_), _) => Some(later),
-    }
-}
-
 /// `steps.plan.outputs`, or `steps["my-plan"].outputs` where a hyphen would be a subtraction.
-fn step_path(id: &str, rest: &[&str]) -> String {
+pub(super) fn step_path(id: &str, rest: &[&str]) -> String {
     let id = match id.contains('-') {
         true => format!("steps[\"{id}\"]"),
         false => format!("steps.{id}"),

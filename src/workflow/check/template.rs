@@ -12,7 +12,7 @@ use crate::expression::{Condition, Reference, Subtraction, SyntaxError, Template
 use crate::workflow::codes;
 use crate::workflow::node::{Kind, Node};
 
-/// What a condition is for.
+/// What an expression is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Role {
     /// `when`: whether a step runs at all.
@@ -21,23 +21,36 @@ pub(super) enum Role {
     Choice,
     /// Its value chooses a branch.
     Value,
+    /// Asked before each iteration of a loop.
+    While,
+    /// Asked after each iteration of a loop.
+    Until,
+    /// Not a condition: it yields the next accumulator of a `map` step.
+    Reduction,
+    /// Not a condition: it yields data.
+    Data,
 }
 
 impl Checker<'_, '_> {
     /// Any value with templates in its texts.
     pub(super) fn tree(&mut self, node: &Node) -> Option<Tree> {
+        self.tree_for(node, Role::Data)
+    }
+
+    /// The same, for a purpose of its own.
+    pub(super) fn tree_for(&mut self, node: &Node, role: Role) -> Option<Tree> {
         match &node.kind {
             Kind::Null | Kind::Bool(_) | Kind::Number(_) => Some(Tree::Literal(Arc::new(node.to_json()))),
             Kind::Text(text) => {
                 let template = self.parsed(node, text, Template::parse(text))?;
-                self.note(node, text, (template.references(), template.subtractions()), false);
+                self.note(node, text, (template.references(), template.subtractions()), role);
                 Some(match template.literal() {
                     Some(literal) => Tree::Literal(Arc::new(Value::String(literal.to_owned()))),
                     None => Tree::Template(template),
                 })
             }
             Kind::List(items) => {
-                let items: Vec<_> = items.iter().map(|item| self.tree(item)).collect();
+                let items: Vec<_> = items.iter().map(|item| self.tree_for(item, role)).collect();
                 let items: Vec<Tree> = items.into_iter().collect::<Option<_>>()?;
                 Some(match items.iter().all(is_literal) {
                     true => Tree::Literal(Arc::new(Value::Array(items.into_iter().filter_map(literal).collect()))),
@@ -45,7 +58,7 @@ impl Checker<'_, '_> {
                 })
             }
             Kind::Map(entries) => {
-                let fields: Vec<_> = entries.iter().map(|entry| Some((entry.key.clone(), self.tree(&entry.value)?))).collect();
+                let fields: Vec<_> = entries.iter().map(|entry| Some((entry.key.clone(), self.tree_for(&entry.value, role)?))).collect();
                 let fields: Vec<(String, Tree)> = fields.into_iter().collect::<Option<_>>()?;
                 Some(match fields.iter().all(|(_, field)| is_literal(field)) {
                     true => {
@@ -72,10 +85,10 @@ impl Checker<'_, '_> {
         };
         let parsed = match role {
             Role::Value => Condition::parse_value(text),
-            Role::Guard | Role::Choice => Condition::parse(text),
+            Role::Guard | Role::Choice | Role::While | Role::Until | Role::Reduction | Role::Data => Condition::parse(text),
         };
         let condition = self.parsed(node, text, parsed)?;
-        self.note(node, text, (condition.references(), condition.subtractions()), role == Role::Guard);
+        self.note(node, text, (condition.references(), condition.subtractions()), role);
         Some(condition)
     }
 
@@ -92,11 +105,12 @@ impl Checker<'_, '_> {
         }
     }
 
-    fn note(&mut self, node: &Node, text: &str, (references, subtractions): (&[Reference], &[Subtraction]), is_guard: bool) {
+    fn note(&mut self, node: &Node, text: &str, (references, subtractions): (&[Reference], &[Subtraction]), role: Role) {
         if !references.is_empty() {
             self.uses.push(Use {
                 step: self.in_step,
-                is_guard,
+                role,
+                names: self.names.clone(),
                 scalar: node.span.clone(),
                 text: text.to_owned(),
                 references: references.to_vec(),

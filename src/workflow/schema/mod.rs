@@ -4,11 +4,15 @@
 //! the parser, which says more and says it better, does not read through them.
 #![expect(dead_code, reason = "the fields are read by the schema generator only")]
 
-use std::collections::BTreeMap;
+mod step;
+mod value;
 
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
+
+use self::step::Step;
+use self::value::{Anything, Duration, Size, Texts};
 
 /// The JSON Schema of a workflow document (draft 2020-12). Shipped as `docs/workflow.schema.json`.
 pub fn json_schema() -> Value {
@@ -130,129 +134,6 @@ struct Catch {
     steps: Steps,
 }
 
-/// One step; `step_type` says which kind.
-#[derive(JsonSchema)]
-#[schemars(untagged)]
-enum Step {
-    Sequential(Sequential),
-    Parallel(Parallel),
-    Conditional(Conditional),
-    Switch(Switch),
-}
-
-macro_rules! step {
-    ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty,)* }) => {
-        $(#[$doc])*
-        #[derive(JsonSchema)]
-        #[schemars(deny_unknown_fields, transform = language)]
-        struct $name {
-            /// Unique in the workflow, nested steps included.
-            #[schemars(length(max = 200), regex(pattern = "^[A-Za-z_][A-Za-z0-9_-]*$"))]
-            id: String,
-            $($(#[$field_doc])* $field: $type,)*
-            /// The name the reply is stored under: `steps.<id>.outputs.<name>`. Without it the reply itself is `outputs`.
-            #[schemars(length(max = 200), regex(pattern = "^[A-Za-z_][A-Za-z0-9_-]*$"))]
-            outputs: Option<String>,
-            /// Guard: when it does not hold, the step is skipped.
-            when: Option<Condition>,
-            /// Longest time of one attempt, or of the whole group. Default: 300 seconds.
-            timeout: Option<Duration>,
-            retry: Option<Retry>,
-            on_error: Option<OnError>,
-        }
-    };
-}
-
-step! {
-    /// One call of a skill.
-    Sequential {
-        step_type: Option<SequentialType>,
-        /// The skill to call. An agent that offers it is found in the registry.
-        #[schemars(length(min = 1, max = 200), regex(pattern = r"^\S(.*\S)?$"))]
-        skill: String,
-        /// Only this agent: `name`, `name:tag` or `name@sha256:…`.
-        #[schemars(length(min = 1, max = 200), regex(pattern = r"^\S+$"))]
-        agent: Option<String>,
-        inputs: Option<Inputs>,
-    }
-}
-
-step! {
-    /// Branches at once.
-    Parallel {
-        step_type: ParallelType,
-        /// `steps: [...]` with one step a branch, or one `name: [steps]` a branch.
-        branches: BTreeMap<String, Steps>,
-        /// The first failure cancels the rest. Default: true.
-        fail_fast: Option<bool>,
-        /// How many branches at once.
-        #[schemars(range(min = 1))]
-        max_concurrency: Option<u32>,
-    }
-}
-
-step! {
-    /// Either branch, by a condition.
-    Conditional {
-        step_type: ConditionalType,
-        condition: Condition,
-        branches: Either,
-    }
-}
-
-step! {
-    /// One branch, by a value.
-    Switch {
-        step_type: SwitchType,
-        /// Its value is compared with the cases as text; numbers, booleans and null by their JSON text.
-        condition: Condition,
-        /// One `value: [steps]` a case, and `default: [steps]`.
-        #[schemars(extend("minProperties" = 1))]
-        branches: BTreeMap<String, Steps>,
-        /// What happens when no case fits and there is no default. Default: fail.
-        on_no_match: Option<NoMatch>,
-    }
-}
-
-#[derive(JsonSchema)]
-#[schemars(rename_all = "lowercase")]
-enum SequentialType {
-    Sequential,
-}
-
-#[derive(JsonSchema)]
-#[schemars(rename_all = "lowercase")]
-enum ParallelType {
-    Parallel,
-}
-
-#[derive(JsonSchema)]
-#[schemars(rename_all = "lowercase")]
-enum ConditionalType {
-    Conditional,
-}
-
-#[derive(JsonSchema)]
-#[schemars(rename_all = "lowercase")]
-enum SwitchType {
-    Switch,
-}
-
-#[derive(JsonSchema)]
-#[schemars(rename_all = "lowercase")]
-enum NoMatch {
-    Fail,
-    Skip,
-}
-
-/// Either may be missing, but not both.
-#[derive(JsonSchema)]
-#[schemars(deny_unknown_fields, transform = language, extend("anyOf" = [{ "required": ["if_true"] }, { "required": ["if_false"] }]))]
-struct Either {
-    if_true: Option<Steps>,
-    if_false: Option<Steps>,
-}
-
 /// Keys that are left out are fine, keys with nothing after the colon are not, and `x-` keys belong to other tools.
 fn language(schema: &mut Schema) {
     let Some(object) = schema.as_object_mut() else { return };
@@ -277,50 +158,6 @@ fn language(schema: &mut Schema) {
         }
     }
 }
-
-macro_rules! written {
-    ($(#[$doc:meta])* $name:ident = $($schema:tt)*) => {
-        $(#[$doc])*
-        struct $name;
-
-        impl JsonSchema for $name {
-            fn schema_name() -> std::borrow::Cow<'static, str> {
-                stringify!($name).into()
-            }
-
-            fn json_schema(_generator: &mut SchemaGenerator) -> Schema {
-                json_schema!($($schema)*)
-            }
-        }
-    };
-}
-
-written!(Duration = {
-    "description": "Seconds (300, 0.5), or numbers with units (250ms, 30s, 5m, 1h30m, 2d).",
-    "anyOf": [
-        { "type": "number", "minimum": 0, "maximum": 31_622_400 },
-        { "type": "string", "pattern": r"^\s*(\d+(\.\d*)?|(\d+(\.\d*)?(ms|s|m|h|d)\s*)+)\s*$" }
-    ]
-});
-written!(Size = {
-    "description": "Bytes (1048576), or a size with a unit (512KiB, 1MiB, 2MB).",
-    "anyOf": [
-        { "type": "integer", "minimum": 1 },
-        { "type": "string", "pattern": r"^\s*\d+\s*([kKmMgG]([iI]?[bB])?|[bB])?\s*$" }
-    ]
-});
-written!(Condition = {
-    "description": "An expression, bare or as {{ … }}.",
-    "anyOf": [{ "type": "string", "minLength": 1 }, { "type": "boolean" }, { "type": "number" }]
-});
-written!(Inputs = {
-    "description": "What the skill is called with: any value with {{ templates }} in it, or one template that yields a map.",
-    "anyOf": [{ "type": "object" }, { "type": "null" }, { "type": "string", "pattern": r"\{\{" }]
-});
-written!(Anything = { "description": "Any value with {{ templates }} in it." });
-written!(Texts = {
-    "anyOf": [{ "type": "array", "items": { "type": "string" } }, { "type": "null" }]
-});
 
 /// A list of steps; nothing after the colon is an empty list.
 struct Steps;

@@ -1,0 +1,147 @@
+//! `map`: the body once for each item, through a window, results in the order of the items.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::named;
+use crate::expression::Tree;
+use crate::interpreter::sequence::template_error;
+use crate::interpreter::state::{Home, MapState, Place, Record, SequenceEnd, State, Work};
+use crate::interpreter::{ErrorClass, Run, StepError};
+use crate::limits;
+use crate::plan::{Node, NodeKind};
+use crate::workflow::Tolerance;
+
+/// Failures that an error lists by message; the rest is counted.
+const FAILURES_LISTED: usize = 5;
+
+impl Run {
+    pub(super) fn start_map(&mut self, place: Place, node: &Node, items: &Tree, window: NonZeroU32, tolerate: Tolerance) {
+        let items = match self.with_scope(place.frame, |scope| items.evaluate(scope)) {
+            Ok(items) => items,
+            Err(error) => return self.fail_early(place, template_error(node, "items", &error)),
+        };
+        let Some(count) = items.as_array().map(Vec::len) else {
+            let error = StepError::new(ErrorClass::Template, format!("items: a list is needed, but this is {}", kind(&items)));
+            return self.fail_early(place, error);
+        };
+        if count > limits::MAP_ITEMS_MAX {
+            let error = StepError::new(ErrorClass::Limit, format!("items: {count} are more than the {} allowed", limits::MAP_ITEMS_MAX));
+            return self.fail_early(place, error);
+        }
+        let tolerated = match tolerate {
+            Tolerance::Count(count) => count as usize,
+            Tolerance::Percent(percent) => (percent / 100.0 * count as f64).floor() as usize,
+        };
+        let started_at = self.now;
+        let results = vec![None; count];
+        let (failures, frames) = (Vec::new(), BTreeMap::new());
+        let state = MapState { started_at, items, next: 0, running: 0, tolerated, results, failures, frames, reducing: false };
+        self.start_container(place, node, State::Map(state));
+        if count == 0 {
+            return self.items_ended(place, node);
+        }
+        for _ in 0..window.get().min(u32::try_from(count).unwrap_or(u32::MAX)) {
+            self.start_next_item(place, node);
+        }
+    }
+
+    fn start_next_item(&mut self, place: Place, node: &Node) {
+        let NodeKind::Map { body, binding, .. } = &node.kind else { return };
+        let Some(State::Map(map)) = self.frame_mut(place.frame).states.get_mut(&place.node) else { return };
+        let index = map.next;
+        let Some(item) = map.items.get(index).cloned() else { return };
+        map.next += 1;
+        map.running += 1;
+        let item = Arc::new(item);
+        let mut values = BTreeMap::from([(Arc::from("index"), Arc::new(Value::from(index))), (Arc::from("item"), Arc::clone(&item))]);
+        if let Some(name) = binding {
+            values.insert(Arc::clone(name), item);
+        }
+        let frame = self.open_frame(Home { place, sequence: *body, index }, "", values);
+        if let Some(State::Map(map)) = self.frame_mut(place.frame).states.get_mut(&place.node) {
+            map.frames.insert(index, frame);
+        }
+        self.work.push_back(Work::Begin(frame, *body));
+    }
+
+    pub(super) fn item_ended(&mut self, home: Home, node: &Node, end: SequenceEnd) {
+        let place = home.place;
+        let Some(State::Map(map)) = self.frame_mut(place.frame).states.get_mut(&place.node) else { return };
+        map.running -= 1;
+        let frame = map.frames.remove(&home.index);
+        match end {
+            SequenceEnd::Completed(outputs) => map.results[home.index] = Some(outputs),
+            SequenceEnd::Failed(error) => map.failures.push((home.index, error)),
+        }
+        let too_many = map.failures.len() > map.tolerated;
+        let (more, idle) = (map.next < map.results.len(), map.running == 0);
+        if let Some(frame) = frame {
+            self.close_frame(frame);
+        }
+        if too_many {
+            self.map_failed(place);
+        } else if more {
+            self.start_next_item(place, node);
+        } else if idle {
+            self.items_ended(place, node);
+        }
+    }
+
+    fn map_failed(&mut self, place: Place) {
+        self.stop_inside(place, "too many items failed");
+        let Some(State::Map(map)) = self.frame_mut(place.frame).states.get_mut(&place.node) else { return };
+        let (error, started_at) = (failures(map), map.started_at);
+        for frame in std::mem::take(&mut map.frames).into_values() {
+            self.close_frame(frame);
+        }
+        self.cancel_deadline(place);
+        if let Some(error) = error {
+            self.work.push_back(Work::Settle(place, Record::failed(error, started_at)));
+        }
+    }
+
+    fn items_ended(&mut self, place: Place, node: &Node) {
+        let NodeKind::Map { reduce, .. } = &node.kind else { return };
+        match reduce {
+            Some((initial, by)) => self.start_reduction(place, node, initial, by),
+            None => {
+                let Some(State::Map(map)) = self.frame_mut(place.frame).states.get_mut(&place.node) else { return };
+                let results = map.results.drain(..).map(|result| result.map(Arc::unwrap_or_clone).unwrap_or_default()).collect();
+                self.map_completed(place, node, Arc::new(Value::Array(results)));
+            }
+        }
+    }
+
+    pub(super) fn map_completed(&mut self, place: Place, node: &Node, value: Arc<Value>) {
+        let Some(State::Map(map)) = self.state(place) else { return };
+        // Tolerated failures stay visible beside the results.
+        let record = Record { error: failures(map), ..Record::completed(named(node, value), map.started_at) };
+        self.cancel_deadline(place);
+        self.work.push_back(Work::Settle(place, record));
+    }
+}
+
+fn failures(map: &MapState) -> Option<StepError> {
+    let (_, first) = map.failures.first()?;
+    let listed: Vec<_> =
+        map.failures.iter().take(FAILURES_LISTED).map(|(index, error)| format!("item {index}: {}", error.message)).collect();
+    let more = if map.failures.len() > FAILURES_LISTED { "; …" } else { "" };
+    let message =
+        format!("{} of {} items failed: {}{more}", map.failures.len(), map.items.as_array().map_or(0, Vec::len), listed.join("; "));
+    Some(StepError { message, step: None, line: None, ..first.clone() })
+}
+
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a text",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object",
+    }
+}

@@ -1,0 +1,83 @@
+//! `reduce` of a map: its results become one value, in the order of the items.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use crate::expression::{Scope, Tree};
+use crate::interpreter::sequence::template_error;
+use crate::interpreter::state::{Home, Place, Record, SequenceEnd, State, Work};
+use crate::interpreter::{Run, StepError};
+use crate::plan::{Node, NodeKind, ReduceBy, SequenceIndex};
+
+impl Run {
+    pub(super) fn start_reduction(&mut self, place: Place, node: &Node, initial: &Tree, by: &ReduceBy) {
+        let accumulator = match self.with_scope(place.frame, |scope| initial.evaluate(scope)) {
+            Ok(value) => value,
+            Err(error) => return self.reduction_failed(place, template_error(node, "reduce.initial", &error)),
+        };
+        match by {
+            ReduceBy::Expression(tree) => self.reduce_by_expression(place, node, tree, accumulator),
+            ReduceBy::Steps(steps) => {
+                if let Some(State::Map(map)) = self.frame_mut(place.frame).states.get_mut(&place.node) {
+                    map.reducing = true;
+                }
+                self.reduce_next(place, node, *steps, 0, accumulator);
+            }
+        }
+    }
+
+    fn reduce_by_expression(&mut self, place: Place, node: &Node, tree: &Tree, mut accumulator: Arc<Value>) {
+        let Some(State::Map(map)) = self.frame_mut(place.frame).states.get_mut(&place.node) else { return };
+        let results = std::mem::take(&mut map.results);
+        let steps = BTreeMap::new();
+        for (index, result) in results.into_iter().enumerate() {
+            let values = names(accumulator, result, index);
+            let reduced =
+                self.with_scope(place.frame, |scope| tree.evaluate(&Scope { parent: Some(scope), values: &values, steps: &steps }));
+            accumulator = match reduced {
+                Ok(value) => value,
+                Err(error) => return self.reduction_failed(place, template_error(node, "reduce.expression", &error)),
+            };
+        }
+        self.map_completed(place, node, accumulator);
+    }
+
+    /// Runs the steps for one result; the outputs of their last step are the next accumulator.
+    fn reduce_next(&mut self, place: Place, node: &Node, steps: SequenceIndex, index: usize, accumulator: Arc<Value>) {
+        let Some(State::Map(map)) = self.frame_mut(place.frame).states.get_mut(&place.node) else { return };
+        let Some(result) = map.results.get_mut(index).map(Option::take) else {
+            return self.map_completed(place, node, accumulator);
+        };
+        let frame = self.open_frame(Home { place, sequence: steps, index }, "~", names(accumulator, result, index));
+        if let Some(State::Map(map)) = self.frame_mut(place.frame).states.get_mut(&place.node) {
+            map.frames.insert(index, frame);
+        }
+        self.work.push_back(Work::Begin(frame, steps));
+    }
+
+    pub(super) fn reduction_ended(&mut self, home: Home, node: &Node, end: SequenceEnd) {
+        let NodeKind::Map { reduce: Some((_, ReduceBy::Steps(steps))), .. } = &node.kind else { return };
+        let Some(State::Map(map)) = self.frame_mut(home.place.frame).states.get_mut(&home.place.node) else { return };
+        if let Some(frame) = map.frames.remove(&home.index) {
+            self.close_frame(frame);
+        }
+        match end {
+            SequenceEnd::Completed(accumulator) => self.reduce_next(home.place, node, *steps, home.index + 1, accumulator),
+            SequenceEnd::Failed(error) => self.reduction_failed(home.place, error),
+        }
+    }
+
+    fn reduction_failed(&mut self, place: Place, error: StepError) {
+        let Some(State::Map(map)) = self.state(place) else { return };
+        let started_at = map.started_at;
+        self.cancel_deadline(place);
+        self.work.push_back(Work::Settle(place, Record::failed(error, started_at)));
+    }
+}
+
+fn names(accumulator: Arc<Value>, result: Option<Arc<Value>>, index: usize) -> BTreeMap<Arc<str>, Arc<Value>> {
+    let item = result.unwrap_or_default();
+    BTreeMap::from([(Arc::from("accumulator"), accumulator), (Arc::from("item"), item), (Arc::from("index"), Arc::new(Value::from(index)))])
+}

@@ -1,0 +1,90 @@
+//! Messages in, what they ask for out.
+
+use serde_json::json;
+
+use super::*;
+
+fn ask(message: Value) -> Result<Ask, i64> {
+    let mut message = message;
+    message["messageId"] = json!("m");
+    Ask::of(&serde_json::from_value(message).unwrap()).map_err(|failure| failure.error.code)
+}
+
+fn execute(input: Value) -> Ask {
+    Ask::Execute(Execute::read(&input).unwrap())
+}
+
+#[test]
+fn a_message_names_its_skill_in_many_ways() {
+    let inputs = json!({"workflow_id": "w", "version": "v1", "input": {"n": 42.0}});
+    let expected = execute(json!({"workflow_id": "w", "version": "v1", "input": {"n": 42}}));
+    for message in [
+        json!({"parts": [{"data": inputs}], "metadata": {"urn:gantry:a2a:skill:v1": {"skill": "execute_workflow"}}}),
+        json!({"parts": [{"data": inputs}], "metadata": {"skill": "execute_workflow"}}),
+        json!({"parts": [{"data": inputs}], "metadata": {"skillId": "execute_workflow"}}),
+        json!({"parts": [{"data": {"skill": "execute_workflow", "input": inputs}}]}),
+        json!({"parts": [{"data": inputs}]}),
+        json!({"parts": [{"text": inputs.to_string()}], "metadata": {"skill": "execute_workflow"}}),
+        json!({"parts": [{"data": {"input": {"n": 42}}}],
+            "metadata": {"urn:gantry:a2a:skill:v1": {"skill": "execute_workflow", "workflow_id": "w", "version": "v1"}}}),
+    ] {
+        assert_eq!(ask(message.clone()), Ok(expected.clone()), "{message}");
+    }
+    assert_eq!(
+        ask(json!({"parts": [{"text": "hello"}, {"data": {"a": 1}}]})),
+        Ok(Ask::Route { text: "hello".into(), data: json!({"a": 1}).as_object().unwrap().clone() })
+    );
+    assert_eq!(
+        ask(json!({"parts": [{"data": {"request": "hello", "context": {"a": 1}}}], "metadata": {"skill": "route_request"}})),
+        Ok(Ask::Route { text: "hello".into(), data: json!({"a": 1}).as_object().unwrap().clone() })
+    );
+    assert_eq!(
+        ask(json!({"parts": [{"text": "primes"}], "metadata": {"skill": "workflow:code"}})),
+        Ok(Ask::Workflow { id: "code".into(), text: "primes".into(), data: Map::new() })
+    );
+    for message in [
+        json!({"parts": [{"text": "x"}], "metadata": {"skill": "fly"}}),
+        json!({"parts": [{"data": {"input": {}}}], "metadata": {"skill": "execute_workflow"}}),
+        json!({"parts": [{"data": {"workflow_id": ""}}], "metadata": {"skill": "execute_workflow"}}),
+    ] {
+        assert_eq!(ask(message.clone()), Err(-32602), "{message}");
+    }
+}
+
+#[test]
+fn a_text_goes_where_the_schema_wants_it() {
+    let schema =
+        json!({"properties": {"n": {"type": "integer"}, "topic": {"type": "string"}, "text": {"type": "string"}}, "required": ["topic"]});
+    for (data, schema, expected) in [
+        (json!({}), None, json!({"requirements": "t", "request": "t", "text": "t"})),
+        (json!({"request": "x"}), None, json!({"request": "x", "requirements": "t", "text": "t"})),
+        (json!({}), Some(&schema), json!({"topic": "t"})),
+        (json!({"topic": "x"}), Some(&schema), json!({"topic": "x", "text": "t"})),
+        (json!({"topic": "x", "text": "y"}), Some(&schema), json!({"topic": "x", "text": "y"})),
+    ] {
+        assert_eq!(fitted_input("t", data.as_object().unwrap().clone(), schema), expected, "{data}");
+    }
+}
+
+#[test]
+fn depth_is_read_and_bounded() {
+    let digest = format!("sha256:{}", "0".repeat(64));
+    let read = |told: Value| {
+        let message = Message { metadata: Map::from_iter([(RUN_EXTENSION.to_owned(), told)]), ..Message::default() };
+        ancestry(&message, 3).map(|found| found.len()).map_err(|failure| failure.error.code)
+    };
+    for (told, expected) in [
+        (json!({}), Ok(0)),
+        (json!({"depth": 2, "ancestry": [{"digest": digest, "workflow": "a"}]}), Ok(1)),
+        (json!({"depth": 3}), Err(-32602)),
+        (
+            json!({"depth": 0, "ancestry": [{"digest": digest, "workflow": "a"}, {"digest": digest, "workflow": "b"}, {"digest": digest, "workflow": "c"}]}),
+            Err(-32602),
+        ),
+        (json!({"depth": -1}), Err(-32602)),
+        (json!({"ancestry": [{"digest": "x", "workflow": "a"}]}), Err(-32602)),
+        (json!("deep"), Err(-32602)),
+    ] {
+        assert_eq!(read(told.clone()), expected, "{told}");
+    }
+}

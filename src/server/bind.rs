@@ -1,0 +1,172 @@
+//! The server from outside: options in, an address and a future that serves out.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::pki_types::pem::PemObject as _;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_util::sync::CancellationToken;
+
+use super::auth::{Auth, AuthError};
+use super::card::{CardFault, Cards};
+use super::options::{Options, TlsOptions};
+use super::rpc::Rpc;
+use super::state::App;
+use super::{connection, routes};
+use crate::discovery::Discovery;
+use crate::engine::Engine;
+use crate::router::{self, Router};
+
+/// Longest rest between two tries to publish the card.
+const PUBLISH_REST_MAX: Duration = Duration::from_secs(60);
+
+/// Why the server cannot serve.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}: {source}")]
+    Bind {
+        /// Which.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// Who may call is not clear.
+    #[error(transparent)]
+    Auth(#[from] AuthError),
+    /// A routing rule is wrong.
+    #[error(transparent)]
+    Router(#[from] router::Error),
+    /// The template of the card is none.
+    #[error(transparent)]
+    Card(#[from] CardFault),
+    /// Certificate or key.
+    #[error("cannot use `{path}` for TLS: {message}")]
+    Tls {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        message: String,
+    },
+}
+
+/// The endpoint. See [`Server::bind`].
+#[derive(Debug)]
+pub struct Server;
+
+impl Server {
+    /// Listens, but serves nothing yet. Everything in the options is checked here.
+    pub async fn bind(options: Options, engine: Arc<dyn Engine>, discovery: Arc<Discovery>) -> Result<Bound, Error> {
+        let auth = Auth::new(&options.auth, options.bind)?;
+        let router = Router::new(options.router.clone())?;
+        let tls = options.tls.as_ref().map(acceptor).transpose()?;
+        let address = options.bind;
+        let listener = TcpListener::bind(address).await.map_err(|source| Error::Bind { address, source })?;
+        let address = listener.local_addr().map_err(|source| Error::Bind { address, source })?;
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let url = options.public_url.clone().unwrap_or_else(|| default_url(scheme, address));
+        let cards = Cards::new(&options, &url, auth.is_required())?;
+        let app = Arc::new(App::new(options, engine, discovery, router, auth, cards));
+        Ok(Bound { listener, tls, app, address, url })
+    }
+}
+
+/// The URL of an address; an address of every interface is called by the loopback's name.
+fn default_url(scheme: &str, address: SocketAddr) -> String {
+    if address.ip().is_unspecified() || address.ip().is_loopback() {
+        format!("{scheme}://localhost:{}", address.port())
+    } else {
+        format!("{scheme}://{address}")
+    }
+}
+
+fn acceptor(options: &TlsOptions) -> Result<TlsAcceptor, Error> {
+    let fault = |path: &Path, message: String| Error::Tls { path: path.to_owned(), message };
+    let certificates = CertificateDer::pem_file_iter(&options.certificate)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(|error| fault(&options.certificate, error.to_string()))?;
+    let key = PrivateKeyDer::from_pem_file(&options.key).map_err(|error| fault(&options.key, error.to_string()))?;
+    let provider = Arc::new(tokio_rustls::rustls::crypto::ring::default_provider());
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .and_then(|builder| builder.with_no_client_auth().with_single_cert(certificates, key))
+        .map_err(|error| fault(&options.certificate, error.to_string()))?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+/// A server that listens.
+pub struct Bound {
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    app: Arc<App>,
+    address: SocketAddr,
+    url: String,
+}
+
+impl Bound {
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The URL in its card.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The card as it is served and published.
+    pub async fn card(&self) -> bytes::Bytes {
+        self.app.cards.public(&self.app.discovery).await.json.clone()
+    }
+
+    /// Serves until `shutdown`, then ends streams, drains open requests within the grace period, and returns how many
+    /// connections were cut. Runs are the engine's: let it recover before, and shut it down afterwards.
+    pub async fn serve(self, shutdown: CancellationToken) -> usize {
+        let Self { listener, tls, app, address, url } = self;
+        super::query::revive_all(&app).await;
+        tracing::info!(%address, %url, "serving A2A");
+        if let Some(repository) = app.options.card.publish.clone() {
+            let publisher = Arc::clone(&app);
+            app.spawn(async move { publish(&publisher, &repository).await });
+        }
+        let limits = app.options.limits.clone();
+        let router = routes::router(Rpc::new(Arc::clone(&app)));
+        let stopper = {
+            let (app, shutdown) = (Arc::clone(&app), shutdown.clone());
+            async move {
+                shutdown.cancelled().await;
+                app.stopping.cancel();
+                app.store.all().iter().for_each(|task| task.stop_streams());
+            }
+        };
+        let serving = connection::serve(listener, tls, router, &limits, shutdown, app.options.grace);
+        let ((), left) = tokio::join!(stopper, serving);
+        app.ended.cancel();
+        app.work.close();
+        app.work.wait().await;
+        let (delivered, dropped) = app.deliverer.counts();
+        tracing::info!(connections_cut = left, delivered, dropped, "stopped serving");
+        left
+    }
+}
+
+/// Pushes the card until the registry takes it. The registry may come up after us.
+async fn publish(app: &App, repository: &str) {
+    let mut rest = Duration::from_secs(1);
+    loop {
+        let card = app.cards.public(&app.discovery).await.json.clone();
+        match app.discovery.push_card(card, Some(repository), &["latest".to_owned()]).await {
+            Ok(pushed) => return tracing::info!(repository, digest = %pushed.digest, "card published"),
+            Err(error) => tracing::warn!(repository, %error, "the card could not be published yet"),
+        }
+        tokio::time::sleep(rest).await;
+        rest = (rest * 2).min(PUBLISH_REST_MAX);
+    }
+}

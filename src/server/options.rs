@@ -1,0 +1,258 @@
+//! How the server is configured.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer};
+
+use crate::router;
+use crate::time::parse_duration;
+
+/// Everything about the endpoint. Each part has defaults that are safe on one's own machine.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Options {
+    /// Where to listen. Port 0 takes a free one.
+    pub bind: SocketAddr,
+    /// The URL callers use, when it is not the address that is listened on (behind a proxy, in a container).
+    pub public_url: Option<String>,
+    /// Further paths that answer like `/`, such as `/a2a`.
+    pub paths: Vec<String>,
+    /// The card.
+    pub card: CardOptions,
+    /// Who may call.
+    pub auth: AuthOptions,
+    /// Bounds.
+    pub limits: LimitOptions,
+    /// Webhooks.
+    pub push: PushOptions,
+    /// Which workflow a request without a skill runs.
+    pub router: router::Options,
+    /// A repeated `messageId` of the same caller gives the same task.
+    pub deduplicate: bool,
+    /// One artifact per finished step beside the one of the output.
+    pub step_artifacts: bool,
+    /// HTTPS, when given.
+    pub tls: Option<TlsOptions>,
+    /// How long a shutdown waits for open requests.
+    #[serde(deserialize_with = "duration")]
+    pub grace: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            bind: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8000),
+            public_url: None,
+            paths: Vec::new(),
+            card: CardOptions::default(),
+            auth: AuthOptions::default(),
+            limits: LimitOptions::default(),
+            push: PushOptions::default(),
+            router: router::Options::default(),
+            deduplicate: true,
+            step_artifacts: true,
+            tls: None,
+            grace: Duration::from_secs(30),
+        }
+    }
+}
+
+/// What the card says.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CardOptions {
+    /// A file to use instead of the built-in template.
+    pub template: Option<PathBuf>,
+    /// The agent's name, instead of the template's.
+    pub name: Option<String>,
+    /// Where the card is pushed in the registry; none: nowhere.
+    pub publish: Option<String>,
+    /// Whether every workflow is a skill of its own, and in which card.
+    pub workflow_skills: WorkflowSkills,
+    /// Streams.
+    pub streaming: bool,
+    /// Calls webhooks.
+    pub push_notifications: bool,
+    /// Serves a card of its own to `GetExtendedAgentCard`.
+    pub extended: bool,
+    /// URIs of extensions that callers must speak.
+    pub required_extensions: Vec<String>,
+    /// Also carries the members that 0.3 clients and the prototype's agents read.
+    pub older_members: bool,
+}
+
+impl Default for CardOptions {
+    fn default() -> Self {
+        Self {
+            template: None,
+            name: None,
+            publish: Some("agents/gantry".to_owned()),
+            workflow_skills: WorkflowSkills::Public,
+            streaming: true,
+            push_notifications: true,
+            extended: false,
+            required_extensions: Vec::new(),
+            older_members: true,
+        }
+    }
+}
+
+/// Whether workflows are skills.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WorkflowSkills {
+    /// In every card.
+    Public,
+    /// In the extended card only.
+    Extended,
+    /// They are not.
+    Off,
+}
+
+/// Who may call.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AuthOptions {
+    /// Bearer tokens and API keys (`Authorization: Bearer …` or `X-API-Key: …`).
+    pub tokens: Vec<Token>,
+    /// Whether callers without a token are served. Unset: only on a loopback address and only if there are no tokens.
+    pub anonymous: Option<bool>,
+}
+
+/// A caller and its secret.
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Token {
+    /// The caller. Tasks belong to it; several tokens may name the same one.
+    pub caller: String,
+    /// The secret itself.
+    #[serde(default)]
+    pub token: Option<String>,
+    /// Or its SHA-256 in hex, so that the file holds no secret.
+    #[serde(default)]
+    pub sha256: Option<String>,
+}
+
+impl std::fmt::Debug for Token {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Token").field("caller", &self.caller).finish_non_exhaustive()
+    }
+}
+
+/// Bounds of the endpoint.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LimitOptions {
+    /// Largest body of a request.
+    pub body_bytes_max: usize,
+    /// Bytes of bodies that may be under way at once; more are refused with 503.
+    pub body_bytes_total_max: usize,
+    /// Deepest nesting of a request's JSON.
+    pub depth_max: usize,
+    /// Requests under way at once; more are refused with 503.
+    pub requests_max: usize,
+    /// Requests a second of one caller; more are refused with 429. None: no limit.
+    pub rate_per_second: Option<u32>,
+    /// Connections at once; more wait in the system's queue.
+    pub connections_max: usize,
+    /// Time for the headers of a request.
+    #[serde(deserialize_with = "duration")]
+    pub header_timeout: Duration,
+    /// Time for the body of a request.
+    #[serde(deserialize_with = "duration")]
+    pub body_timeout: Duration,
+    /// Time a client may leave what we send unread.
+    #[serde(deserialize_with = "duration")]
+    pub write_timeout: Duration,
+    /// Bytes that wait for one reader of a stream before it is cut. It can subscribe again.
+    pub stream_bytes_max: usize,
+    /// Tasks kept; the oldest that have ended go first.
+    pub tasks_max: usize,
+    /// Messages kept in a task's history.
+    pub history_max: usize,
+    /// How deep runs may nest across agents.
+    pub depth_runs_max: u32,
+}
+
+impl Default for LimitOptions {
+    fn default() -> Self {
+        Self {
+            body_bytes_max: 4 * 1024 * 1024,
+            body_bytes_total_max: 256 * 1024 * 1024,
+            depth_max: 100,
+            requests_max: 10_000,
+            rate_per_second: None,
+            connections_max: 10_000,
+            header_timeout: Duration::from_secs(10),
+            body_timeout: Duration::from_secs(30),
+            write_timeout: Duration::from_secs(10),
+            stream_bytes_max: 256 * 1024,
+            tasks_max: 20_000,
+            history_max: 200,
+            depth_runs_max: crate::limits::RUN_DEPTH_MAX,
+        }
+    }
+}
+
+/// Webhooks.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PushOptions {
+    /// Loopback, private and link-local addresses may be called.
+    pub allow_private_addresses: bool,
+    /// Most webhooks of a task.
+    pub configs_max: usize,
+    /// Notifications that wait for one webhook; more are dropped and counted.
+    pub queue_max: usize,
+    /// Calls under way at once, over all webhooks.
+    pub concurrency: usize,
+    /// Tries of one notification.
+    pub attempts_max: u32,
+    /// Time one call may take.
+    #[serde(deserialize_with = "duration")]
+    pub timeout: Duration,
+    /// Before the second try; doubled with each.
+    #[serde(deserialize_with = "duration")]
+    pub backoff: Duration,
+}
+
+impl Default for PushOptions {
+    fn default() -> Self {
+        Self {
+            allow_private_addresses: false,
+            configs_max: 8,
+            queue_max: 256,
+            concurrency: 64,
+            attempts_max: 5,
+            timeout: Duration::from_secs(15),
+            backoff: Duration::from_millis(500),
+        }
+    }
+}
+
+/// HTTPS.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TlsOptions {
+    /// PEM file with the certificate chain.
+    pub certificate: PathBuf,
+    /// PEM file with the private key.
+    pub key: PathBuf,
+}
+
+/// Durations are written as authors of workflows write them: `30`, `"500ms"`, `"5m"`.
+fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Written {
+        Seconds(f64),
+        Text(String),
+    }
+    match Written::deserialize(deserializer)? {
+        Written::Seconds(seconds) => crate::time::from_seconds(seconds),
+        Written::Text(text) => parse_duration(&text),
+    }
+    .map_err(serde::de::Error::custom)
+}

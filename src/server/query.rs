@@ -1,0 +1,235 @@
+//! Reads, lists and cancels tasks, and keeps their webhooks. Everything is scoped to the caller: not-yours is not there.
+
+use std::cmp::Reverse;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::Map;
+
+use super::auth::Caller;
+use super::error::Failure;
+use super::start::{CALLER_LABEL, CONTEXT_LABEL, TASK_LABEL, add_webhook};
+use super::state::App;
+use super::tasks::{Kind, NewTask, RUN_EXTENSION, Task, follow, now};
+use crate::a2a::{
+    self, CancelTaskParams, ErrorCode, GetTaskParams, ListPushConfigsParams, ListPushConfigsResult, ListTasksParams, ListTasksResult, Part,
+    PushConfigIdParams, TaskPushNotificationConfig, TaskState,
+};
+use crate::engine;
+use crate::ids::RunId;
+use crate::time::Timestamp;
+
+/// How long a cancel waits for the run to end before it answers with the task as it stands.
+const CANCEL_WAIT: Duration = Duration::from_secs(5);
+/// Tasks of an earlier process that are made anew at the start. Older ones are when somebody asks for them by id.
+const REVIVED_MAX: usize = 1_000;
+const PAGE_SIZE: u32 = 50;
+const PAGE_SIZE_MAX: i64 = 100;
+
+/// The caller's task, also when only its run is known: after a restart, for one.
+pub(super) async fn find(app: &Arc<App>, caller: &Caller, id: &str) -> Result<Arc<Task>, Failure> {
+    if let Some(task) = app.store.get(caller, id) {
+        return Ok(task);
+    }
+    revive(app, caller, id).await.ok_or_else(|| Failure::no_task(id))
+}
+
+async fn revive(app: &Arc<App>, caller: &Caller, id: &str) -> Option<Arc<Task>> {
+    let run = RunId::parse(id).ok()?;
+    let summary = app.engine.summary(&run).await.ok()?;
+    // A run whose task has another id is found by that id only.
+    if summary.labels.get(CALLER_LABEL).is_none_or(|owner| **owner != **caller) || summary.labels.contains_key(TASK_LABEL) {
+        return None;
+    }
+    let task = remake(app, &summary)?;
+    // One that ended long ago should not be seen as just accepted.
+    if summary.status.is_terminal() {
+        let _ = tokio::time::timeout(CANCEL_WAIT, task.ended()).await;
+    }
+    (task.caller == *caller).then_some(task)
+}
+
+/// Makes the tasks of runs of an earlier process anew, the latest first.
+pub(super) async fn revive_all(app: &Arc<App>) {
+    let runs = match app.engine.list(&engine::Filter::default()).await {
+        Ok(runs) => runs,
+        Err(error) => return tracing::warn!(%error, "tasks of earlier runs cannot be listed; each is still found by its id"),
+    };
+    let kept = app.options.limits.tasks_max.min(REVIVED_MAX);
+    let tasks = runs.iter().filter(|run| run.labels.contains_key(CALLER_LABEL)).take(kept).filter_map(|run| remake(app, run)).count();
+    if tasks > 0 {
+        tracing::info!(tasks, "tasks of earlier runs are there again");
+    }
+}
+
+/// A task made of what the engine knows of its run: the caller's messages are not among it.
+fn remake(app: &Arc<App>, summary: &engine::RunSummary) -> Option<Arc<Task>> {
+    let label = |name: &str| summary.labels.get(name).cloned();
+    let about = serde_json::json!({
+        "run": summary.run, "workflow": summary.workflow, "version": summary.version, "digest": summary.digest,
+    });
+    let new = NewTask {
+        id: label(TASK_LABEL).unwrap_or_else(|| summary.run.to_string()),
+        context_id: label(CONTEXT_LABEL).unwrap_or_default(),
+        caller: Caller::from(label(CALLER_LABEL)?),
+        kind: Kind::Run(summary.run.clone()),
+        message: None,
+        metadata: Map::from_iter([(RUN_EXTENSION.to_owned(), about)]),
+        since: summary.started_at,
+    };
+    let (task, new) = app.store.add(new);
+    if new {
+        app.spawn(follow(Arc::clone(&app.engine), summary.run.clone(), Arc::clone(&task), app.options.step_artifacts));
+    }
+    Some(task)
+}
+
+/// A task as it is answered: the history cut to what was asked for.
+pub(super) fn shaped(mut record: a2a::Task, history_length: Option<u32>) -> a2a::Task {
+    if let Some(kept) = history_length {
+        let surplus = record.history.len().saturating_sub(usize::try_from(kept).unwrap_or(usize::MAX));
+        record.history.drain(..surplus);
+    }
+    record
+}
+
+pub(super) async fn get(app: &Arc<App>, caller: &Caller, params: GetTaskParams) -> Result<a2a::Task, Failure> {
+    let task = find(app, caller, &params.id).await?;
+    Ok(shaped(task.record(), params.history_length))
+}
+
+pub(super) fn list(app: &App, caller: &Caller, params: &ListTasksParams) -> Result<ListTasksResult, Failure> {
+    let page_size = match params.page_size {
+        None => PAGE_SIZE,
+        Some(size @ 1..=PAGE_SIZE_MAX) => u32::try_from(size).unwrap_or(PAGE_SIZE),
+        Some(_) => return Err(Failure::field("pageSize", "must be from 1 to 100")),
+    };
+    let after = match params.status_timestamp_after.as_deref().map(Timestamp::parse) {
+        None => None,
+        Some(Some(after)) => Some(after),
+        Some(None) => return Err(Failure::field("statusTimestampAfter", "is not an RFC 3339 timestamp")),
+    };
+    let from = params.page_token.as_deref().map(read_token).transpose()?;
+    let mut found: Vec<(Reverse<Timestamp>, String, Arc<Task>)> = app
+        .store
+        .of(caller)
+        .into_iter()
+        .filter(|task| params.context_id.as_ref().is_none_or(|context| task.context_id == *context))
+        .filter_map(|task| {
+            let (state, changed_at) = task.state();
+            let wanted = params.status.is_none_or(|wanted| wanted == TaskState::Unspecified || wanted == state);
+            (wanted && after.is_none_or(|after| changed_at >= after)).then(|| (Reverse(changed_at), task.id.clone(), task))
+        })
+        .collect();
+    found.sort_by(|a, b| (a.0, &a.1).cmp(&(b.0, &b.1)));
+    let total_size = found.len() as u64;
+    if let Some((moment, id)) = &from {
+        found.retain(|(at, task_id, _)| (at, task_id) > (moment, id));
+    }
+    let more = found.len() > page_size as usize;
+    found.truncate(page_size as usize);
+    let next_page_token = found.last().filter(|_| more).map(|(at, id, _)| write_token(at.0, id)).unwrap_or_default();
+    let shape = |task: &Arc<Task>| {
+        let mut record = shaped(task.record(), params.history_length);
+        if !params.include_artifacts {
+            record.artifacts.clear();
+        }
+        record
+    };
+    Ok(ListTasksResult { tasks: found.iter().map(|(_, _, task)| shape(task)).collect(), next_page_token, page_size, total_size })
+}
+
+/// Where a page ended: the moment and the id of its last task.
+fn write_token(at: Timestamp, id: &str) -> String {
+    URL_SAFE_NO_PAD.encode(format!("{} {id}", at.unix_ms()))
+}
+
+fn read_token(token: &str) -> Result<(Reverse<Timestamp>, String), Failure> {
+    let read = || {
+        let text = String::from_utf8(URL_SAFE_NO_PAD.decode(token).ok()?).ok()?;
+        let (at, id) = text.split_once(' ')?;
+        Some((Reverse(Timestamp::from_unix_ms(at.parse().ok()?)), id.to_owned()))
+    };
+    read().ok_or_else(|| Failure::field("pageToken", "is not a token of this server"))
+}
+
+pub(super) async fn cancel(app: &Arc<App>, caller: &Caller, params: CancelTaskParams) -> Result<a2a::Task, Failure> {
+    let task = find(app, caller, &params.id).await?;
+    let ended = |id: &str| Failure::new(ErrorCode::TaskNotCancelable, format!("task `{id}` has ended"));
+    if task.state().0.is_terminal() {
+        return Err(ended(&params.id));
+    }
+    match task.kind() {
+        Kind::Run(run) => {
+            match app.engine.cancel(&run, "canceled by the caller").await {
+                Ok(()) => {}
+                Err(engine::Error::Ended { .. }) => return Err(ended(&params.id)),
+                Err(error) => return Err(error.into()),
+            }
+            // The run ends by itself when its handlers have run; a task that does not within the time is answered as it stands.
+            let _ = tokio::time::timeout(CANCEL_WAIT, task.ended()).await;
+        }
+        Kind::Script | Kind::Dialogue { .. } => {
+            task.cancel.cancel();
+            if !task.set_status(TaskState::Canceled, vec![Part::text("canceled by the caller")], now(), Map::new()) {
+                return Err(ended(&params.id));
+            }
+        }
+    }
+    Ok(task.record())
+}
+
+/// Whether webhooks are offered, and this one may be called.
+pub(super) async fn check_webhook(app: &App, config: &TaskPushNotificationConfig) -> Result<(), Failure> {
+    offers_webhooks(app)?;
+    app.deliverer.check(config).await
+}
+
+fn offers_webhooks(app: &App) -> Result<(), Failure> {
+    if app.options.card.push_notifications {
+        return Ok(());
+    }
+    Err(Failure::new(ErrorCode::PushNotificationNotSupported, "push notifications are not offered here"))
+}
+
+pub(super) async fn create_webhook(
+    app: &Arc<App>,
+    caller: &Caller,
+    config: TaskPushNotificationConfig,
+) -> Result<TaskPushNotificationConfig, Failure> {
+    offers_webhooks(app)?;
+    let task = find(app, caller, &config.task_id).await?;
+    check_webhook(app, &config).await?;
+    add_webhook(app, &task, config)
+}
+
+pub(super) async fn get_webhook(
+    app: &Arc<App>,
+    caller: &Caller,
+    params: &PushConfigIdParams,
+) -> Result<TaskPushNotificationConfig, Failure> {
+    offers_webhooks(app)?;
+    let configs = find(app, caller, &params.task_id).await?.push_configs();
+    // 0.3 may leave the id out and means the only one, or the first.
+    let found = configs.into_iter().find(|config| params.id.is_empty() || config.id.as_ref() == Some(&params.id));
+    found.ok_or_else(|| Failure::new(ErrorCode::TaskNotFound, "the task has no such webhook"))
+}
+
+pub(super) async fn list_webhooks(
+    app: &Arc<App>,
+    caller: &Caller,
+    params: &ListPushConfigsParams,
+) -> Result<ListPushConfigsResult, Failure> {
+    offers_webhooks(app)?;
+    let task = find(app, caller, &params.task_id).await?;
+    // There are at most a handful, so that one page holds them all.
+    Ok(ListPushConfigsResult { configs: task.push_configs(), next_page_token: String::new() })
+}
+
+pub(super) async fn delete_webhook(app: &Arc<App>, caller: &Caller, params: &PushConfigIdParams) -> Result<(), Failure> {
+    offers_webhooks(app)?;
+    find(app, caller, &params.task_id).await?.with_webhooks(|webhooks| webhooks.remove(&params.id));
+    Ok(())
+}

@@ -1,0 +1,432 @@
+//! `SendMessage` and `SendStreamingMessage`: a message becomes a task, goes on with one, or is answered directly.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value, json};
+use tokio::sync::OnceCell;
+
+use super::ask::{self, Ask};
+use super::auth::Caller;
+use super::error::Failure;
+use super::query;
+use super::start::{self, Opened, Origin};
+use super::state::{Accepted, App};
+use super::tasks::{Kind, Task, now, play};
+use crate::a2a::{self, ErrorCode, FieldViolation, Message, Part, PartContent, SendMessageParams, TaskState};
+use crate::router::{Act, Decision, Entry, Request, RunRule};
+
+/// Longest id that a client may choose.
+const ID_BYTES_MAX: usize = 512;
+/// What routing decided, in a task's metadata.
+const ROUTE_EXTENSION: &str = "urn:gantry:a2a:route:v1";
+
+/// What a message led to, and the stream of it when one was asked for.
+pub(super) struct Sent {
+    pub(super) accepted: Accepted,
+    pub(super) opened: Option<Opened>,
+}
+
+/// Takes a message. What it starts goes on when the caller goes away.
+pub(super) async fn send(app: &Arc<App>, caller: &Caller, params: SendMessageParams, streaming: bool) -> Result<Sent, Failure> {
+    if app.stopping.is_cancelled() {
+        return Err(crate::engine::Error::ShuttingDown.into());
+    }
+    check(app, &params)?;
+    let webhook = params.configuration.and_then(|configuration| configuration.task_push_notification_config);
+    if let Some(webhook) = &webhook {
+        query::check_webhook(app, webhook).await?;
+    }
+    let (app, caller) = (Arc::clone(app), Arc::clone(caller));
+    let work = Arc::clone(&app);
+    // On a task of its own: the caller may hang up at any moment, but not in the middle of this.
+    let accepted = work.work.spawn(async move { accept(&app, &caller, params.message, webhook, streaming).await });
+    accepted.await.unwrap_or_else(|error| {
+        tracing::error!(%error, "accepting a message panicked");
+        Err(Failure::new(ErrorCode::InternalError, "the message could not be accepted; the cause is in gantry's log"))
+    })
+}
+
+/// Waits until a blocking call may answer.
+pub(super) async fn settle(app: &App, task: &Task) {
+    tokio::select! {
+        () = task.settled() => {}
+        () = app.stopping.cancelled() => {}
+    }
+}
+
+fn check(app: &App, params: &SendMessageParams) -> Result<(), Failure> {
+    let message = &params.message;
+    let mut violations = Vec::new();
+    let mut violation = |field: &str, description: &str| {
+        violations.push(FieldViolation { field: field.to_owned(), description: description.to_owned() });
+    };
+    if message.message_id.is_empty() {
+        violation("message.messageId", "is missing");
+    }
+    if message.parts.is_empty() {
+        violation("message.parts", "must hold at least one part");
+    }
+    if message.role == a2a::Role::Agent {
+        violation("message.role", "a caller's role is ROLE_USER");
+    }
+    for (field, id) in [
+        ("message.messageId", Some(&message.message_id)),
+        ("message.contextId", message.context_id.as_ref()),
+        ("message.taskId", message.task_id.as_ref()),
+    ] {
+        if id.is_some_and(|id| id.len() > ID_BYTES_MAX) {
+            violation(field, "is longer than 512 bytes");
+        }
+    }
+    if !violations.is_empty() {
+        return Err(Failure::fields(violations));
+    }
+    for part in &message.parts {
+        if let Some(media_type) = &part.media_type
+            && !app.cards.takes(media_type)
+        {
+            return Err(Failure::new(ErrorCode::ContentTypeNotSupported, format!("the media type `{media_type}` is not taken")));
+        }
+    }
+    Ok(())
+}
+
+async fn accept(
+    app: &Arc<App>,
+    caller: &Caller,
+    message: Message,
+    webhook: Option<a2a::TaskPushNotificationConfig>,
+    streaming: bool,
+) -> Result<Sent, Failure> {
+    if !app.options.deduplicate {
+        return accept_once(app, caller, message, webhook, streaming).await;
+    }
+    let key = format!("{}\u{1f}{}", message.task_id.as_deref().unwrap_or_default(), message.message_id);
+    let seen = app.seen.get_or_insert_with(&(Arc::clone(caller), key), || Ok::<_, Failure>(Arc::new(OnceCell::new())))?;
+    let mut opened = None;
+    // Repeats wait for the first; when it is refused, the next one tries.
+    let accepted = seen
+        .get_or_try_init(|| async {
+            let sent = accept_once(app, caller, message, webhook, streaming).await?;
+            opened = sent.opened;
+            Ok::<_, Failure>(sent.accepted)
+        })
+        .await?
+        .clone();
+    if opened.is_none()
+        && streaming
+        && let Accepted::Task(task) = &accepted
+    {
+        opened = Some(task.subscribe());
+    }
+    Ok(Sent { accepted, opened })
+}
+
+async fn accept_once(
+    app: &Arc<App>,
+    caller: &Caller,
+    message: Message,
+    webhook: Option<a2a::TaskPushNotificationConfig>,
+    streaming: bool,
+) -> Result<Sent, Failure> {
+    let ancestry = ask::ancestry(&message, app.options.limits.depth_runs_max)?;
+    let origin = |context_id: String| Origin {
+        caller,
+        context_id,
+        message: Some(message.clone()),
+        ancestry: ancestry.clone(),
+        idempotency_key: app.options.deduplicate.then(|| format!("message\u{1f}{}", message.message_id)),
+        webhook: webhook.clone(),
+        streaming,
+    };
+    if let Some(id) = &message.task_id {
+        let task = query::find(app, caller, id).await?;
+        if message.context_id.as_ref().is_some_and(|context| *context != task.context_id) {
+            return Err(Failure::field("message.contextId", format!("task `{id}` belongs to another context")));
+        }
+        let context_id = task.context_id.clone();
+        return go_on(app, task, &message, origin(context_id)).await;
+    }
+    let context_id = message.context_id.clone().unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
+    begin(app, &message, origin(context_id)).await
+}
+
+/// A new task, or a direct answer.
+async fn begin(app: &Arc<App>, message: &Message, mut origin: Origin<'_>) -> Result<Sent, Failure> {
+    let task = |(task, opened)| Sent { accepted: Accepted::Task(task), opened };
+    match Ask::of(message)? {
+        Ask::Execute(execute) => {
+            let found = app.discovery.workflow(&execute.reference()).await?;
+            if let Some(key) = execute.idempotency_key {
+                origin.idempotency_key = Some(key);
+            }
+            start::run(app, origin, found, execute.input, Map::new()).await.map(task)
+        }
+        Ask::Workflow { id, text, data } => {
+            let found = app.discovery.workflow(&id).await?;
+            let input = ask::fitted_input(&text, data, found.plan.workflow().input.as_deref());
+            start::run(app, origin, found, input, Map::new()).await.map(task)
+        }
+        Ask::Route { text, data } => match decide(app, &text, message).await? {
+            Decision::Run { run, reason } => {
+                let (found, input) = routed(app, &run, &text, data).await?;
+                let about = route_metadata(&reason, Some(&run.workflow));
+                start::run(app, origin, found, input, about).await.map(task)
+            }
+            Decision::Respond { acts, reason } => {
+                if let [Act::Message(said)] = acts.as_slice() {
+                    let message = Message {
+                        message_id: uuid::Uuid::new_v4().to_string(),
+                        context_id: Some(origin.context_id),
+                        role: a2a::Role::Agent,
+                        parts: said.parts(),
+                        ..Message::default()
+                    };
+                    return Ok(Sent { accepted: Accepted::Message(Box::new(message)), opened: None });
+                }
+                let (made, opened) = start::bare(app, origin, Kind::Script, route_metadata(&reason, None))?;
+                app.spawn(play(Arc::clone(&made), acts));
+                Ok(task((made, opened)))
+            }
+            Decision::Reject { message, reason } => {
+                let (made, opened) = start::bare(app, origin, Kind::Script, route_metadata(&reason, None))?;
+                made.set_status(TaskState::Rejected, vec![Part::text(message)], now(), Map::new());
+                Ok(task((made, opened)))
+            }
+            Decision::Ask { candidates, reason } => {
+                let offered = candidates.iter().map(|candidate| candidate.id.clone()).collect();
+                let kind = Kind::Dialogue { text, offered };
+                let (made, opened) = start::bare(app, origin, kind, route_metadata(&reason, None))?;
+                ask_back(&made, &candidates, &reason);
+                Ok(task((made, opened)))
+            }
+        },
+    }
+}
+
+/// The next message on a task.
+async fn go_on(app: &Arc<App>, task: Arc<Task>, message: &Message, origin: Origin<'_>) -> Result<Sent, Failure> {
+    let (state, _) = task.state();
+    if state.is_terminal() {
+        return Err(Failure::new(ErrorCode::UnsupportedOperation, format!("task `{}` has ended; begin a new one in its context", task.id)));
+    }
+    let streaming = origin.streaming;
+    if let Some(config) = &origin.webhook {
+        start::add_webhook(app, &task, config.clone())?;
+    }
+    let opened = match task.kind() {
+        Kind::Run(run) => answer(app, &task, &run, message, streaming).await?,
+        Kind::Script => play_on(app, &task, message, streaming).await?,
+        Kind::Dialogue { text, offered } => converse(app, &task, message, origin, text, &offered).await?,
+    };
+    Ok(Sent { accepted: Accepted::Task(task), opened })
+}
+
+/// Hands the message to the step that waits.
+async fn answer(
+    app: &Arc<App>,
+    task: &Arc<Task>,
+    run: &crate::ids::RunId,
+    message: &Message,
+    streaming: bool,
+) -> Result<Option<Opened>, Failure> {
+    let waiting = task.waiting();
+    let (named, answer) = answer_of(message);
+    let found = match &named {
+        Some(name) => waiting.iter().find(|(path, waiting)| *path == name || waiting.step == *name),
+        None if waiting.len() == 1 => waiting.iter().next(),
+        None => None,
+    };
+    let Some((path, asked)) = found.map(|(path, asked)| (path.clone(), asked.clone())) else {
+        if waiting.is_empty() {
+            return Err(Failure::new(ErrorCode::UnsupportedOperation, format!("task `{}` is at work and waits for no message", task.id)));
+        }
+        let names: Vec<&str> = waiting.values().map(|waiting| waiting.step.as_str()).collect();
+        return Err(Failure::field("message.metadata.step", format!("name the step that this answers, one of: {}", names.join(", "))));
+    };
+    // The state moves before the answer is given: what follows from the answer must come after it.
+    let before = task.record().status;
+    task.set_waiting(&path, None);
+    task.hear(message.clone());
+    task.set_status(TaskState::Working, Vec::new(), now(), Map::new());
+    let opened = streaming.then(|| task.subscribe());
+    if let Err(error) = app.engine.answer(run, Some(&path), Arc::new(answer)).await {
+        task.set_waiting(&path, Some(asked));
+        let parts = before.message.map(|message| message.parts).unwrap_or_default();
+        task.set_status(before.state, parts, now(), Map::new());
+        return Err(error.into());
+    }
+    Ok(opened)
+}
+
+/// The step that a message names, and its answer as a value.
+fn answer_of(message: &Message) -> (Option<String>, Value) {
+    let text = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_owned);
+    let mut named = text(message.metadata.get("step"))
+        .or_else(|| text(message.metadata.get(super::tasks::RUN_EXTENSION).and_then(|about| about.get("step"))));
+    let mut parts = message.parts.clone();
+    if let [Part { content: PartContent::Data(data), .. }] = parts.as_mut_slice()
+        && named.is_none()
+        && let Some(step) = text(data.get("step"))
+    {
+        named = Some(step);
+        let members = Arc::make_mut(data);
+        if let Some(answer) = members.get("answer").or_else(|| members.get("input")).cloned() {
+            *members = answer;
+        } else if let Value::Object(members) = members {
+            members.remove("step");
+        }
+    }
+    let mut answer = a2a::parts_value(parts, a2a::Shape::Any).unwrap_or_else(|| Value::Object(Map::new()));
+    a2a::normalize_numbers(&mut answer);
+    (named, answer)
+}
+
+/// A script that waits takes the next message by the same rules.
+async fn play_on(app: &Arc<App>, task: &Arc<Task>, message: &Message, streaming: bool) -> Result<Option<Opened>, Failure> {
+    if !task.state().0.is_interrupted() {
+        return Err(Failure::new(ErrorCode::UnsupportedOperation, format!("task `{}` is at work and waits for no message", task.id)));
+    }
+    let Decision::Respond { acts, .. } = decide(app, &message.text(), message).await? else {
+        return Err(Failure::new(ErrorCode::UnsupportedOperation, format!("no rule goes on with task `{}` from this message", task.id)));
+    };
+    task.hear(message.clone());
+    task.set_status(TaskState::Working, Vec::new(), now(), Map::new());
+    let opened = streaming.then(|| task.subscribe());
+    if let [Act::Message(said)] = acts.as_slice() {
+        task.set_status(TaskState::Completed, said.parts(), now(), Map::new());
+    } else {
+        app.spawn(play(Arc::clone(task), acts));
+    }
+    Ok(opened)
+}
+
+/// The caller says which workflow is meant, or says more.
+async fn converse(
+    app: &Arc<App>,
+    task: &Arc<Task>,
+    message: &Message,
+    origin: Origin<'_>,
+    before: String,
+    offered: &[String],
+) -> Result<Option<Opened>, Failure> {
+    let said = message.text();
+    let chosen = chosen(message, &said, offered);
+    // A choice says nothing about the work itself, so that the request stays what it was.
+    let text = if chosen.is_some() { before } else { format!("{before}\n{said}") };
+    let decision = match chosen {
+        Some(workflow) => {
+            Decision::Run { run: RunRule { workflow, input: Map::new(), text_as: None }, reason: "chosen by the caller".to_owned() }
+        }
+        None => decide(app, &text, message).await?,
+    };
+    // What can be refused is, before the task moves.
+    let found = match &decision {
+        Decision::Run { run, .. } => Some(routed(app, run, &text, Map::new()).await?),
+        Decision::Respond { .. } | Decision::Reject { .. } | Decision::Ask { .. } => None,
+    };
+    task.hear(message.clone());
+    task.set_status(TaskState::Working, Vec::new(), now(), Map::new());
+    let opened = origin.streaming.then(|| task.subscribe());
+    match decision {
+        Decision::Run { run, reason } => {
+            let Some((found, input)) = found else { return Ok(opened) };
+            let about = route_metadata(&reason, Some(&run.workflow));
+            if let Err(failure) = start::run_on(app, task, origin, found, input, about).await {
+                task.set_status(TaskState::InputRequired, vec![Part::text(failure.error.message.clone())], now(), Map::new());
+                return Err(failure);
+            }
+        }
+        Decision::Respond { acts, .. } => {
+            task.becomes(Kind::Script, Map::new());
+            app.spawn(play(Arc::clone(task), acts));
+        }
+        Decision::Reject { message: refusal, .. } => {
+            task.set_status(TaskState::Rejected, vec![Part::text(refusal)], now(), Map::new());
+        }
+        Decision::Ask { candidates, reason } => {
+            let offered = candidates.iter().map(|candidate| candidate.id.clone()).collect();
+            task.becomes(Kind::Dialogue { text, offered }, route_metadata(&reason, None));
+            ask_back(task, &candidates, &reason);
+        }
+    }
+    Ok(opened)
+}
+
+/// A workflow named in a data part, by its id, or by its place in the list that was offered.
+fn chosen(message: &Message, said: &str, offered: &[String]) -> Option<String> {
+    for part in &message.parts {
+        if let PartContent::Data(data) = &part.content
+            && let Some(id) = data.get("workflow_id").and_then(Value::as_str)
+        {
+            return Some(id.to_owned());
+        }
+    }
+    let said = said.trim();
+    if let Ok(place) = said.parse::<usize>() {
+        return offered.get(place.checked_sub(1)?).cloned();
+    }
+    offered.iter().find(|id| id.eq_ignore_ascii_case(said)).cloned()
+}
+
+pub(super) async fn decide(app: &App, text: &str, message: &Message) -> Result<Decision, Failure> {
+    let message = serde_json::to_value(message).unwrap_or_default();
+    let request = Request { text, message: &message };
+    if let Some(decision) = app.router.by_rule(&request) {
+        return Ok(decision);
+    }
+    let workflows = app.discovery.workflows().await?;
+    let entries: Vec<Entry<'_>> = workflows
+        .iter()
+        .map(|w| Entry { id: &w.id, name: &w.name, description: &w.description, tags: &w.tags, examples: &w.examples })
+        .collect();
+    let decision = app.router.by_words(&request, &entries);
+    tracing::debug!(?decision, "request routed");
+    Ok(decision)
+}
+
+/// The workflow that a rule or the words chose, and its input.
+pub(super) async fn routed(
+    app: &App,
+    run: &RunRule,
+    text: &str,
+    data: Map<String, Value>,
+) -> Result<(crate::discovery::FoundWorkflow, Value), Failure> {
+    let found = app.discovery.workflow(&run.workflow).await?;
+    let mut members = data;
+    members.extend(run.input.iter().map(|(name, value)| (name.clone(), value.clone())));
+    let input = match &run.text_as {
+        Some(name) => {
+            members.insert(name.clone(), Value::String(text.to_owned()));
+            Value::Object(members)
+        }
+        None => ask::fitted_input(text, members, found.plan.workflow().input.as_deref()),
+    };
+    Ok((found, input))
+}
+
+pub(super) fn route_metadata(reason: &str, workflow: Option<&str>) -> Map<String, Value> {
+    Map::from_iter([(ROUTE_EXTENSION.to_owned(), json!({ "reason": reason, "workflow": workflow }))])
+}
+
+fn ask_back(task: &Task, candidates: &[crate::router::Candidate], reason: &str) {
+    let text = question(candidates);
+    let list: Vec<Value> = candidates
+        .iter()
+        .map(|c| json!({ "workflow_id": c.id, "name": c.name, "description": c.description, "confidence": c.confidence }))
+        .collect();
+    let parts = vec![Part::text(text), Part::data(json!({ "candidates": list, "reason": reason }))];
+    task.set_status(TaskState::InputRequired, parts, now(), Map::new());
+}
+
+/// What the caller is asked when it is not clear which workflow is meant.
+pub(super) fn question(candidates: &[crate::router::Candidate]) -> String {
+    if candidates.is_empty() {
+        return "There is no workflow here yet that could do this. Push one, or say what else is wanted.".to_owned();
+    }
+    let mut text = "Which of these do you mean? Answer with its number or id, or say more about what you want.".to_owned();
+    for (place, candidate) in candidates.iter().enumerate() {
+        text.push_str(&format!("\n{}. {}: {}", place + 1, candidate.id, candidate.description));
+    }
+    text
+}

@@ -1,0 +1,147 @@
+//! Starts runs and scripts as tasks.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use super::auth::Caller;
+use super::error::Failure;
+use super::state::App;
+use super::tasks::{Kind, NewTask, Queue, Task, follow, now, run_metadata};
+use crate::a2a::{self, Message};
+use crate::discovery::FoundWorkflow;
+use crate::engine::{Start, Started};
+use crate::interpreter::Ancestor;
+
+/// Labels of a run, by which its task is found again.
+pub(super) const CALLER_LABEL: &str = "a2a.caller";
+pub(super) const CONTEXT_LABEL: &str = "a2a.context";
+pub(super) const TASK_LABEL: &str = "a2a.task";
+
+/// A stream that was opened before anything happened to the task.
+pub(super) type Opened = (a2a::Task, Arc<Queue>);
+
+/// From whom, in which conversation, above which runs.
+pub(super) struct Origin<'a> {
+    pub(super) caller: &'a Caller,
+    pub(super) context_id: String,
+    pub(super) message: Option<Message>,
+    pub(super) ancestry: Vec<Ancestor>,
+    /// The same key gives the same run; of this caller only.
+    pub(super) idempotency_key: Option<String>,
+    /// The webhook that came with the message. It was checked.
+    pub(super) webhook: Option<a2a::TaskPushNotificationConfig>,
+    /// Somebody wants every event from the first.
+    pub(super) streaming: bool,
+}
+
+/// A run of the workflow, as a task of its own.
+pub(super) async fn run(
+    app: &Arc<App>,
+    origin: Origin<'_>,
+    found: FoundWorkflow,
+    input: Value,
+    metadata: Map<String, Value>,
+) -> Result<(Arc<Task>, Option<Opened>), Failure> {
+    let started = start(app, &origin, &found, input, None).await?;
+    let mut about = run_metadata(&started.run, &found.plan, &found.choice);
+    about.extend(metadata);
+    let new = NewTask {
+        id: started.run.to_string(),
+        context_id: origin.context_id.clone(),
+        caller: Arc::clone(origin.caller),
+        kind: Kind::Run(started.run.clone()),
+        message: origin.message.clone(),
+        metadata: about,
+        since: now(),
+    };
+    let (task, new) = app.store.add(new);
+    if &task.caller != origin.caller {
+        // Keys are the caller's own, so that this cannot be; if it is, nothing may be told.
+        return Err(Failure::no_task(&task.id));
+    }
+    let opened = open(app, &task, &origin)?;
+    if new {
+        app.spawn(follow(Arc::clone(&app.engine), started.run, Arc::clone(&task), app.options.step_artifacts));
+    }
+    Ok((task, opened))
+}
+
+/// A task without a run: a script or a dialogue. What drives it is started by the caller.
+pub(super) fn bare(
+    app: &Arc<App>,
+    origin: Origin<'_>,
+    kind: Kind,
+    metadata: Map<String, Value>,
+) -> Result<(Arc<Task>, Option<Opened>), Failure> {
+    let new = NewTask {
+        id: uuid::Uuid::new_v4().to_string(),
+        context_id: origin.context_id.clone(),
+        caller: Arc::clone(origin.caller),
+        kind,
+        message: origin.message.clone(),
+        metadata,
+        since: now(),
+    };
+    let (task, _) = app.store.add(new);
+    let opened = open(app, &task, &origin)?;
+    Ok((task, opened))
+}
+
+/// Starts a run for a task that exists: a dialogue that has found its workflow.
+pub(super) async fn run_on(
+    app: &Arc<App>,
+    task: &Arc<Task>,
+    origin: Origin<'_>,
+    found: FoundWorkflow,
+    input: Value,
+    about: Map<String, Value>,
+) -> Result<(), Failure> {
+    let started = start(app, &origin, &found, input, Some(&task.id)).await?;
+    let mut metadata = run_metadata(&started.run, &found.plan, &found.choice);
+    metadata.extend(about);
+    task.becomes(Kind::Run(started.run.clone()), metadata);
+    app.spawn(follow(Arc::clone(&app.engine), started.run, Arc::clone(task), app.options.step_artifacts));
+    Ok(())
+}
+
+async fn start(app: &Arc<App>, origin: &Origin<'_>, found: &FoundWorkflow, input: Value, task: Option<&str>) -> Result<Started, Failure> {
+    let mut labels =
+        BTreeMap::from([(CALLER_LABEL.to_owned(), origin.caller.to_string()), (CONTEXT_LABEL.to_owned(), origin.context_id.clone())]);
+    labels.extend(task.map(|id| (TASK_LABEL.to_owned(), id.to_owned())));
+    let start = Start {
+        plan: Arc::clone(&found.plan),
+        input: Arc::new(input),
+        // A key is worth nothing outside its caller: others must neither collide with it nor guess it.
+        idempotency_key: origin.idempotency_key.as_ref().map(|key| format!("{}\u{1f}{key}", origin.caller)),
+        ancestry: origin.ancestry.clone(),
+        labels,
+    };
+    let started = app.engine.start(start).await?;
+    tracing::info!(run_id = %started.run, workflow = %found.plan.workflow().metadata.id, digest = %found.plan.digest(), new = started.new, "run accepted");
+    Ok(started)
+}
+
+/// What must be there before the first event: the webhook and the stream.
+fn open(app: &Arc<App>, task: &Arc<Task>, origin: &Origin<'_>) -> Result<Option<Opened>, Failure> {
+    if let Some(config) = &origin.webhook {
+        add_webhook(app, task, config.clone())?;
+    }
+    Ok(origin.streaming.then(|| task.subscribe()))
+}
+
+/// Adds a webhook that was checked to a task.
+pub(super) fn add_webhook(
+    app: &Arc<App>,
+    task: &Arc<Task>,
+    mut config: a2a::TaskPushNotificationConfig,
+) -> Result<a2a::TaskPushNotificationConfig, Failure> {
+    config.task_id.clone_from(&task.id);
+    config.id.get_or_insert_with(|| uuid::Uuid::new_v4().to_string());
+    let ended = task.state().0.is_terminal();
+    if let Some(worker) = task.with_webhooks(|webhooks| webhooks.set(config.clone(), &app.deliverer, ended))? {
+        app.spawn(worker.run());
+    }
+    Ok(config)
+}

@@ -1,0 +1,98 @@
+//! What every request shares.
+
+use std::sync::Arc;
+
+use quick_cache::sync::Cache;
+use tokio::sync::OnceCell;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::admission::Admission;
+use super::auth::{Auth, Caller};
+use super::card::Cards;
+use super::options::Options;
+use super::push::Deliverer;
+use super::tasks::{Bounds, Store, Task};
+use crate::a2a;
+use crate::discovery::Discovery;
+use crate::engine::Engine;
+use crate::router::Router;
+
+/// Messages whose answer is remembered, so that a repeat gets the same one.
+const MESSAGES_REMEMBERED: usize = 100_000;
+
+/// Who sent which message, on which task.
+pub(super) type MessageKey = (Caller, String);
+
+/// What a message led to.
+#[derive(Clone)]
+pub(super) enum Accepted {
+    /// A task was made, or goes on.
+    Task(Arc<Task>),
+    /// The answer itself.
+    Message(Box<a2a::Message>),
+}
+
+/// The server's state.
+pub(super) struct App {
+    pub(super) options: Options,
+    pub(super) engine: Arc<dyn Engine>,
+    pub(super) discovery: Arc<Discovery>,
+    pub(super) router: Router,
+    pub(super) auth: Auth,
+    pub(super) admission: Admission,
+    pub(super) store: Store,
+    pub(super) deliverer: Arc<Deliverer>,
+    pub(super) cards: Cards,
+    pub(super) seen: Cache<MessageKey, Arc<OnceCell<Accepted>>>,
+    /// Work that outlives its request: followers of runs, scripts, webhooks.
+    pub(super) work: TaskTracker,
+    /// No new work; streams and waiting requests end.
+    pub(super) stopping: CancellationToken,
+    /// Everything ends.
+    pub(super) ended: CancellationToken,
+}
+
+impl App {
+    pub(super) fn new(
+        options: Options,
+        engine: Arc<dyn Engine>,
+        discovery: Arc<Discovery>,
+        router: Router,
+        auth: Auth,
+        cards: Cards,
+    ) -> Self {
+        let limits = &options.limits;
+        let bounds = Bounds {
+            history_max: limits.history_max.max(1),
+            stream_bytes_max: limits.stream_bytes_max,
+            stream_age_max: limits.write_timeout,
+        };
+        Self {
+            admission: Admission::new(limits),
+            store: Store::new(limits.tasks_max, bounds),
+            deliverer: Arc::new(Deliverer::new(options.push.clone())),
+            seen: Cache::new(MESSAGES_REMEMBERED),
+            work: TaskTracker::new(),
+            stopping: CancellationToken::new(),
+            ended: CancellationToken::new(),
+            options,
+            engine,
+            discovery,
+            router,
+            auth,
+            cards,
+        }
+    }
+
+    /// Carries out work that outlives its request, until the server has ended.
+    pub(super) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        let ended = self.ended.clone();
+        self.work.spawn(async move {
+            tokio::select! {
+                () = work => {}
+                () = ended.cancelled() => {}
+            }
+        });
+    }
+}

@@ -1,0 +1,256 @@
+//! Follows a run and makes its updates the events of its task. After a gap the snapshot fills in what was missed, through
+//! the same path, so that nothing is sent twice.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use serde_json::{Map, Value, json};
+
+use super::parts::value_parts;
+use super::task::{Task, Waiting, now};
+use crate::a2a::{Artifact, Part, TaskState};
+use crate::engine::{Engine, Next};
+use crate::ids::RunId;
+use crate::interpreter::{Change, Outcome, RunStatus, Snapshot, StepError, StepReport, StepStatus};
+use crate::plan::Plan;
+use crate::time::Timestamp;
+
+/// Names the run, its workflow and its steps in metadata; carries depth and ancestry in requests.
+pub(in crate::server) const RUN_EXTENSION: &str = "urn:gantry:a2a:run:v1";
+
+/// The artifact that holds the workflow's output.
+const OUTPUT: &str = "output";
+
+/// What a task's metadata says about its run.
+pub(in crate::server) fn run_metadata(run: &RunId, plan: &Plan, choice: &str) -> Map<String, Value> {
+    let metadata = &plan.workflow().metadata;
+    let about = json!({
+        "run": run, "workflow": metadata.id, "version": metadata.version.to_string(), "digest": plan.digest(), "choice": choice,
+    });
+    Map::from_iter([(RUN_EXTENSION.to_owned(), about)])
+}
+
+/// Follows the run to its end.
+pub(in crate::server) async fn follow(engine: Arc<dyn Engine>, run: RunId, task: Arc<Task>, step_artifacts: bool) {
+    let mut follower = Follower { engine, run, task, step_artifacts, calling: BTreeSet::new() };
+    loop {
+        match follower.engine.subscribe(&follower.run).await {
+            Ok(mut subscription) => {
+                follower.catch_up(&subscription.snapshot).await;
+                loop {
+                    match subscription.next().await {
+                        Next::Update(update) => follower.apply(update.at, &update.change).await,
+                        Next::Lagged => break,
+                        Next::End => return follower.close().await,
+                    }
+                }
+            }
+            Err(error) => {
+                tracing::warn!(run_id = %follower.run, %error, "a run cannot be followed");
+                let parts = vec![Part::text("the run cannot be followed any more; its state is in gantry's log")];
+                follower.task.set_status(TaskState::Failed, parts, now(), Map::new());
+                return;
+            }
+        }
+    }
+}
+
+struct Follower {
+    engine: Arc<dyn Engine>,
+    run: RunId,
+    task: Arc<Task>,
+    step_artifacts: bool,
+    /// Paths of the calls under way.
+    calling: BTreeSet<String>,
+}
+
+impl Follower {
+    async fn catch_up(&mut self, snapshot: &Snapshot) {
+        let at = snapshot.finished_at.unwrap_or_else(now);
+        if self.task.state().0 == TaskState::Submitted {
+            self.task.set_status(TaskState::Working, Vec::new(), snapshot.started_at, Map::new());
+        }
+        for step in &snapshot.steps {
+            match step.status {
+                StepStatus::Waiting => self.waiting(step),
+                StepStatus::Completed | StepStatus::Failed | StepStatus::Skipped | StepStatus::Canceled => {
+                    self.calling.remove(step.path.as_str());
+                    self.task.set_waiting(step.path.as_str(), None);
+                    if step.status == StepStatus::Completed && step.skill.is_some() {
+                        self.step_artifact(step.path.as_str(), step.id.as_str(), &step.outputs);
+                    }
+                }
+                StepStatus::Running => {
+                    self.task.set_waiting(step.path.as_str(), None);
+                    if step.skill.is_some() {
+                        self.calling.insert(step.path.to_string());
+                    }
+                }
+                StepStatus::Pending => {}
+            }
+        }
+        if let Some(outcome) = &snapshot.outcome {
+            self.finish(at, outcome);
+        } else if snapshot.status == RunStatus::InputRequired {
+            self.ask(at);
+        }
+    }
+
+    /// The run has ended and everything was seen; when its end was not among it, the snapshot knows it.
+    async fn close(&mut self) {
+        if self.task.state().0.is_terminal() {
+            return;
+        }
+        match self.engine.snapshot(&self.run).await {
+            Ok(snapshot) => self.catch_up(&snapshot).await,
+            Err(error) => tracing::warn!(run_id = %self.run, %error, "a run's end cannot be read"),
+        }
+        if !self.task.state().0.is_terminal() {
+            let parts = vec![Part::text("gantry stopped before the run ended")];
+            self.task.set_status(TaskState::Failed, parts, now(), Map::new());
+        }
+    }
+
+    async fn apply(&mut self, at: Timestamp, change: &Change) {
+        match change {
+            Change::RunStarted => {
+                if self.task.state().0 == TaskState::Submitted {
+                    self.task.set_status(TaskState::Working, Vec::new(), at, Map::new());
+                }
+            }
+            Change::StepStarted { path, step, skill, attempt } => {
+                self.task.set_waiting(path.as_str(), None);
+                if let Some(skill) = skill {
+                    self.calling.insert(path.to_string());
+                    self.task.progress(at, || {
+                        let text = format!("step `{step}` calls `{skill}`");
+                        (text, step_metadata(path.as_str(), step.as_str(), "running", json!({ "skill": skill, "attempt": attempt })))
+                    });
+                }
+            }
+            Change::StepRetrying { path, step, attempt, error, .. } => self.task.progress(at, || {
+                let text = format!("step `{step}` is tried again (attempt {attempt}): {}", error.message);
+                (text, step_metadata(path.as_str(), step.as_str(), "retrying", json!({ "attempt": attempt, "error": error })))
+            }),
+            Change::StepWaiting { path, step, question } => {
+                self.calling.remove(path.as_str());
+                let waiting = Waiting { step: step.to_string(), question: question.clone() };
+                self.task.set_waiting(path.as_str(), Some(waiting));
+                self.ask_if_nothing_else_is_under_way(at).await;
+            }
+            Change::StepFinished { path, step, status, outputs, error, by, .. } => {
+                self.calling.remove(path.as_str());
+                let waits = self.task.set_waiting(path.as_str(), None);
+                if *status == StepStatus::Completed && by.is_some() {
+                    self.step_artifact(path.as_str(), step.as_str(), outputs);
+                }
+                if let Some(error) = error {
+                    self.task.progress(at, || {
+                        let text = format!("step `{step}` failed: {}", error.message);
+                        (text, step_metadata(path.as_str(), step.as_str(), status.as_str(), json!({ "error": error })))
+                    });
+                }
+                if waits {
+                    self.ask_if_nothing_else_is_under_way(at).await;
+                }
+            }
+            Change::RunFinished { outcome } => self.finish(at, outcome),
+        }
+    }
+
+    fn waiting(&mut self, step: &StepReport) {
+        self.calling.remove(step.path.as_str());
+        if let Some(question) = &step.question {
+            let waiting = Waiting { step: step.id.to_string(), question: question.clone() };
+            self.task.set_waiting(step.path.as_str(), Some(waiting));
+        }
+    }
+
+    /// Only the engine knows whether something else is about to start, so it is asked.
+    async fn ask_if_nothing_else_is_under_way(&mut self, at: Timestamp) {
+        if !self.calling.is_empty() {
+            return;
+        }
+        if let Ok(snapshot) = self.engine.snapshot(&self.run).await
+            && snapshot.status == RunStatus::InputRequired
+        {
+            for step in snapshot.steps.iter().filter(|step| step.status == StepStatus::Waiting) {
+                self.waiting(step);
+            }
+            self.ask(at);
+        }
+    }
+
+    /// The steps' questions become the task's.
+    fn ask(&self, at: Timestamp) {
+        let waiting = self.task.waiting();
+        // An answer that is needed to get in goes first: without it the others may be for nothing.
+        let state = if waiting.values().any(|waiting| waiting.question.auth) { TaskState::AuthRequired } else { TaskState::InputRequired };
+        let steps: Vec<Value> = waiting
+            .iter()
+            .map(|(path, w)| json!({ "step": w.step, "path": path, "auth": w.question.auth, "prompt": w.question.prompt }))
+            .collect();
+        let parts = match waiting.values().next() {
+            Some(only) if waiting.len() == 1 => value_parts(&only.question.prompt),
+            _ => {
+                let names: Vec<String> = waiting.values().map(|waiting| format!("`{}`", waiting.step)).collect();
+                let text = format!("{} steps wait for an answer: {}. Name the step in `metadata.step`.", names.len(), names.join(", "));
+                vec![Part::text(text), Part::data(json!({ "waiting": steps }))]
+            }
+        };
+        let metadata = Map::from_iter([(RUN_EXTENSION.to_owned(), json!({ "waiting": steps }))]);
+        self.task.set_status(state, parts, at, metadata);
+    }
+
+    fn step_artifact(&self, path: &str, step: &str, outputs: &Arc<Value>) {
+        if !self.step_artifacts {
+            return;
+        }
+        let parts = value_parts(outputs);
+        if parts.is_empty() {
+            return;
+        }
+        let metadata = step_metadata(path, step, "completed", json!({ "artifact": "step" }));
+        let artifact =
+            Artifact { artifact_id: format!("step:{path}"), name: Some(step.to_owned()), parts, metadata, ..Artifact::default() };
+        self.task.add_artifact(artifact, false, true);
+    }
+
+    fn finish(&self, at: Timestamp, outcome: &Outcome) {
+        match outcome {
+            Outcome::Completed { output } => {
+                let mut parts = value_parts(output);
+                if parts.is_empty() {
+                    parts.push(Part::data(Arc::clone(output)));
+                }
+                let metadata = Map::from_iter([(RUN_EXTENSION.to_owned(), json!({ "artifact": OUTPUT }))]);
+                let artifact =
+                    Artifact { artifact_id: OUTPUT.to_owned(), name: Some(OUTPUT.to_owned()), parts, metadata, ..Artifact::default() };
+                self.task.add_artifact(artifact, false, true);
+                self.task.set_status(TaskState::Completed, Vec::new(), at, Map::new());
+            }
+            Outcome::Failed { error } => {
+                let metadata = Map::from_iter([(RUN_EXTENSION.to_owned(), json!({ "error": error }))]);
+                self.task.set_status(TaskState::Failed, vec![Part::text(told(error))], at, metadata);
+            }
+            Outcome::Canceled { reason } => {
+                self.task.set_status(TaskState::Canceled, vec![Part::text(format!("canceled: {reason}"))], at, Map::new());
+            }
+        }
+    }
+}
+
+fn told(error: &StepError) -> String {
+    match &error.hint {
+        Some(hint) => format!("{error}. {hint}"),
+        None => error.to_string(),
+    }
+}
+
+fn step_metadata(path: &str, step: &str, status: &str, more: Value) -> Map<String, Value> {
+    let mut about = json!({ "step": step, "path": path, "status": status });
+    if let (Value::Object(about), Value::Object(more)) = (&mut about, more) {
+        about.extend(more);
+    }
+    Map::from_iter([(RUN_EXTENSION.to_owned(), about)])
+}

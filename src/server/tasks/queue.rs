@@ -1,0 +1,146 @@
+//! What waits for one reader of a stream. Bounded in bytes and in time: a reader that stops reading is cut and can subscribe
+//! again for a snapshot; it never holds up the task, the other readers, or memory.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::Notify;
+
+use crate::a2a::StreamResponse;
+
+/// One reader's queue.
+#[derive(Debug)]
+pub(in crate::server) struct Queue {
+    waiting: Mutex<Waiting>,
+    changed: Notify,
+    bytes_max: usize,
+    age_max: Duration,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    events: VecDeque<(Arc<StreamResponse>, usize, Instant)>,
+    bytes: usize,
+    end: Option<Taken>,
+}
+
+/// What a reader gets next.
+#[derive(Debug, Clone)]
+pub(in crate::server) enum Taken {
+    /// An event.
+    Event(Arc<StreamResponse>),
+    /// Nothing follows.
+    End,
+    /// The reader was too slow and has missed events.
+    Cut,
+    /// The server stops; the task may go on.
+    Stopping,
+}
+
+impl Queue {
+    pub(super) fn new(bytes_max: usize, age_max: Duration) -> Self {
+        Self { waiting: Mutex::default(), changed: Notify::new(), bytes_max, age_max }
+    }
+
+    /// Adds an event of about this size. False when the reader is gone or was cut: the queue can be forgotten.
+    pub(super) fn push(&self, event: &Arc<StreamResponse>, bytes: usize) -> bool {
+        let mut waiting = self.lock();
+        if waiting.end.is_some() {
+            return false;
+        }
+        let stale = waiting.events.front().is_some_and(|(_, _, since)| since.elapsed() > self.age_max);
+        // One event may be larger than the bound: then it waits alone.
+        if stale || (!waiting.events.is_empty() && waiting.bytes + bytes > self.bytes_max) {
+            waiting.events.clear();
+            waiting.bytes = 0;
+            waiting.end = Some(Taken::Cut);
+        } else {
+            waiting.bytes += bytes;
+            waiting.events.push_back((Arc::clone(event), bytes, Instant::now()));
+        }
+        let open = waiting.end.is_none();
+        drop(waiting);
+        self.changed.notify_one();
+        open
+    }
+
+    /// Nothing will follow what is queued.
+    pub(super) fn end(&self) {
+        self.lock().end.get_or_insert(Taken::End);
+        self.changed.notify_one();
+    }
+
+    /// The server stops.
+    pub(in crate::server) fn stop(&self) {
+        self.lock().end.get_or_insert(Taken::Stopping);
+        self.changed.notify_one();
+    }
+
+    /// The reader is gone.
+    pub(in crate::server) fn close(&self) {
+        let mut waiting = self.lock();
+        waiting.events.clear();
+        waiting.end = Some(Taken::End);
+    }
+
+    /// Waits for the next event. Safe to drop while waiting. Only one reader may wait.
+    pub(in crate::server) async fn take(&self) -> Taken {
+        loop {
+            {
+                let mut waiting = self.lock();
+                if let Some((event, bytes, _)) = waiting.events.pop_front() {
+                    waiting.bytes -= bytes;
+                    return Taken::Event(event);
+                }
+                if let Some(end) = &waiting.end {
+                    return end.clone();
+                }
+            }
+            self.changed.notified().await;
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Waiting> {
+        // A panic while the lock was held cannot leave the queue half changed in a way that matters more than the stream.
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::a2a::Message;
+
+    fn event() -> Arc<StreamResponse> {
+        Arc::new(StreamResponse::Message(Message::default()))
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_does_not_read_is_cut_by_bytes() {
+        let queue = Queue::new(100, Duration::from_secs(10));
+        assert!(queue.push(&event(), 1_000), "one event may be larger than the bound");
+        assert!(!queue.push(&event(), 1), "nothing may wait behind it");
+        assert!(!queue.push(&event(), 1));
+        assert!(matches!(queue.take().await, Taken::Cut));
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_does_not_read_is_cut_by_time() {
+        let queue = Queue::new(100, Duration::ZERO);
+        assert!(queue.push(&event(), 1));
+        std::thread::sleep(Duration::from_millis(2));
+        assert!(!queue.push(&event(), 1));
+        assert!(matches!(queue.take().await, Taken::Cut));
+    }
+
+    #[tokio::test]
+    async fn what_is_queued_comes_before_the_end() {
+        let queue = Queue::new(100, Duration::from_secs(10));
+        assert!(queue.push(&event(), 1));
+        queue.end();
+        assert!(!queue.push(&event(), 1));
+        assert!(matches!(queue.take().await, Taken::Event(_)));
+        assert!(matches!(queue.take().await, Taken::End));
+    }
+}

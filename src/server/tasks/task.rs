@@ -1,0 +1,325 @@
+//! One task: its record, and the one place where it changes.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde_json::{Map, Value};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::queue::Queue;
+use crate::a2a::{
+    self, Artifact, Message, StreamResponse, TaskArtifactUpdate, TaskPushNotificationConfig, TaskState, TaskStatus, TaskStatusUpdate,
+};
+use crate::ids::RunId;
+use crate::interpreter::Question;
+use crate::server::push::Webhooks;
+use crate::time::Timestamp;
+
+/// What a new task begins with.
+pub(in crate::server) struct NewTask {
+    pub(in crate::server) id: String,
+    pub(in crate::server) context_id: String,
+    pub(in crate::server) caller: Arc<str>,
+    pub(in crate::server) kind: Kind,
+    pub(in crate::server) message: Option<Message>,
+    pub(in crate::server) metadata: Map<String, Value>,
+    /// Since when it is as it is.
+    pub(in crate::server) since: Timestamp,
+}
+
+/// What drives a task.
+#[derive(Debug, Clone)]
+pub(in crate::server) enum Kind {
+    /// A run.
+    Run(RunId),
+    /// A script.
+    Script,
+    /// A question about what is wanted: the request so far.
+    Dialogue {
+        /// All text said so far.
+        text: String,
+        /// The ids that were offered, in order.
+        offered: Vec<String>,
+    },
+}
+
+/// A step that waits for an answer.
+#[derive(Debug, Clone)]
+pub(in crate::server) struct Waiting {
+    /// The author's id.
+    pub(in crate::server) step: String,
+    /// What it asks.
+    pub(in crate::server) question: Question,
+}
+
+/// Bounds of a task.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::server) struct Bounds {
+    pub(in crate::server) history_max: usize,
+    pub(in crate::server) stream_bytes_max: usize,
+    pub(in crate::server) stream_age_max: Duration,
+}
+
+/// One task. Shared; every change goes through its lock, none across an await.
+pub(in crate::server) struct Task {
+    pub(in crate::server) id: String,
+    pub(in crate::server) context_id: String,
+    pub(in crate::server) caller: Arc<str>,
+    /// Ends a script or dialogue; a run is cancelled through its engine.
+    pub(in crate::server) cancel: CancellationToken,
+    live: Mutex<Live>,
+    /// The state, for those who wait for it to settle.
+    state: watch::Sender<TaskState>,
+    bounds: Bounds,
+}
+
+struct Live {
+    record: a2a::Task,
+    kind: Kind,
+    changed_at: Timestamp,
+    messages_said: u64,
+    waiting: BTreeMap<String, Waiting>,
+    readers: Vec<Arc<Queue>>,
+    webhooks: Webhooks,
+}
+
+impl Task {
+    pub(in crate::server) fn new(new: NewTask, bounds: Bounds) -> Self {
+        let NewTask { id, context_id, caller, kind, message, metadata, since } = new;
+        let status = TaskStatus { state: TaskState::Submitted, message: None, timestamp: Some(since.to_string()) };
+        let history = message.map(|message| belonging(message, &id, &context_id)).into_iter().collect();
+        let record = a2a::Task { id: id.clone(), context_id: context_id.clone(), status, artifacts: Vec::new(), history, metadata };
+        let live = Live {
+            record,
+            kind,
+            changed_at: since,
+            messages_said: 0,
+            waiting: BTreeMap::new(),
+            readers: Vec::new(),
+            webhooks: Webhooks::default(),
+        };
+        let (state, _) = watch::channel(TaskState::Submitted);
+        Self { id, context_id, caller, cancel: CancellationToken::new(), live: Mutex::new(live), state, bounds }
+    }
+
+    /// The task as it stands.
+    pub(in crate::server) fn record(&self) -> a2a::Task {
+        self.live().record.clone()
+    }
+
+    /// The task without artifacts, its state and when it last changed: what a list sorts by.
+    pub(in crate::server) fn state(&self) -> (TaskState, Timestamp) {
+        let live = self.live();
+        (live.record.status.state, live.changed_at)
+    }
+
+    pub(in crate::server) fn kind(&self) -> Kind {
+        self.live().kind.clone()
+    }
+
+    /// The dialogue has found its run, or asks again.
+    pub(in crate::server) fn becomes(&self, kind: Kind, metadata: Map<String, Value>) {
+        let mut live = self.live();
+        live.kind = kind;
+        live.record.metadata.extend(metadata);
+    }
+
+    /// The steps that wait for an answer, by path.
+    pub(in crate::server) fn waiting(&self) -> BTreeMap<String, Waiting> {
+        self.live().waiting.clone()
+    }
+
+    /// A step waits, or no longer does. Returns whether any waits afterwards.
+    pub(in crate::server) fn set_waiting(&self, path: &str, waiting: Option<Waiting>) -> bool {
+        let mut live = self.live();
+        match waiting {
+            Some(waiting) => live.waiting.insert(path.to_owned(), waiting),
+            None => live.waiting.remove(path),
+        };
+        !live.waiting.is_empty()
+    }
+
+    /// Keeps a message of the caller.
+    pub(in crate::server) fn hear(&self, message: Message) {
+        let message = belonging(message, &self.id, &self.context_id);
+        self.live().remember(message, self.bounds.history_max);
+    }
+
+    /// Moves to a state. What is said with it is built only when somebody can see it: progress of a run nobody watches
+    /// costs nothing. A task that has ended does not move.
+    pub(in crate::server) fn progress(&self, at: Timestamp, said: impl FnOnce() -> (String, Map<String, Value>)) {
+        let mut live = self.live();
+        if live.record.status.state.is_terminal() {
+            return;
+        }
+        if !live.is_watched() {
+            self.move_to(&mut live, TaskState::Working, None, at);
+            return;
+        }
+        let (text, metadata) = said();
+        let message = self.message(&mut live, vec![a2a::Part::text(text)]);
+        self.move_to(&mut live, TaskState::Working, Some(message), at);
+        self.tell_status(&mut live, metadata);
+    }
+
+    /// Moves to a state, with what is said about it. A task that has ended does not move; false then.
+    pub(in crate::server) fn set_status(
+        &self,
+        state: TaskState,
+        parts: Vec<a2a::Part>,
+        at: Timestamp,
+        metadata: Map<String, Value>,
+    ) -> bool {
+        let mut live = self.live();
+        if live.record.status.state.is_terminal() {
+            return false;
+        }
+        let message = (!parts.is_empty()).then(|| self.message(&mut live, parts));
+        if let Some(message) = &message {
+            live.remember(message.clone(), self.bounds.history_max);
+        }
+        if state.is_terminal() {
+            live.waiting.clear();
+        }
+        self.move_to(&mut live, state, message, at);
+        self.tell_status(&mut live, metadata);
+        if state.is_terminal() {
+            live.readers.drain(..).for_each(|reader| reader.end());
+            live.webhooks.finish();
+        }
+        true
+    }
+
+    /// Adds a result, or a piece of one. One that is there already as a whole is not sent again.
+    pub(in crate::server) fn add_artifact(&self, artifact: Artifact, append: bool, last_chunk: bool) {
+        let mut live = self.live();
+        if live.record.status.state.is_terminal() {
+            return;
+        }
+        match live.record.artifacts.iter_mut().find(|known| known.artifact_id == artifact.artifact_id) {
+            Some(known) if append => known.parts.extend(artifact.parts.iter().cloned()),
+            Some(_) => return,
+            None => live.record.artifacts.push(artifact.clone()),
+        }
+        let update = TaskArtifactUpdate {
+            task_id: self.id.clone(),
+            context_id: self.context_id.clone(),
+            artifact,
+            append,
+            last_chunk,
+            metadata: Map::new(),
+        };
+        live.tell(StreamResponse::ArtifactUpdate(update));
+    }
+
+    /// The task as it stands, and a queue of everything after.
+    pub(in crate::server) fn subscribe(&self) -> (a2a::Task, Arc<Queue>) {
+        let mut live = self.live();
+        let queue = Arc::new(Queue::new(self.bounds.stream_bytes_max, self.bounds.stream_age_max));
+        if live.record.status.state.is_terminal() {
+            queue.end();
+        } else {
+            live.readers.push(Arc::clone(&queue));
+        }
+        (live.record.clone(), queue)
+    }
+
+    /// Ends every stream of the task because the server stops.
+    pub(in crate::server) fn stop_streams(&self) {
+        self.live().readers.drain(..).for_each(|reader| reader.stop());
+    }
+
+    /// Waits until the task has ended or waits for its caller.
+    pub(in crate::server) async fn settled(&self) {
+        let mut state = self.state.subscribe();
+        // The sender lives in `self`, so that it cannot be gone.
+        let _ = state.wait_for(|state| state.is_terminal() || state.is_interrupted()).await;
+    }
+
+    /// Waits until the task has ended.
+    pub(in crate::server) async fn ended(&self) {
+        let mut state = self.state.subscribe();
+        let _ = state.wait_for(|state| state.is_terminal()).await;
+    }
+
+    /// Works on the webhooks of the task.
+    pub(in crate::server) fn with_webhooks<T>(&self, work: impl FnOnce(&mut Webhooks) -> T) -> T {
+        work(&mut self.live().webhooks)
+    }
+
+    /// The webhooks, for reading.
+    pub(in crate::server) fn push_configs(&self) -> Vec<TaskPushNotificationConfig> {
+        self.live().webhooks.configs()
+    }
+
+    fn message(&self, live: &mut Live, parts: Vec<a2a::Part>) -> Message {
+        live.messages_said += 1;
+        Message {
+            message_id: format!("{}-{}", self.id, live.messages_said),
+            context_id: Some(self.context_id.clone()),
+            task_id: Some(self.id.clone()),
+            role: a2a::Role::Agent,
+            parts,
+            ..Message::default()
+        }
+    }
+
+    fn move_to(&self, live: &mut Live, state: TaskState, message: Option<Message>, at: Timestamp) {
+        // Timestamps never go backwards within a task, whatever the clock does.
+        live.changed_at = live.changed_at.max(at);
+        live.record.status = TaskStatus { state, message, timestamp: Some(live.changed_at.to_string()) };
+        self.state.send_if_modified(|known| std::mem::replace(known, state) != state);
+    }
+
+    fn tell_status(&self, live: &mut Live, metadata: Map<String, Value>) {
+        let update = TaskStatusUpdate {
+            task_id: self.id.clone(),
+            context_id: self.context_id.clone(),
+            status: live.record.status.clone(),
+            metadata,
+        };
+        live.tell(StreamResponse::StatusUpdate(update));
+    }
+
+    fn live(&self) -> MutexGuard<'_, Live> {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Live {
+    fn is_watched(&self) -> bool {
+        !self.readers.is_empty() || !self.webhooks.is_empty()
+    }
+
+    fn tell(&mut self, event: StreamResponse) {
+        if !self.is_watched() {
+            return;
+        }
+        let bytes = serde_json::to_vec(&event).map_or(0, |json| json.len());
+        let event = Arc::new(event);
+        self.readers.retain(|reader| reader.push(&event, bytes));
+        self.webhooks.notify(&event);
+    }
+
+    fn remember(&mut self, message: Message, history_max: usize) {
+        let history = &mut self.record.history;
+        if history.len() >= history_max {
+            history.remove(0);
+        }
+        history.push(message);
+    }
+}
+
+fn belonging(mut message: Message, task_id: &str, context_id: &str) -> Message {
+    message.task_id = Some(task_id.to_owned());
+    message.context_id = Some(context_id.to_owned());
+    message
+}
+
+/// The wall clock. Timers never use it.
+pub(in crate::server) fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_unix_ms(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}

@@ -1,0 +1,128 @@
+//! `gantry up` and what works against it.
+
+use std::net::TcpListener;
+
+use serde_json::Value;
+
+use super::{Machine, Running, one_step};
+
+fn up(machine: &Machine, more: &[&str]) -> (Running, Value) {
+    let ready = machine.path("ready.json");
+    let mut arguments = vec!["up", "--registry-port", "0", "--agent-ports", "0", "--ready-file", ready.to_str().unwrap()];
+    arguments.extend(more);
+    Running::ready(machine.command(&arguments), &ready)
+}
+
+#[test]
+fn up_serves_what_a_run_needs_and_drains() {
+    let machine = Machine::new();
+    let (running, ready) = up(&machine, &["--ephemeral"]);
+    let registry = ready["registry"].as_str().unwrap();
+    assert_eq!(ready["agents"].as_object().unwrap().len(), 6);
+    assert_eq!(ready["pid"], running.child.id());
+
+    let report = machine
+        .run(&["run", "--registry", registry, "--json", "--no-save", "Create a function to calculate prime numbers"])
+        .expect(0)
+        .json();
+    assert_eq!(report["steps"][0]["agent"]["name"], "plan-agent");
+    assert!(
+        report["steps"][0]["agent"]["card"].as_str().is_some_and(|digest| digest.starts_with("sha256:")),
+        "the card came from the registry"
+    );
+    assert!(report["workflow"]["reference"].as_str().unwrap().starts_with("workflows/code-generation-v1:"));
+
+    let agents = machine.run(&["agent", "list", "--registry", registry, "--json"]).expect(0).json();
+    assert_eq!(agents.as_array().unwrap().len(), 6);
+
+    running.signal("TERM");
+    let ended = running.end().expect(0);
+    assert!(ended.stdout.contains(registry) && ended.stdout.contains("plan-agent"), "{}", ended.stdout);
+    assert!(!machine.path("ready.json").exists(), "the ready file is there only as long as something is ready");
+}
+
+#[test]
+fn what_is_pushed_is_kept_and_found() {
+    let machine = Machine::new();
+    let data = machine.path("data");
+    let data = data.to_str().unwrap();
+    let (running, ready) = up(&machine, &["--data-dir", data]);
+    let registry = ready["registry"].as_str().unwrap().to_owned();
+
+    machine.write("mine.yaml", &one_step("classify_topics").replace("    outputs", "    inputs: {text: hello}\n    outputs"));
+    let push = ["workflow", "push", "mine.yaml", "--tag", "stable", "--registry", &registry, "--json"];
+    let first = machine.run(&push).expect(0).json();
+    assert_eq!(first[0]["repository"], "workflows/one-step");
+    assert_eq!(machine.run(&push).expect(0).json()[0]["digest"], first[0]["digest"], "pushing again changes nothing");
+    for reference in ["one-step", "one-step:stable", "one-step:1.0.0"] {
+        let report = machine.run(&["run", "--registry", &registry, "--json", "--no-save", "-w", reference]).expect(0).json();
+        assert_eq!(report["workflow"]["digest"], first[0]["digest"], "{reference}");
+    }
+    let host = registry.strip_prefix("http://").unwrap();
+    let report =
+        machine.run(&["run", "--embedded", "--json", "--no-save", "-w", &format!("{host}/workflows/one-step:stable")]).expect(0).json();
+    assert_eq!(report["workflow"]["digest"], first[0]["digest"], "the registry in the reference is asked");
+    let elsewhere = format!(
+        "metadata: {{id: elsewhere, name: E, version: 1.0.0}}\nsteps: [{{id: a, skill: execute_workflow, inputs: {{workflow_id: \"{host}/workflows/one-step:stable\"}}}}]\n"
+    );
+    machine.write("elsewhere.yaml", &elsewhere);
+    let refused = machine.run(&["run", "--embedded", "--no-save", "-w", "elsewhere.yaml"]).expect(1);
+    assert!(refused.stderr.contains(host), "a workflow does not choose where we connect to: {}", refused.stderr);
+    let pulled = machine.run(&["workflow", "pull", "one-step", "--registry", &registry]).expect(0).stdout;
+    assert_eq!(pulled, std::fs::read_to_string(machine.path("mine.yaml")).unwrap());
+
+    let other = machine.run(&["up", "--registry-port", "0", "--agent-ports", "0", "--data-dir", data]).expect(3);
+    assert!(other.stderr.contains("in use"), "{}", other.stderr);
+
+    running.signal("INT");
+    running.end().expect(0);
+    let (running, ready) = up(&machine, &["--data-dir", data]);
+    machine.run(&["run", "--registry", ready["registry"].as_str().unwrap(), "--no-save", "-w", "one-step"]).expect(0);
+    running.signal("TERM");
+    running.end().expect(0);
+}
+
+#[test]
+fn a_card_pushed_by_hand_is_used() {
+    let machine = Machine::new();
+    let ready_file = machine.path("agents.json");
+    let sample = machine.command(&["sample-agents", "--ports", "0", "--ready-file", ready_file.to_str().unwrap()]);
+    let (agents, addresses) = Running::ready(sample, &ready_file);
+    let registry_ready = machine.path("registry.json");
+    let serve = machine.command(&["registry", "serve", "--port", "0", "--ephemeral", "--ready-file", registry_ready.to_str().unwrap()]);
+    let (registry, registry_address) = Running::ready(serve, &registry_ready);
+    let address = registry_address["registry"].as_str().unwrap();
+
+    let skill = "classify_topics";
+    machine.write("w.yaml", &one_step(skill).replace("    outputs", "    inputs: {text: hello}\n    outputs"));
+    let empty = machine.run(&["run", "--registry", address, "--no-save", "-w", "w.yaml"]).expect(1);
+    assert!(empty.stderr.contains(skill) && empty.stderr.contains("gantry agent push"), "{}", empty.stderr);
+
+    let url = addresses["agents"]["analysis-agent"].as_str().unwrap();
+    machine.run(&["run", "--registry", address, "--no-save", "-w", "w.yaml", "--agent-card", url]).expect(0);
+    machine.write("card.json", &serde_json::json!({"name": "by-hand", "url": url, "skills": [{"id": skill, "name": skill}]}).to_string());
+    machine.run(&["agent", "push", "card.json", "--tag", "v1", "--registry", address]).expect(0);
+    let report = machine.run(&["run", "--registry", address, "--json", "--no-save", "-w", "w.yaml"]).expect(0).json();
+    assert_eq!(report["steps"][0]["agent"]["name"], "by-hand");
+
+    for running in [agents, registry] {
+        running.signal("TERM");
+        running.end().expect(0);
+    }
+}
+
+#[test]
+fn a_taken_port_is_named() {
+    let machine = Machine::new();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let ran = machine.run(&["up", "--ephemeral", "--registry-port", &port, "--agent-ports", "0"]).expect(3);
+    assert!(ran.stderr.contains(&format!("port {port}")) && ran.stderr.contains("--registry-port"), "{}", ran.stderr);
+    let ports = format!("0,0,{port},0,0,0");
+    let ran = machine.run(&["up", "--ephemeral", "--registry-port", "0", "--agent-ports", &ports]).expect(3);
+    assert!(
+        ran.stderr.contains(&format!("port {port}")) && ran.stderr.contains("test-agent") && ran.stderr.contains("--agent-ports"),
+        "{}",
+        ran.stderr
+    );
+}

@@ -1,0 +1,14 @@
+//! The A2A endpoint over real HTTP: requests in, replies, streams and webhooks out.
+
+mod world;
+
+mod access;
+mod card;
+mod conformance;
+mod dialects;
+mod limits;
+mod malformed;
+mod methods;
+mod push;
+mod runs;
+mod streams;
