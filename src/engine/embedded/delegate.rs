@@ -68,6 +68,13 @@ impl Embedded {
             StepError::new(ErrorClass::Rejected, format!("execute_workflow: {error}"))
                 .with_hint(Some("inputs are {workflow_id, version?, input}".to_owned()))
         })?;
+        let own_key = execute.idempotency_key.is_none();
+        let key = execute.idempotency_key.unwrap_or_else(|| format!("{parent}{}#{}", invocation.path, invocation.attempt));
+        // Made before a restart: whatever the name means by now, this attempt's child is that one.
+        let made = self.inner.journal.find(&key).await.map_err(|error| StepError::new(ErrorClass::Unavailable, error.to_string()))?;
+        if let (Some(child), true) = (made, own_key) {
+            return Ok(child);
+        }
         let reference = match (&execute.digest, &execute.version) {
             (Some(digest), _) => format!("{}@{digest}", execute.workflow_id),
             (None, Some(version)) => format!("{}:{version}", execute.workflow_id),
@@ -80,8 +87,7 @@ impl Embedded {
         let input = if execute.input.is_null() { json!({}) } else { execute.input };
         let mut start = Start::new(found.plan, Arc::new(input));
         start.ancestry = lineage.to_vec();
-        start.idempotency_key =
-            Some(execute.idempotency_key.unwrap_or_else(|| format!("{parent}{}#{}", invocation.path, invocation.attempt)));
+        start.idempotency_key = Some(key);
         start.labels = [("parent".to_owned(), parent.to_string()), ("parent_step".to_owned(), invocation.path.to_string())].into();
         let started = self.start(start).await.map_err(|error| {
             let code = match error {

@@ -18,7 +18,7 @@ use super::timers::Timers;
 use super::{Embedded, now};
 use crate::engine::{Error, Subscription, Update, input};
 use crate::ids::RunId;
-use crate::interpreter::{Ancestor, Change, Command, Event, Mismatch, Run, Snapshot, Transition};
+use crate::interpreter::{Ancestor, Change, Command, Event, Mismatch, Run, RunStatus, Snapshot, Transition};
 use crate::limits;
 use crate::plan::Path;
 use crate::time::Timestamp;
@@ -87,8 +87,13 @@ impl Driver {
             let outcome = match self.replay(events) {
                 Ok(transition) => {
                     info!(digest = %self.run.plan().digest(), seq = self.seq, "run started");
-                    self.carry_out(transition);
-                    self.work().await
+                    match self.settle_status().await {
+                        Ok(()) => {
+                            self.carry_out(transition);
+                            self.work().await
+                        }
+                        failed => failed,
+                    }
                 }
                 Err(mismatch) => Err(Error::Mismatch(mismatch)),
             };
@@ -124,6 +129,18 @@ impl Driver {
         // What is left of a timer counts from here.
         self.at = self.at.max(now());
         Ok(Transition { commands: outstanding.commands(), changes })
+    }
+
+    /// A run may end, or wait, by its first event alone; the journal has it as running since it was made.
+    async fn settle_status(&mut self) -> Result<(), Error> {
+        match self.run.status() {
+            RunStatus::Running => Ok(()),
+            status => self.append(Vec::new(), status).await,
+        }
+    }
+
+    async fn append(&self, events: Vec<Event>, status: RunStatus) -> Result<(), Error> {
+        self.engine.inner.journal.append(&self.id, events, status).await.map_err(|error| Error::Journal(error.to_string()))
     }
 
     async fn work(&mut self) -> Result<(), Error> {
@@ -221,12 +238,7 @@ impl Driver {
             debug!("late event ignored");
             return Ok(());
         }
-        self.engine
-            .inner
-            .journal
-            .append(&self.id, vec![event], self.run.status())
-            .await
-            .map_err(|error| Error::Journal(error.to_string()))?;
+        self.append(vec![event], self.run.status()).await?;
         self.carry_out(transition);
         Ok(())
     }

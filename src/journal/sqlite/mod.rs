@@ -82,7 +82,7 @@ impl Journal for Sqlite {
     }
 
     async fn append(&self, run: &RunId, events: Vec<Event>, status: RunStatus) -> Result<(), Error> {
-        let Some(changed_at) = events.iter().map(Event::at).max() else { return Ok(()) };
+        let changed_at = events.iter().map(Event::at).max().unwrap_or_default();
         let bodies = events.iter().map(encode).collect::<Result<_, _>>()?;
         let run = run.clone();
         self.write(|reply| Request::Append { run, bodies, status, changed_at, reply }).await
@@ -99,6 +99,13 @@ impl Journal for Sqlite {
         let query = "SELECT body FROM events JOIN runs ON runs.id = events.id WHERE run = ?1 AND events.seq = 0";
         let body: Option<Vec<u8>> = self.read(move |db| db.prepare_cached(query)?.query_row([id], |row| row.get(0)).optional()).await?;
         decode(run, 0, &body.ok_or_else(|| Error::NotFound(run.clone()))?)
+    }
+
+    async fn find(&self, key: &str) -> Result<Option<RunId>, Error> {
+        let key = key.to_owned();
+        let query = "SELECT run FROM runs WHERE idempotency_key = ?1";
+        let found: Option<String> = self.read(move |db| db.prepare_cached(query)?.query_row([key], |row| row.get(0)).optional()).await?;
+        found.map(|run| RunId::parse(&run).map_err(|error| Error::Failed(error.to_string()))).transpose()
     }
 
     async fn events(&self, run: &RunId) -> Result<Vec<Event>, Error> {

@@ -30,7 +30,7 @@ fn hostile() -> Vec<Value> {
     ];
     let mut values: Vec<_> = texts.iter().map(|text| json!(text)).collect();
     values.push(json!({"{{ key }}": ["{{ steps.nope.outputs }}", null, {"deep": "{{ run.id }}"}], "id": "evil", "skill": "work"}));
-    values.push(json!([i64::MAX, u64::MAX, i64::MIN, 0.1, -0.0, 1e300, true, null]));
+    values.push(json!([i64::MAX, u64::MAX, i64::MIN, 0.1, -0.5, 1e300, true, null]));
     values
 }
 

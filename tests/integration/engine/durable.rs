@@ -79,6 +79,10 @@ impl Journal for Deadly {
         self.sqlite.first(run).await
     }
 
+    async fn find(&self, key: &str) -> Result<Option<RunId>, Error> {
+        self.sqlite.find(key).await
+    }
+
     async fn events(&self, run: &RunId) -> Result<Vec<Event>, Error> {
         self.sqlite.events(run).await
     }
@@ -134,6 +138,18 @@ impl Process {
     async fn end(&self, run: &RunId) -> Snapshot {
         let (engine, run) = (self.world().engine.clone(), run.clone());
         self.inside(async move { super::world::end(&engine, &run).await }).await
+    }
+
+    /// Waits until the run has a status.
+    async fn ask_for(&self, run: &RunId, wanted: RunStatus) {
+        let (engine, run) = (self.world().engine.clone(), run.clone());
+        self.inside(async move {
+            let mut watched = engine.subscribe(&run).await.unwrap();
+            while engine.snapshot(&run).await.unwrap().status != wanted {
+                watched.next().await;
+            }
+        })
+        .await;
     }
 
     async fn shutdown(&self, grace: Duration) -> usize {
@@ -333,15 +349,7 @@ async fn a_question_outlives_the_process_that_asked() {
     let dir = tempfile::tempdir().unwrap();
     let first = Process::start(Arc::new(Sqlite::open(dir.path()).unwrap()), &[&agent]);
     let run = first.start_run("steps:\n  - {id: only, skill: work}", json!({})).await;
-    let (engine, asked) = (first.world().engine.clone(), run.clone());
-    first
-        .inside(async move {
-            let mut watched = engine.subscribe(&asked).await.unwrap();
-            while engine.snapshot(&asked).await.unwrap().status != RunStatus::InputRequired {
-                watched.next().await;
-            }
-        })
-        .await;
+    first.ask_for(&run, RunStatus::InputRequired).await;
     first.crash();
     let second = Process::start(Arc::new(Sqlite::open(dir.path()).unwrap()), &[&agent]);
     assert_eq!(second.recover().await.resumed, 1);
@@ -374,10 +382,13 @@ async fn a_parent_and_its_child_go_on_together() {
         first.crash();
         agent.until("the call closed", |seen| seen.in_flight == 0).await;
         gate.open();
-        // The registry of the first process is gone, too: what the child needs is in the journal.
+        // The registry of the first process is gone, too, or has moved on: what the child needs is in the journal.
         let second = Process::start(Arc::new(Sqlite::open(dir.path()).unwrap()), &[&agent]);
-        let discovery = Arc::clone(&second.world().discovery);
-        second.inside(async move { discovery.push_workflow("c.yaml", CHILD.into(), None, &[]).await.unwrap() }).await;
+        if crashes {
+            let discovery = Arc::clone(&second.world().discovery);
+            let moved = CHILD.replace("version: 1.0.0", "version: 2.0.0");
+            second.inside(async move { discovery.push_workflow("c.yaml", moved.into(), None, &[]).await.unwrap() }).await;
+        }
         assert_eq!(second.recover().await.resumed, 2, "crashes: {crashes}");
         assert_eq!(output(&second.end(&run).await), &json!({"result": "done"}), "crashes: {crashes}");
         let runs = Sqlite::open(dir.path()).unwrap().list().await.unwrap();
@@ -387,6 +398,55 @@ async fn a_parent_and_its_child_go_on_together() {
         keys.dedup();
         assert_eq!((keys.len(), agent.look(|seen| seen.calls.len())), (2, 3), "crashes: {crashes}");
     }
+}
+
+/// The answer reached the child, and the parent's process ended before it heard what came of it.
+#[tokio::test]
+async fn an_answer_that_was_passed_on_is_not_needed_again() {
+    let gate = Gate::new();
+    let closed = gate.clone();
+    let script = move |call: &Call| match (call.skill.as_str(), &call.task_id) {
+        ("work", None) => Act::Ask(json!("what?")),
+        ("work", Some(_)) => Act::Reply(call.inputs.clone()).behind(&closed),
+        _ => Act::Reply(json!("other")),
+    };
+    let agent = Agent::start("agent", &["work"], Speaks::A2a1, script).await;
+    let dir = tempfile::tempdir().unwrap();
+    let first = Process::start(Arc::new(Sqlite::open(dir.path()).unwrap()), &[&agent]);
+    let discovery = Arc::clone(&first.world().discovery);
+    let child = "metadata: {id: child, name: C, version: 1.0.0}\nsteps:\n  - {id: only, skill: work}\n";
+    first.inside(async move { discovery.push_workflow("c.yaml", child.into(), None, &[]).await.unwrap() }).await;
+    let run = first.start_run(PARENT, json!({})).await;
+    first.ask_for(&run, RunStatus::InputRequired).await;
+    let (engine, asked) = (first.world().engine.clone(), run.clone());
+    first.inside(async move { engine.answer(&asked, None, Arc::new(json!(42))).await.unwrap() }).await;
+    agent.until("the answer", |seen| seen.calls.len() == 2).await;
+    first.crash();
+    gate.open();
+    let second = Process::start(Arc::new(Sqlite::open(dir.path()).unwrap()), &[&agent]);
+    assert_eq!(second.recover().await.resumed, 2);
+    assert_eq!(output(&second.end(&run).await), &json!({"result": 42}));
+    let mut keys = agent.look(|seen| seen.message_ids("work"));
+    keys.dedup();
+    assert_eq!(keys.len(), 2, "{keys:?}");
+}
+
+#[tokio::test]
+async fn a_run_that_ends_where_it_begins_has_ended_in_the_journal() {
+    let dir = tempfile::tempdir().unwrap();
+    let process = Process::start(Arc::new(Sqlite::open(dir.path()).unwrap()), &[]);
+    let broken = "steps:\n  - {id: only, skill: nobody, inputs: {x: \"{{ workflow.input.nope }}\"}}";
+    for (yaml, expected) in [("steps: []", RunStatus::Completed), (broken, RunStatus::Failed)] {
+        let run = process.start_run(yaml, json!({})).await;
+        assert_eq!(process.end(&run).await.status, expected, "{yaml}");
+        process.ask_for(&run, expected).await;
+        let journal = Sqlite::open(dir.path()).unwrap();
+        assert_eq!(journal.record(&run).await.unwrap().status, expected, "{yaml}");
+        assert!(journal.unfinished().await.unwrap().is_empty(), "{yaml}");
+    }
+    let asks = process.start_run("steps:\n  - {id: q, step_type: input, prompt: what?}", json!({})).await;
+    process.ask_for(&asks, RunStatus::InputRequired).await;
+    assert_eq!(Sqlite::open(dir.path()).unwrap().record(&asks).await.unwrap().status, RunStatus::InputRequired);
 }
 
 #[tokio::test]

@@ -49,6 +49,7 @@ async fn the_same_key_gives_the_same_run() {
         }
         let other_key = world.engine.start(keyed(&world, ECHO, json!({"n": 1}), "k2")).await.unwrap();
         assert!(other_key.new);
+        world.end(&other_key.run).await;
     }
 }
 
