@@ -107,7 +107,8 @@ impl Client {
             Dialect::A2a03 => Wire::V03,
         };
         let endpoint = Endpoint::new(Arc::clone(&self.http), wire, interface, &call.message_id)?;
-        follow::call(&endpoint, call, on_progress).await
+        // Boxed: a task at work has much state, which calls in the plain dialect need not carry.
+        Box::pin(follow::call(&endpoint, call, on_progress)).await
     }
 
     /// Reads the card at a URL (the card itself, or an agent's base: `/.well-known/agent-card.json`, then `/agent-card`).

@@ -196,6 +196,8 @@ pub trait Engine: Send + Sync {
     async fn answer(&self, run: &RunId, step: Option<&str>, answer: Arc<Value>) -> Result<(), Error>;
     /// The run as it stands.
     async fn snapshot(&self, run: &RunId) -> Result<Snapshot, Error>;
+    /// The run when it has ended or waits for an answer; as it stands when it was parked. Cheaper than watching every update.
+    async fn wait(&self, run: &RunId) -> Result<Snapshot, Error>;
     /// The run as it stands and everything after.
     async fn subscribe(&self, run: &RunId) -> Result<Subscription, Error>;
     /// One line of each run that fits, newest change first.

@@ -120,7 +120,7 @@ impl Run {
                     match call.phase {
                         CallPhase::InFlight => self.out.commands.push(Command::CancelCall { path }),
                         CallPhase::BackingOff => self.out.commands.push(Command::CancelTimer { path, timer: Timer::Retry }),
-                        CallPhase::Waiting(question) => self.cancel_task(*place, question.remote, call.by.as_ref()),
+                        CallPhase::Waiting(question) => self.cancel_task(*place, question.remote, call.by.as_deref()),
                     }
                     (call.attempt, call.by, Some(call.started_at))
                 }

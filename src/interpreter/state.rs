@@ -81,7 +81,7 @@ pub(super) struct CallState {
     pub(super) inputs: Arc<Value>,
     pub(super) started_at: Timestamp,
     pub(super) phase: CallPhase,
-    pub(super) by: Option<AgentUsed>,
+    pub(super) by: Option<Arc<AgentUsed>>,
 }
 
 /// What a call waits for.
@@ -141,7 +141,7 @@ pub(super) struct Record {
     pub(super) outputs: Arc<Value>,
     pub(super) error: Option<StepError>,
     pub(super) attempts: u32,
-    pub(super) by: Option<AgentUsed>,
+    pub(super) by: Option<Arc<AgentUsed>>,
     pub(super) started_at: Option<Timestamp>,
 }
 

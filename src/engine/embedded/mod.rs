@@ -286,6 +286,13 @@ impl Engine for Embedded {
         }
     }
 
+    async fn wait(&self, run: &RunId) -> Result<Snapshot, Error> {
+        match self.ask(run, Control::Wait).await {
+            Some(snapshot) => Ok(snapshot),
+            None => Ok(self.replay(run).await?.0.snapshot()),
+        }
+    }
+
     async fn subscribe(&self, run: &RunId) -> Result<Subscription, Error> {
         match self.ask(run, Control::Subscribe).await {
             Some(subscription) => Ok(subscription),

@@ -51,14 +51,26 @@ impl Run {
         self.agent_calls += 1;
         let Some(State::Call(state)) = self.state(place) else { return };
         let (resume, inputs, agent) = match resume {
-            Some((remote, answer)) => (Some(remote), answer, asker(pinned, state.by.as_ref())),
+            Some((remote, answer)) => (Some(remote), answer, asker(pinned, state.by.as_deref())),
             None => (None, Arc::clone(&state.inputs), pinned),
         };
         let attempt = state.attempt;
         let (path, step) = (self.path(place), node.id.clone());
         self.out.changes.push(Change::StepStarted { path: path.clone(), step: step.clone(), skill: Some(skill.clone()), attempt });
         let timeout = node.timeout.unwrap_or(limits::DURATION_MAX);
-        self.out.commands.push(Command::Call(Invocation { path, step, attempt, skill, own, agent, inputs, timeout, resume }));
+        let reply_bytes_max = plan.workflow().limits.max_payload_bytes;
+        self.out.commands.push(Command::Call(Invocation {
+            path,
+            step,
+            attempt,
+            skill,
+            own,
+            agent,
+            inputs,
+            timeout,
+            reply_bytes_max,
+            resume,
+        }));
     }
 
     /// The state of a call that waits for the outcome of just this attempt. Anything else is late or a repetition.
@@ -70,13 +82,13 @@ impl Run {
         }
     }
 
-    pub(in crate::interpreter) fn replied(&mut self, path: &Path, attempt: u32, value: Arc<Value>, by: Option<AgentUsed>) {
+    pub(in crate::interpreter) fn replied(&mut self, path: &Path, attempt: u32, value: Arc<Value>, by: Option<Arc<AgentUsed>>) {
         let Some((place, call)) = self.expecting(path, attempt) else { return };
         call.by = by;
         self.settle_call(place, Ok(value));
     }
 
-    pub(in crate::interpreter) fn failed(&mut self, path: &Path, attempt: u32, error: StepError, by: Option<AgentUsed>, entropy: u32) {
+    pub(in crate::interpreter) fn failed(&mut self, path: &Path, attempt: u32, error: StepError, by: Option<Arc<AgentUsed>>, entropy: u32) {
         let plan = Arc::clone(&self.plan);
         let Some((place, call)) = self.expecting(path, attempt) else { return };
         call.by = by;
@@ -100,7 +112,7 @@ impl Run {
         self.invoke(place, None);
     }
 
-    pub(in crate::interpreter) fn asked(&mut self, path: &Path, attempt: u32, question: Question, by: Option<AgentUsed>) {
+    pub(in crate::interpreter) fn asked(&mut self, path: &Path, attempt: u32, question: Question, by: Option<Arc<AgentUsed>>) {
         let Some((place, call)) = self.expecting(path, attempt) else { return };
         call.by = by;
         call.phase = CallPhase::Waiting(question.clone());
