@@ -276,7 +276,13 @@ fn the_model_holds_every_kind_of_step() {
     let StepKind::Map(map) = &short.kind else { panic!("map") };
     let [call] = map.body.as_slice() else { panic!("one call") };
     assert_eq!((call.id.as_str(), call.line), ("short_item", short.line));
-    assert!(call.retry.is_none() && call.timeout.is_none() && call.on_error.is_none() && call.when.is_none() && call.outputs.is_none());
+    assert!(
+        call.retry.is_none()
+            && call.timeout.is_none()
+            && matches!(call.on_error, Some(OnError::Fail))
+            && call.when.is_none()
+            && call.outputs.is_none()
+    );
     let StepKind::Call(inner) = &call.kind else { panic!("call") };
     assert_eq!((inner.skill.as_str(), inner.agent.as_deref()), ("read", Some("reader:1.0.0")));
     assert!(matches!(&inner.inputs, Tree::Object(fields) if fields.len() == 1));

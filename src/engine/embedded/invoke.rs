@@ -20,6 +20,9 @@ use crate::limits;
 /// The skill that starts a workflow.
 pub(super) const EXECUTE_WORKFLOW: &str = "execute_workflow";
 
+/// Skills that are a workflow each: `workflow:<id>`.
+const WORKFLOW_PREFIX: &str = "workflow:";
+
 /// What came of an attempt.
 pub(super) enum Outcome {
     Value(Value),
@@ -92,6 +95,11 @@ impl Embedded {
             Err(error) => return Err(error),
         };
         *by = Some(AgentUsed { name: found.card.name.clone(), card: found.digest.clone(), reason: found.reason.clone() });
+        if self.is_own(&found.card)
+            && let Some(delegated) = delegated(invocation)
+        {
+            return self.delegate(run, &delegated, lineage, cancel).await;
+        }
         let timeout = invocation.timeout.saturating_sub(started.elapsed());
         self.call(run, invocation, lineage, cancel, &found, timeout).await
     }
@@ -116,6 +124,7 @@ impl Embedded {
         }
         let found = tokio::time::timeout(limits::REGISTRY_TIMEOUT, self.inner.discovery.agent(skill.as_str(), agent.as_deref())).await;
         match found {
+            Ok(Ok(found)) if self.is_own(&found.card) && runs_a_workflow(skill.as_str()) => self.give_up_child(&remote).await,
             Ok(Ok(found)) => self.inner.agents.cancel_task(&found.card, &remote.task_id),
             Ok(Err(_)) if skill.as_str() == EXECUTE_WORKFLOW => self.give_up_child(&remote).await,
             Ok(Err(error)) => warn!(task = %remote.task_id, %error, "remote task not canceled"),
@@ -165,6 +174,24 @@ impl Embedded {
             }
         }
     }
+}
+
+/// Skills of ours that run a workflow, and nothing else.
+fn runs_a_workflow(skill: &str) -> bool {
+    skill == EXECUTE_WORKFLOW || skill.starts_with(WORKFLOW_PREFIX)
+}
+
+/// The same call as one of `execute_workflow`, when it runs a workflow.
+fn delegated(invocation: &Invocation) -> Option<Invocation> {
+    if !runs_a_workflow(invocation.skill.as_str()) {
+        return None;
+    }
+    let mut delegated = invocation.clone();
+    // An answer is passed on as it is; only what starts a run names the workflow.
+    if let (Some(id), None) = (invocation.skill.as_str().strip_prefix(WORKFLOW_PREFIX), &invocation.resume) {
+        delegated.inputs = Arc::new(json!({"workflow_id": id, "input": Value::clone(&invocation.inputs)}));
+    }
+    Some(delegated)
 }
 
 /// Failures that an agent which moved, or whose card was updated, would explain: look its card up again next time.

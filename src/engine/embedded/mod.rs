@@ -10,8 +10,8 @@ mod registrar;
 mod timers;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -23,6 +23,7 @@ use tokio_util::task::TaskTracker;
 use self::drive::{Control, Driver};
 use self::registrar::{Registrar, Running};
 use super::{Engine, Error, Filter, RunSummary, Start, Started, Subscription};
+use crate::a2a::Card;
 use crate::agent;
 use crate::discovery::Discovery;
 use crate::ids::RunId;
@@ -74,6 +75,8 @@ struct Inner {
     stopping: CancellationToken,
     /// Cancelled when the grace period is over.
     abandon: CancellationToken,
+    /// Where this engine is itself offered as an agent.
+    own_url: OnceLock<String>,
 }
 
 impl Embedded {
@@ -81,7 +84,19 @@ impl Embedded {
     pub fn new(options: Options, discovery: Arc<Discovery>, agents: agent::Client, journal: Arc<dyn Journal>) -> Self {
         let (runs, tasks) = (Registrar::default(), TaskTracker::new());
         let (stopping, abandon) = (CancellationToken::new(), CancellationToken::new());
-        Self { inner: Arc::new(Inner { options, discovery, agents, journal, runs, tasks, stopping, abandon }) }
+        let own_url = OnceLock::new();
+        Self { inner: Arc::new(Inner { options, discovery, agents, journal, runs, tasks, stopping, abandon, own_url }) }
+    }
+
+    /// Says where this engine is itself offered as an agent: workflows that its steps call there are run in-process, with the
+    /// same checks and records. To be called once, before runs start; a second call changes nothing.
+    pub fn serve_as(&self, url: &str) {
+        let _ = self.inner.own_url.set(url.trim_end_matches('/').to_owned());
+    }
+
+    fn is_own(&self, card: &Card) -> bool {
+        let own = self.inner.own_url.get();
+        own.is_some_and(|own| card.interfaces.iter().any(|interface| interface.url.trim_end_matches('/') == own))
     }
 
     /// Goes on with every run that had not ended when the process did. Call it once, before the first start.
