@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use reqwest::header::HeaderMap;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
@@ -36,6 +37,9 @@ pub struct Options {
     pub connect_timeout: Duration,
     /// Bearer credentials by `host:port` or `host`. Sent there and nowhere else.
     pub credentials: BTreeMap<String, Secret>,
+    /// Further headers by `host:port` or `host`. Sent there and nowhere else, over what gantry itself says; kept as secret as
+    /// credentials are.
+    pub headers: BTreeMap<String, HeaderMap>,
 }
 
 impl Default for Options {
@@ -47,6 +51,7 @@ impl Default for Options {
             reply_bytes_max: REPLY_BYTES_MAX,
             connect_timeout: CONNECT_TIMEOUT,
             credentials: BTreeMap::new(),
+            headers: BTreeMap::new(),
         }
     }
 }
@@ -70,9 +75,9 @@ impl Client {
     }
 
     pub(super) fn with_lookup(options: Options, lookup: Arc<Lookup>) -> Self {
-        let Options { allow_private_addresses, allow, reply_bytes_max, connect_timeout, credentials } = options;
+        let Options { allow_private_addresses, allow, reply_bytes_max, connect_timeout, credentials, headers } = options;
         let guard = Guard::new(allow_private_addresses, &allow);
-        Self { http: Arc::new(Http::new(guard, lookup, connect_timeout, reply_bytes_max, credentials)) }
+        Self { http: Arc::new(Http::new(guard, lookup, connect_timeout, reply_bytes_max, credentials, headers)) }
     }
 
     /// Calls a skill. Cancelling the token, passing the deadline, and dropping the future also cancel the remote task when
@@ -184,11 +189,13 @@ impl Client {
         }
     }
 
-    fn hidden(&self, mut failure: Failure, url: &url::Url) -> Failure {
-        if let Some(secret) = self.http.credential(url).filter(|secret| !secret.reveal().is_empty()) {
-            failure.message = failure.message.replace(secret.reveal(), "***");
-        }
+    pub(super) fn hidden(&self, mut failure: Failure, url: &url::Url) -> Failure {
+        failure.message = self.http.hide(&failure.message, url);
         failure
+    }
+
+    pub(super) fn http(&self) -> Arc<Http> {
+        Arc::clone(&self.http)
     }
 }
 

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use super::exit::EXIT_CODES;
-use super::{agent, completions, registry, run, sample_agents, serve, up, workflow};
+use super::{agent, completions, registry, run, sample_agents, send, serve, task, up, workflow};
 use crate::config::{AgentPorts, Config, LogFormat};
 
 /// Runs workflows whose steps call A2A agents by skill.
@@ -50,12 +50,17 @@ impl Global {
 /// The subcommands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Start the embedded registry and the sample agents, and push the example workflows
+    /// Start everything: the orchestrator, the embedded registry, the sample agents, the example workflows
     Up(up::UpArguments),
     /// Serve gantry as an A2A agent
     Serve(serve::ServeArguments),
     /// Run a workflow and show what it made
     Run(run::RunArguments),
+    /// Send a message to any A2A agent
+    Send(send::SendArguments),
+    /// Get, cancel, follow and list the tasks of any A2A agent
+    #[command(subcommand, arg_required_else_help = true)]
+    Task(task::TaskCommand),
     /// List, show, push, pull and check workflows
     #[command(subcommand, arg_required_else_help = true)]
     Workflow(workflow::WorkflowCommand),
@@ -78,6 +83,8 @@ impl Command {
             Self::Run(_) => "error",
             Self::Up(_)
             | Self::Serve(_)
+            | Self::Send(_)
+            | Self::Task(_)
             | Self::Workflow(_)
             | Self::Agent(_)
             | Self::SampleAgents(_)

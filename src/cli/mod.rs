@@ -10,9 +10,14 @@ mod completions;
 mod registry;
 mod run;
 mod sample_agents;
+mod send;
 mod serve;
+mod task;
 mod up;
 mod workflow;
+
+mod answer;
+mod callee;
 
 mod diagnostics;
 mod local;

@@ -27,6 +27,9 @@ const RUNS_DIR: &str = "runs";
 /// How long agents may take to be told that their calls are over.
 const GRACE: Duration = Duration::from_secs(10);
 
+/// How long the start waits for the registry to take the card.
+const PUBLISH_PATIENCE: Duration = Duration::from_secs(2);
+
 /// Arguments of `gantry serve`.
 #[derive(Debug, clap::Args)]
 pub struct ServeArguments {
@@ -148,11 +151,15 @@ impl Orchestrator {
         let engine = Embedded::new(embedded::Options::default(), Arc::clone(&discovery), agents, journal);
         let bound = Server::bind(options, Arc::new(engine.clone()), discovery).await.map_err(|error| match &error {
             server::Error::Bind { address, .. } => {
-                unavailable(&error).hint(format!("another program may listen on port {}; choose another with --port", address.port()))
+                Failure::unavailable(format!("cannot start the orchestrator: port {}: {}", address.port(), chain(&error)))
+                    .hint("stop what listens there, or choose another port with --port (0 lets the system choose)")
             }
+            server::Error::Auth(_) => Failure::usage(chain(&error)).hint("these settings stand in the configuration file under [server]"),
             _ => Failure::usage(chain(&error)),
         })?;
         engine.serve_as(bound.url());
+        // Whoever waits for the ready file finds the card. A registry that is slow gets it later.
+        let _slow = tokio::time::timeout(PUBLISH_PATIENCE, bound.publish()).await;
         let recovered = engine.recover().await.map_err(|error| unavailable(&error))?;
         if recovered.resumed > 0 {
             say(&format!("{} runs that had not ended go on", recovered.resumed));

@@ -8,7 +8,7 @@ use super::{Machine, Running, one_step};
 
 fn up(machine: &Machine, more: &[&str]) -> (Running, Value) {
     let ready = machine.path("ready.json");
-    let mut arguments = vec!["up", "--registry-port", "0", "--agent-ports", "0", "--ready-file", ready.to_str().unwrap()];
+    let mut arguments = vec!["up", "--port", "0", "--registry-port", "0", "--agent-ports", "0", "--ready-file", ready.to_str().unwrap()];
     arguments.extend(more);
     Running::ready(machine.command(&arguments), &ready)
 }
@@ -71,7 +71,7 @@ fn what_is_pushed_is_kept_and_found() {
     let pulled = machine.run(&["workflow", "pull", "one-step", "--registry", &registry]).expect(0).stdout;
     assert_eq!(pulled, std::fs::read_to_string(machine.path("mine.yaml")).unwrap());
 
-    let other = machine.run(&["up", "--registry-port", "0", "--agent-ports", "0", "--data-dir", data]).expect(3);
+    let other = machine.run(&["up", "--port", "0", "--registry-port", "0", "--agent-ports", "0", "--data-dir", data]).expect(3);
     assert!(other.stderr.contains("in use"), "{}", other.stderr);
 
     running.signal("INT");
@@ -116,10 +116,10 @@ fn a_taken_port_is_named() {
     let machine = Machine::new();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
-    let ran = machine.run(&["up", "--ephemeral", "--registry-port", &port, "--agent-ports", "0"]).expect(3);
+    let ran = machine.run(&["up", "--ephemeral", "--port", "0", "--registry-port", &port, "--agent-ports", "0"]).expect(3);
     assert!(ran.stderr.contains(&format!("port {port}")) && ran.stderr.contains("--registry-port"), "{}", ran.stderr);
     let ports = format!("0,0,{port},0,0,0");
-    let ran = machine.run(&["up", "--ephemeral", "--registry-port", "0", "--agent-ports", &ports]).expect(3);
+    let ran = machine.run(&["up", "--ephemeral", "--port", "0", "--registry-port", "0", "--agent-ports", &ports]).expect(3);
     assert!(
         ran.stderr.contains(&format!("port {port}")) && ran.stderr.contains("test-agent") && ran.stderr.contains("--agent-ports"),
         "{}",
