@@ -84,7 +84,7 @@ impl Client {
                 biased;
                 outcome = self.dispatch(&call, &mut on_progress) => outcome,
                 () = cancel.cancelled() => Err(canceled()),
-                () = tokio::time::sleep(call.timeout) => Err(Failure::new(ErrorKind::Timeout, format!("no answer within {:?}", call.timeout))),
+                () = tokio::time::sleep(call.timeout) => Err(late(call.timeout)),
             }
         };
         outcome.map_err(|failure| self.redacted(failure, &call.card).at(&call.card.name, &call.skill))
@@ -166,6 +166,10 @@ impl Client {
         }
         failure
     }
+}
+
+fn late(timeout: Duration) -> Failure {
+    Failure::new(ErrorKind::Timeout, format!("no answer within {}", crate::time::humanize(timeout)))
 }
 
 fn canceled() -> Failure {
