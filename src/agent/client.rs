@@ -91,7 +91,7 @@ impl Client {
                 biased;
                 outcome = self.dispatch(&call, &mut on_progress) => outcome,
                 () = cancel.cancelled() => Err(canceled()),
-                () = tokio::time::sleep(call.timeout) => Err(Failure::new(ErrorKind::Timeout, format!("no answer within {:?}", call.timeout))),
+                () = tokio::time::sleep(call.timeout) => Err(late(call.timeout)),
             }
         };
         outcome.map_err(|failure| self.redacted(failure, &call.card).at(&call.card.name, &call.skill))
@@ -197,6 +197,10 @@ impl Client {
     pub(super) fn http(&self) -> Arc<Http> {
         Arc::clone(&self.http)
     }
+}
+
+fn late(timeout: Duration) -> Failure {
+    Failure::new(ErrorKind::Timeout, format!("no answer within {}", crate::time::humanize(timeout)))
 }
 
 fn canceled() -> Failure {
