@@ -9,7 +9,7 @@ use super::yaml;
 
 const DEPTH_MAX: usize = 4;
 /// Most steps of one workflow. Repetitions multiply them.
-const STEPS_MAX: usize = 20;
+const STEPS_MAX: usize = 24;
 
 /// The text of a workflow.
 pub(super) fn workflow(random: &mut Random) -> String {
@@ -54,11 +54,11 @@ struct Sight {
 
 impl Generator<'_> {
     fn document(&mut self) -> Value {
-        self.steps_left = self.random.between(1, STEPS_MAX);
+        self.steps_left = self.random.between(4, STEPS_MAX);
         let mut sight = Sight::default();
         let mut document = Map::new();
         document.insert("metadata".into(), json!({"id": "generated", "name": "Generated", "version": "1.0.0"}));
-        let most = self.random.between(2, 6);
+        let most = self.random.between(3, 8);
         let steps = self.steps(&mut sight, most);
         document.insert("steps".into(), steps);
         if self.random.percent(40) {
