@@ -32,6 +32,10 @@ impl Shape {
 /// The value of a finished task: its artifacts, else its last status message. `None` if both are empty.
 pub fn reply_value(task: Task, shape: Shape) -> Option<Value> {
     let mut artifacts: Vec<Artifact> = task.artifacts.into_iter().filter(|artifact| !artifact.parts.is_empty()).collect();
+    // Another gantry also sends what its steps made, and says which artifact is the output.
+    if let Some(output) = artifacts.iter().position(is_output) {
+        artifacts = vec![artifacts.swap_remove(output)];
+    }
     match artifacts.len() {
         0 => parts_value(task.status.message.map(|message: Message| message.parts).unwrap_or_default(), shape),
         1 => parts_value(artifacts.remove(0).parts, shape),
@@ -47,6 +51,10 @@ pub fn reply_value(task: Task, shape: Shape) -> Option<Value> {
             (!members.members.is_empty()).then_some(Value::Object(members.members))
         }
     }
+}
+
+fn is_output(artifact: &Artifact) -> bool {
+    artifact.metadata.get(super::extension::RUN).and_then(|about| about.get("artifact")).is_some_and(|kind| kind == "output")
 }
 
 /// The value of parts: one data part is its JSON; one text is `{"text": …}`, or the object it spells where one is

@@ -152,6 +152,7 @@ impl Orchestrator {
             }
             _ => Failure::usage(chain(&error)),
         })?;
+        engine.serve_as(bound.url());
         let recovered = engine.recover().await.map_err(|error| unavailable(&error))?;
         if recovered.resumed > 0 {
             say(&format!("{} runs that had not ended go on", recovered.resumed));

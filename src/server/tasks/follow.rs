@@ -16,7 +16,7 @@ use crate::plan::Plan;
 use crate::time::Timestamp;
 
 /// Names the run, its workflow and its steps in metadata; carries depth and ancestry in requests.
-pub(in crate::server) const RUN_EXTENSION: &str = "urn:gantry:a2a:run:v1";
+pub(in crate::server) const RUN_EXTENSION: &str = crate::a2a::extension::RUN;
 
 /// The artifact that holds the workflow's output.
 const OUTPUT: &str = "output";
