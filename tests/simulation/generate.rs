@@ -339,7 +339,9 @@ impl Generator<'_> {
         let mut inner = Sight { depth: sight.depth + 1, ..sight.clone() };
         inner.names.extend(["item".to_owned(), "index".to_owned(), "accumulator".to_owned()]);
         match self.random.percent(50) {
-            true => json!({"initial": [], "expression": *self.random.pick(&["{{ [accumulator, item] }}", "{{ index }}", "{{ accumulator + item }}"])}),
+            true => {
+                json!({"initial": [], "expression": *self.random.pick(&["{{ [accumulator, item] }}", "{{ index }}", "{{ accumulator + item }}"])})
+            }
             false => json!({"initial": 0, "steps": self.steps(&mut inner, 2)}),
         }
     }

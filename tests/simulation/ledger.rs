@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use gantry::interpreter::{Change, Command, Event, Outcome, StepStatus, Timer, Transition};
+use gantry::interpreter::{Change, Command, Event, Outcome, RemoteTask, StepStatus, Timer, Transition};
 use gantry::plan::{Handler, NodeKind, Path, Plan};
 use gantry::time::Timestamp;
 
@@ -33,6 +33,8 @@ pub(super) struct Ledger {
     pub(super) calls: BTreeMap<Path, u32>,
     pub(super) timers: BTreeMap<(Path, Timer), Timestamp>,
     pub(super) waiting: BTreeSet<Path>,
+    /// The tasks that asked, by step.
+    asked: HashMap<Path, RemoteTask>,
     pub(super) stale: Vec<Stale>,
     pub(super) outcome: Option<Outcome>,
     /// A wish to cancel came: the first ends the steps, one during the handlers ends those.
@@ -64,8 +66,7 @@ impl Ledger {
             let sequence = plan.sequence(plan.handler(handler)?);
             Some((handler, plan.node(*sequence.steps.first()?).path.clone()))
         };
-        let handlers =
-            [Handler::OnSuccess, Handler::OnError, Handler::OnCancel, Handler::Always].into_iter().filter_map(first).collect();
+        let handlers = [Handler::OnSuccess, Handler::OnError, Handler::OnCancel, Handler::Always].into_iter().filter_map(first).collect();
         Self { windows, handlers, ..Self::default() }
     }
 
@@ -140,9 +141,12 @@ impl Ledger {
                 let told = self.steps.get(path);
                 assert_eq!(told, Some(&Told::Started { attempt: attempt - 1 }), "{path} is to be retried as attempt {attempt}");
             }
-            Change::StepWaiting { path, .. } => {
+            Change::StepWaiting { path, question, .. } => {
                 assert!(!matches!(self.steps.get(path), Some(Told::Finished(_))), "{path} waits after its end");
                 assert!(self.waiting.insert(path.clone()), "{path} asks twice at once");
+                if let Some(remote) = &question.remote {
+                    self.asked.insert(path.clone(), remote.clone());
+                }
             }
             Change::StepFinished { path, status, error, .. } => self.settled(path, *status, error.is_some()),
             Change::RunFinished { outcome } => self.outcome = Some(outcome.clone()),
@@ -186,10 +190,11 @@ impl Ledger {
                 assert_eq!(before, None, "two calls of {} at once", call.path);
             }
             Command::CancelCall { path } => {
-                // A question that is withdrawn has no call in flight.
-                if let Some(attempt) = self.calls.remove(path) {
-                    self.stale.push(Stale::Attempt(path.clone(), attempt));
-                }
+                let attempt = self.calls.remove(path);
+                self.stale.push(Stale::Attempt(path.clone(), attempt.unwrap_or_else(|| panic!("{path} is not in flight"))));
+            }
+            Command::CancelTask { path, remote, .. } => {
+                assert_eq!(self.asked.get(path), Some(remote), "the task of {path} is the one that asked");
             }
             Command::StartTimer { path, timer, due } => {
                 let before = self.timers.insert((path.clone(), *timer), *due);

@@ -8,13 +8,23 @@
 //! - `sizes` counts what a step costs in long sequences and large maps.
 
 #[cfg(test)]
+mod agent;
+#[cfg(test)]
+mod crashes;
+#[cfg(test)]
 mod generate;
 #[cfg(test)]
+mod journals;
+#[cfg(test)]
 mod ledger;
+#[cfg(test)]
+mod process;
 #[cfg(test)]
 mod random;
 #[cfg(test)]
 mod seeds;
+#[cfg(test)]
+mod sizes;
 #[cfg(test)]
 mod world;
 #[cfg(test)]
