@@ -148,7 +148,11 @@ impl Ledger {
                     self.asked.insert(path.clone(), remote.clone());
                 }
             }
-            Change::StepFinished { path, status, error, .. } => self.settled(path, *status, error.is_some()),
+            Change::StepFinished { path, status, error, attempts, .. } => {
+                let made = matches!(self.steps.get(path), Some(Told::Started { attempt }) if attempt == attempts);
+                assert!(made || *attempts == 0, "{path} says {attempts} attempts; {:?}", self.steps.get(path));
+                self.settled(path, *status, error.is_some());
+            }
             Change::RunFinished { outcome } => self.outcome = Some(outcome.clone()),
         }
     }
