@@ -33,7 +33,7 @@ pub(super) struct Ledger {
     pub(super) calls: BTreeMap<Path, u32>,
     pub(super) timers: BTreeMap<(Path, Timer), Timestamp>,
     pub(super) waiting: BTreeSet<Path>,
-    /// The tasks that asked, by step.
+    /// The tasks that asked and have neither an answer nor an end, by step.
     asked: HashMap<Path, RemoteTask>,
     pub(super) stale: Vec<Stale>,
     pub(super) outcome: Option<Outcome>,
@@ -192,13 +192,16 @@ impl Ledger {
                 assert!(transition.changes.iter().any(is_it), "{} is called, and nobody was told", call.path);
                 let before = self.calls.insert(call.path.clone(), call.attempt);
                 assert_eq!(before, None, "two calls of {} at once", call.path);
+                if let Some(remote) = &call.resume {
+                    assert_eq!(self.asked.remove(&call.path).as_ref(), Some(remote), "the answer goes to the task that asked");
+                }
             }
             Command::CancelCall { path } => {
                 let attempt = self.calls.remove(path);
                 self.stale.push(Stale::Attempt(path.clone(), attempt.unwrap_or_else(|| panic!("{path} is not in flight"))));
             }
             Command::CancelTask { path, remote, .. } => {
-                assert_eq!(self.asked.get(path), Some(remote), "the task of {path} is the one that asked");
+                assert_eq!(self.asked.remove(path).as_ref(), Some(remote), "the task of {path} is the one that asked");
             }
             Command::StartTimer { path, timer, due } => {
                 let before = self.timers.insert((path.clone(), *timer), *due);
@@ -219,6 +222,7 @@ impl Ledger {
         let timer = self.timers.keys().find(|(other, _)| is_inside(other));
         let question = self.waiting.iter().find(|other| is_inside(other));
         assert_eq!((call, timer, question), (None, None, None), "{path} is over");
+        assert!(!self.asked.contains_key(path), "{path} is over, and the task that asked waits in vain");
     }
 
     /// Of each instance of a group no more branches have calls in flight than its window lets through.

@@ -49,6 +49,8 @@ impl Run {
             if let Some(State::Call(call)) = self.frame_mut(place.frame).states.get_mut(&place.node) {
                 // The attempt that was due is never made.
                 call.attempt -= 1;
+                let by = call.by.clone();
+                self.cancel_task(place, resume.map(|(remote, _)| remote), by.as_ref());
             }
             return self.settle_call(place, Err(StepError::new(ErrorClass::Limit, message)));
         }
