@@ -121,6 +121,7 @@ impl Run {
                         CallPhase::InFlight => self.out.commands.push(Command::CancelCall { path }),
                         CallPhase::BackingOff => self.out.commands.push(Command::CancelTimer { path, timer: Timer::Retry }),
                         CallPhase::Waiting(question) => self.cancel_task(*place, question.remote, call.by.as_deref()),
+                        CallPhase::Over => {}
                     }
                     (call.attempt, call.by, Some(call.started_at))
                 }

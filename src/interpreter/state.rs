@@ -93,6 +93,8 @@ pub(super) enum CallPhase {
     BackingOff,
     /// An answer.
     Waiting(Question),
+    /// Nothing: how it ended is known, and is about to be settled.
+    Over,
 }
 
 /// Branches under way.

@@ -46,6 +46,12 @@ impl Run {
             && self.agent_calls >= max
         {
             let message = format!("the run may make at most {max} calls to agents (`limits.max_agent_calls`)");
+            if let Some(State::Call(call)) = self.frame_mut(place.frame).states.get_mut(&place.node) {
+                // The attempt that was due is never made.
+                call.attempt -= 1;
+                let by = call.by.clone();
+                self.cancel_task(place, resume.map(|(remote, _)| remote), by.as_deref());
+            }
             return self.settle_call(place, Err(StepError::new(ErrorClass::Limit, message)));
         }
         self.agent_calls += 1;
@@ -140,7 +146,8 @@ impl Run {
     fn settle_call(&mut self, place: Place, outcome: Result<Arc<Value>, StepError>) {
         let plan = Arc::clone(&self.plan);
         let node = plan.node(place.node);
-        let Some(State::Call(call)) = self.state(place) else { return };
+        let Some(State::Call(call)) = self.frame_mut(place.frame).states.get_mut(&place.node) else { return };
+        call.phase = CallPhase::Over;
         let (status, outputs, error) = match outcome {
             Ok(value) => (StepStatus::Completed, named(node, value), None),
             Err(error) => (StepStatus::Failed, Arc::new(Value::Null), Some(error)),
