@@ -53,7 +53,7 @@ impl Site {
     /// Pushes a workflow of one step, which calls a skill with the input.
     pub(crate) async fn push_call(&self, skill: &str) {
         let text = format!(
-            "metadata: {{id: call-{skill}, name: Call, version: 1.0.0}}\nsteps:\n  - {{id: call, skill: {skill}, inputs: \"{{{{ workflow.input }}}}\", outputs: result}}\noutput: \"{{{{ steps.call.outputs.result }}}}\"\n"
+            "metadata: {{id: call-{skill}, name: Call, version: 1.0.0}}\nsteps:\n  - {{id: call, skill: {skill}, inputs: \"{{{{ workflow.input }}}}\"}}\n"
         );
         let file = self.directory.path().join(format!("{skill}.yaml"));
         std::fs::write(&file, text).unwrap();

@@ -51,6 +51,13 @@ async fn results_come_back_through_two_processes() {
 }
 
 #[tokio::test]
+async fn a_text_is_a_text_wherever_it_was_made() {
+    let three = Three::new().await;
+    let task = three.a.execute("nested-top", json!({ "leaf": "nested-verse", "value": {} })).await;
+    assert_eq!(artifact(&task, "output")[0]["data"]["below"]["below"], "leaves fall", "{task:#}");
+}
+
+#[tokio::test]
 async fn a_failure_comes_back_with_its_reason_and_the_way_it_took() {
     let three = Three::new().await;
     let task = three.a.execute("nested-top", json!({ "leaf": "nested-fails", "value": {} })).await;

@@ -90,9 +90,9 @@ async def errors(client):
     ):
         try:
             await call()
-            show(name, error=None)
+            show(name, code=None)
         except A2AClientJSONRPCError as error:
-            show(name, error=type(error.error).__name__, code=error.error.code, message=error.error.message)
+            show(name, code=error.error.code, message=error.error.message)
 
 
 async def streaming(client):
@@ -125,9 +125,9 @@ async def canceling(client, plain):
     show("canceled", state=canceled.status.state.value, first=first, rest=rest)
     try:
         await plain.cancel_task(TaskIdParams(id=started.id))
-        show("canceled_twice", error=None)
+        show("canceled_twice", code=None)
     except A2AClientJSONRPCError as error:
-        show("canceled_twice", error=type(error.error).__name__)
+        show("canceled_twice", code=error.error.code)
 
 
 async def main(url):
