@@ -100,6 +100,8 @@ if command -v shellcheck >/dev/null; then
   shellcheck --external-sources scripts/*.sh .ci/run
   echo "shellcheck: ok"
 fi
+# The simulation goes through more runs here than by default.
+export GANTRY_SEEDS="${GANTRY_SEEDS:-100000}"
 if cargo nextest --version >/dev/null 2>&1; then
   cargo nextest run "$@"
 else

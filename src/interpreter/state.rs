@@ -74,6 +74,23 @@ pub(super) enum State {
     Settled(Record),
 }
 
+impl State {
+    /// The frames of the repetitions under way.
+    pub(super) fn repetitions(&self) -> Vec<FrameIndex> {
+        match self {
+            Self::Map(map) => map.frames.values().copied().collect(),
+            Self::Loop(repeated) => vec![repeated.frame],
+            Self::Call(_)
+            | Self::Group(_)
+            | Self::Body { .. }
+            | Self::Wait { .. }
+            | Self::Input { .. }
+            | Self::Catching(_)
+            | Self::Settled(_) => Vec::new(),
+        }
+    }
+}
+
 /// A skill call that is not over.
 #[derive(Debug)]
 pub(super) struct CallState {

@@ -7,6 +7,8 @@
 //! - `journals` replays recorded runs and compares what follows from each event with what followed then.
 //! - `sizes` counts what a step costs in long sequences and large maps.
 
+#![expect(clippy::print_stderr, reason = "figures, and the events of a single seed, are for whoever runs the simulation")]
+
 #[cfg(test)]
 mod agent;
 #[cfg(test)]

@@ -19,8 +19,10 @@ fn block(value: &Value, indent: usize, text: &mut String) {
         }
         Value::Array(list) => {
             for value in list {
-                text.push_str(&format!("{:indent$}-", ""));
-                nested(value, indent + 2, text);
+                let mut item = String::new();
+                nested(value, indent + 2, &mut item);
+                // The first line of an item stands behind its dash.
+                text.push_str(&format!("{:indent$}- {}", "", item.trim_start()));
             }
         }
         _ => text.push_str(&scalar(value)),
