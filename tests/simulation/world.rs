@@ -194,7 +194,7 @@ impl<'a> World<'a> {
 
     fn outcome_of(&mut self, path: Path, attempt: u32) -> Event {
         let at = self.at();
-        let used = || AgentUsed { name: "agent".to_owned(), card: None, reason: "the only one".to_owned() };
+        let used = || Arc::new(AgentUsed { name: "agent".to_owned(), card: None, reason: "the only one".to_owned() });
         let by = self.random.percent(50).then(used);
         if self.random.percent(self.failures) {
             let (error, entropy) = (self.error(), self.random.next() as u32);
