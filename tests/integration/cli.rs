@@ -12,6 +12,8 @@ mod interrupts;
 mod local;
 mod outputs;
 mod scripts;
+mod send;
+mod send_odd;
 mod up;
 mod validate;
 
