@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
+use tracing::debug;
 
 use super::body::{self, Content};
 use super::call::{Call, Progress, Reply};
@@ -140,6 +142,27 @@ impl Client {
         }
         let bytes = body::read(response, CARD_BYTES_MAX).await?;
         Card::parse(&bytes).map_err(|error| Failure::invalid(error.to_string()))
+    }
+
+    /// Tells an agent, in the background and bounded, that a task of its is no longer wanted: one that waits for an answer that will
+    /// not come. Nothing happens where the dialect has no tasks.
+    pub fn cancel_task(&self, card: &Card, task_id: &str) {
+        let Some(interface) = card.interfaces.first() else { return };
+        let wire = match interface.dialect {
+            Dialect::Plain => return,
+            Dialect::A2a1 => Wire::V1,
+            Dialect::A2a03 => Wire::V03,
+        };
+        match Endpoint::new(Arc::clone(&self.http), wire, interface, &format!("cancel/{task_id}")) {
+            Ok(endpoint) => endpoint.cancel_later(task_id.to_owned()),
+            Err(failure) => debug!(task = %task_id, reason = %failure.message, "remote task not canceled"),
+        }
+    }
+
+    /// From now on the remote tasks of calls that are given up are left to run. For a shutdown after which the same calls are made
+    /// again, with the same message ids.
+    pub fn leave_tasks(&self) {
+        self.http.leaves_tasks.store(true, Ordering::Release);
     }
 
     /// Waits until agents were told of every task that is no longer wanted. For shutdown; bounded by the time one such

@@ -137,6 +137,9 @@ impl Endpoint {
 
     /// Tells the agent, in the background and bounded, that a task is no longer wanted. Whether it listens changes nothing.
     pub(super) fn cancel_later(&self, task_id: String) {
+        if self.http.leaves_tasks.load(Ordering::Acquire) {
+            return;
+        }
         // Dropped outside a runtime there is nobody left to tell with.
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         let id = self.next_id();

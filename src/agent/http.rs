@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, SystemTime};
 
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER, USER_AGENT};
@@ -29,6 +30,8 @@ pub(super) struct Http {
     pub(super) reply_bytes_max: usize,
     /// Work that outlives its call: telling agents that a task is no longer wanted.
     pub(super) tasks: TaskTracker,
+    /// Tasks of calls that are given up from now on are left to run: see [`Client::leave_tasks`](super::Client::leave_tasks).
+    pub(super) leaves_tasks: AtomicBool,
 }
 
 impl Http {
@@ -60,7 +63,7 @@ impl Http {
             tracing::warn!(%error, "no root certificates, so agents over https cannot be called");
             builder().tls_certs_only([]).build().expect("a client without certificates needs nothing from the machine")
         });
-        Self { client, guard, credentials, reply_bytes_max, tasks: TaskTracker::new() }
+        Self { client, guard, credentials, reply_bytes_max, tasks: TaskTracker::new(), leaves_tasks: AtomicBool::new(false) }
     }
 
     /// Parses and judges a URL.

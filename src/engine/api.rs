@@ -95,7 +95,7 @@ pub struct Update {
 pub struct Subscription {
     /// The run then.
     pub snapshot: Snapshot,
-    /// Number of the last update that is in the snapshot.
+    /// Number of the last update that is in the snapshot, or that was given.
     pub seq: u64,
     pub(super) updates: Option<broadcast::Receiver<Arc<Update>>>,
 }
@@ -112,6 +112,11 @@ pub enum Next {
 }
 
 impl Subscription {
+    /// Whether updates may follow: the run was under way at the moment of subscribing.
+    pub fn is_live(&self) -> bool {
+        self.updates.is_some()
+    }
+
     /// Waits for the next update. Safe to drop while waiting.
     pub async fn next(&mut self) -> Next {
         let Some(updates) = &mut self.updates else { return Next::End };
@@ -170,7 +175,7 @@ pub enum Error {
     #[error("workflow cycle: {}", .0.join(" → "))]
     Cycle(Vec<String>),
     /// The engine is shutting down.
-    #[error("gantry is shutting down and accepts no new runs")]
+    #[error("gantry is shutting down; runs that have not ended go on when it starts again")]
     ShuttingDown,
     /// The journal could not be written.
     #[error("the journal failed: {0}")]

@@ -30,6 +30,19 @@ pub enum Command {
         /// Which step.
         path: Path,
     },
+    /// Cancel the task at the agent that waits for an answer: none will come. No answer is expected.
+    CancelTask {
+        /// Which step.
+        path: Path,
+        /// The skill that made the task.
+        skill: SkillId,
+        /// The task is a run of this engine itself.
+        own: bool,
+        /// The agent that has it.
+        agent: Option<String>,
+        /// The task.
+        remote: RemoteTask,
+    },
     /// Answer with `TimerFired` when it is due.
     StartTimer {
         /// Whose.
@@ -61,7 +74,7 @@ pub struct Invocation {
     pub skill: SkillId,
     /// A sub-workflow: it is run by this engine itself, whoever else offers the skill.
     pub own: bool,
-    /// Only this agent.
+    /// Only this agent: the author's wish, or the one that asked when this is an answer.
     pub agent: Option<String>,
     /// The inputs, templates resolved.
     pub inputs: Arc<Value>,

@@ -117,10 +117,11 @@ impl Run {
             let (attempts, by, started_at) = match state {
                 State::Call(call) => {
                     self.waiting -= usize::from(matches!(call.phase, CallPhase::Waiting(_)));
-                    self.out.commands.push(match call.phase {
-                        CallPhase::InFlight | CallPhase::Waiting(_) => Command::CancelCall { path },
-                        CallPhase::BackingOff => Command::CancelTimer { path, timer: Timer::Retry },
-                    });
+                    match call.phase {
+                        CallPhase::InFlight => self.out.commands.push(Command::CancelCall { path }),
+                        CallPhase::BackingOff => self.out.commands.push(Command::CancelTimer { path, timer: Timer::Retry }),
+                        CallPhase::Waiting(question) => self.cancel_task(*place, question.remote, call.by.as_ref()),
+                    }
                     (call.attempt, call.by, Some(call.started_at))
                 }
                 State::Group(GroupState { started_at, .. })

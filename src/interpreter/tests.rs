@@ -89,6 +89,7 @@ impl Case {
                     format!("call {}#{}{resume} {}", call.step, call.attempt, call.inputs)
                 }
                 Command::CancelCall { path } => format!("cancel {}", path.step()),
+                Command::CancelTask { path, remote, .. } => format!("cancel {} at {}", path.step(), remote.task_id),
                 Command::StartTimer { path, timer, due } => format!("timer {} {timer:?} {}", path.step(), due.unix_ms()),
                 Command::CancelTimer { path, timer } => format!("untimer {} {timer:?}", path.step()),
             });

@@ -71,10 +71,15 @@ pub trait Journal: Send + Sync + std::fmt::Debug {
     fn is_durable(&self) -> bool;
     /// Stores a run with its first event, unless its idempotency key is taken.
     async fn create(&self, header: Header, first: Event) -> Result<Created, Error>;
-    /// Appends events. `status` is where the run is after them.
+    /// Appends events. `status` is where the run is after them. Without events only the status is stored: a run may get somewhere by
+    /// its first event alone.
     async fn append(&self, run: &RunId, events: Vec<Event>, status: RunStatus) -> Result<(), Error>;
     /// One run, without its events.
     async fn record(&self, run: &RunId) -> Result<Record, Error>;
+    /// The first event of a run: what it was started with.
+    async fn first(&self, run: &RunId) -> Result<Event, Error>;
+    /// The run that an idempotency key belongs to.
+    async fn find(&self, key: &str) -> Result<Option<RunId>, Error>;
     /// The events of a run, in order.
     async fn events(&self, run: &RunId) -> Result<Vec<Event>, Error>;
     /// Every run, newest change first.

@@ -76,6 +76,14 @@ impl Journal for Memory {
         self.with(|inner| inner.runs.get(run).map(|(record, _)| record.clone()).ok_or_else(|| Error::NotFound(run.clone())))
     }
 
+    async fn first(&self, run: &RunId) -> Result<Event, Error> {
+        self.with(|inner| inner.runs.get(run).and_then(|(_, events)| events.first().cloned()).ok_or_else(|| Error::NotFound(run.clone())))
+    }
+
+    async fn find(&self, key: &str) -> Result<Option<RunId>, Error> {
+        Ok(self.with(|inner| inner.keys.get(key).cloned()))
+    }
+
     async fn events(&self, run: &RunId) -> Result<Vec<Event>, Error> {
         self.with(|inner| inner.runs.get(run).map(|(_, events)| events.clone()).ok_or_else(|| Error::NotFound(run.clone())))
     }

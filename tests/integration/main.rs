@@ -8,6 +8,7 @@ mod agent;
 mod cli;
 #[cfg(test)]
 mod discovery;
+mod engine;
 #[cfg(test)]
 mod registry;
 #[cfg(test)]

@@ -37,8 +37,12 @@ impl Embedded {
         cancel: &CancellationToken,
     ) -> Result<Outcome, StepError> {
         let child = match &invocation.resume {
-            Some(remote) => self.resume_child(remote, invocation).await?,
-            None => self.start_child(parent, invocation, lineage).await?,
+            Some(remote) => self.resume_child(remote, invocation).await,
+            None => self.start_child(parent, invocation, lineage).await,
+        };
+        let child = match child {
+            Err(_) if self.inner.stopping.is_cancelled() => return Ok(Outcome::Parked),
+            child => child?,
         };
         let ended = tokio::select! {
             ended = tokio::time::timeout(invocation.timeout, self.wait(&child)) => ended,
@@ -64,6 +68,13 @@ impl Embedded {
             StepError::new(ErrorClass::Rejected, format!("execute_workflow: {error}"))
                 .with_hint(Some("inputs are {workflow_id, version?, input}".to_owned()))
         })?;
+        let own_key = execute.idempotency_key.is_none();
+        let key = execute.idempotency_key.unwrap_or_else(|| format!("{parent}{}#{}", invocation.path, invocation.attempt));
+        // Made before a restart: whatever the name means by now, this attempt's child is that one.
+        let made = self.inner.journal.find(&key).await.map_err(|error| StepError::new(ErrorClass::Unavailable, error.to_string()))?;
+        if let (Some(child), true) = (made, own_key) {
+            return Ok(child);
+        }
         let reference = match (&execute.digest, &execute.version) {
             (Some(digest), _) => format!("{}@{digest}", execute.workflow_id),
             (None, Some(version)) => format!("{}:{version}", execute.workflow_id),
@@ -76,8 +87,7 @@ impl Embedded {
         let input = if execute.input.is_null() { json!({}) } else { execute.input };
         let mut start = Start::new(found.plan, Arc::new(input));
         start.ancestry = lineage.to_vec();
-        start.idempotency_key =
-            Some(execute.idempotency_key.unwrap_or_else(|| format!("{parent}{}#{}", invocation.path, invocation.attempt)));
+        start.idempotency_key = Some(key);
         start.labels = [("parent".to_owned(), parent.to_string()), ("parent_step".to_owned(), invocation.path.to_string())].into();
         let started = self.start(start).await.map_err(|error| {
             let code = match error {
@@ -97,8 +107,19 @@ impl Embedded {
         let rejected = |error: String| StepError::new(ErrorClass::Rejected, error);
         let child = RunId::parse(&remote.task_id).map_err(|error| rejected(error.to_string()))?;
         // The context names the child's step that asked.
-        self.answer(&child, Some(&remote.context_id), Arc::clone(&invocation.inputs)).await.map_err(|error| rejected(error.to_string()))?;
-        Ok(child)
+        match self.answer(&child, Some(&remote.context_id), Arc::clone(&invocation.inputs)).await {
+            // Nothing waits: the answer was given before a restart, and the child has gone on with it.
+            Ok(()) | Err(Error::NotWaiting { .. } | Error::Ended { .. }) => Ok(child),
+            Err(error @ (Error::ShuttingDown | Error::Journal(_))) => Err(StepError::new(ErrorClass::Unavailable, error.to_string())),
+            Err(error) => Err(rejected(error.to_string())),
+        }
+    }
+
+    /// Ends a child that waits for an answer which will not come.
+    pub(super) async fn give_up_child(&self, remote: &RemoteTask) {
+        if let Ok(child) = RunId::parse(&remote.task_id) {
+            self.stop_child(&child, "the run above it ended").await;
+        }
     }
 
     async fn stop_child(&self, child: &RunId, reason: &str) {
@@ -112,6 +133,11 @@ impl Embedded {
             let mut watched = self.subscribe(child).await.map_err(unavailable)?;
             if let Some(outcome) = settled(child, &watched.snapshot) {
                 return outcome;
+            }
+            if !watched.is_live() {
+                let stopped = format!("run `{child}` stopped before its end; the log says why");
+                let stopping = self.inner.stopping.is_cancelled();
+                return if stopping { Ok(Outcome::Parked) } else { Err(StepError::new(ErrorClass::Unavailable, stopped)) };
             }
             // When the watch lags or the run goes away, the loop around this one looks again.
             while let Next::Update(update) = watched.next().await {

@@ -18,7 +18,7 @@ use super::timers::Timers;
 use super::{Embedded, now};
 use crate::engine::{Error, Subscription, Update, input};
 use crate::ids::RunId;
-use crate::interpreter::{Ancestor, Change, Command, Event, Mismatch, Run, Snapshot, Transition};
+use crate::interpreter::{Ancestor, Change, Command, Event, Mismatch, Run, RunStatus, Snapshot, Transition};
 use crate::limits;
 use crate::plan::Path;
 use crate::time::Timestamp;
@@ -39,6 +39,8 @@ enum Happened {
     Control(Control),
     Called(Event),
     Fired(Event),
+    /// A call has ended without an outcome that anybody waits for: it was cancelled.
+    Silence,
 }
 
 pub(super) struct Driver {
@@ -85,17 +87,23 @@ impl Driver {
             let outcome = match self.replay(events) {
                 Ok(transition) => {
                     info!(digest = %self.run.plan().digest(), seq = self.seq, "run started");
-                    self.carry_out(transition);
-                    self.work().await
+                    match self.settle_status().await {
+                        Ok(()) => {
+                            self.carry_out(transition);
+                            self.work().await
+                        }
+                        failed => failed,
+                    }
                 }
                 Err(mismatch) => Err(Error::Mismatch(mismatch)),
             };
+            let faithful = outcome.is_ok();
             match outcome {
                 Err(error) => error!(%error, "run stopped"),
                 Ok(()) if self.run.outcome().is_none() => info!("run parked"),
                 Ok(()) => info!(status = self.run.status().as_str(), "run finished"),
             }
-            self.close().await;
+            self.close(faithful).await;
         }
         .instrument(span)
         .await;
@@ -117,9 +125,22 @@ impl Driver {
             // Told before the restart; only their count goes on.
             self.seq = changes.len() as u64;
             changes.clear();
-            self.at = self.at.max(now());
         }
+        // What is left of a timer counts from here.
+        self.at = self.at.max(now());
         Ok(Transition { commands: outstanding.commands(), changes })
+    }
+
+    /// A run may end, or wait, by its first event alone; the journal has it as running since it was made.
+    async fn settle_status(&mut self) -> Result<(), Error> {
+        match self.run.status() {
+            RunStatus::Running => Ok(()),
+            status => self.append(Vec::new(), status).await,
+        }
+    }
+
+    async fn append(&self, events: Vec<Event>, status: RunStatus) -> Result<(), Error> {
+        self.engine.inner.journal.append(&self.id, events, status).await.map_err(|error| Error::Journal(error.to_string()))
     }
 
     async fn work(&mut self) -> Result<(), Error> {
@@ -128,7 +149,7 @@ impl Driver {
             let happened = tokio::select! {
                 happened = self.next() => happened,
                 () = abandon.cancelled() => {
-                    // Not cancelled at their agents: after the restart they are asked for again, with the same keys.
+                    // After the restart they are asked for again, with the same keys.
                     self.calls.abort_all();
                     self.tokens.clear();
                     return Ok(());
@@ -137,6 +158,7 @@ impl Driver {
             match happened {
                 Happened::Called(event) | Happened::Fired(event) => self.record(event).await?,
                 Happened::Control(control) => self.control(control).await?,
+                Happened::Silence => {}
             }
         }
         Ok(())
@@ -144,17 +166,17 @@ impl Driver {
 
     /// Waits for the next thing. Every branch is safe to drop: nothing is taken before it is returned.
     async fn next(&mut self) -> Happened {
-        loop {
-            tokio::select! {
-                Some(joined) = self.calls.join_next(), if !self.calls.is_empty() => match joined {
-                    Ok(Some(event)) => return Happened::Called(event),
-                    // A cancelled call has no outcome that anybody waits for.
-                    Ok(None) => {}
-                    Err(failure) => error!(%failure, "a call's task failed"),
-                },
-                Some(control) = self.inbox.recv() => return Happened::Control(control),
-                (path, timer) = self.timers.next() => return Happened::Fired(Event::TimerFired { path, timer, at: self.now() }),
-            }
+        tokio::select! {
+            Some(joined) = self.calls.join_next(), if !self.calls.is_empty() => match joined {
+                Ok(Some(event)) => Happened::Called(event),
+                Ok(None) => Happened::Silence,
+                Err(failure) => {
+                    error!(%failure, "a call's task failed");
+                    Happened::Silence
+                }
+            },
+            Some(control) = self.inbox.recv() => Happened::Control(control),
+            (path, timer) = self.timers.next() => Happened::Fired(Event::TimerFired { path, timer, at: self.now() }),
         }
     }
 
@@ -213,15 +235,10 @@ impl Driver {
     async fn record(&mut self, event: Event) -> Result<(), Error> {
         let transition = self.run.apply(event.clone())?;
         if transition == Transition::default() && self.run.outcome().is_none() {
-            debug!(?event, "late event ignored");
+            debug!("late event ignored");
             return Ok(());
         }
-        self.engine
-            .inner
-            .journal
-            .append(&self.id, vec![event], self.run.status())
-            .await
-            .map_err(|error| Error::Journal(error.to_string()))?;
+        self.append(vec![event], self.run.status()).await?;
         self.carry_out(transition);
         Ok(())
     }
@@ -244,6 +261,14 @@ impl Driver {
                     if let Some(token) = self.tokens.remove(&path) {
                         token.cancel();
                     }
+                }
+                Command::CancelTask { path, skill, own, agent, remote } => {
+                    debug!(step = path.step(), task = %remote.task_id, "task that waits for an answer is canceled");
+                    let told = self.engine.clone().give_up(skill, own, agent, remote);
+                    self.calls.spawn(async move {
+                        told.await;
+                        None
+                    });
                 }
                 Command::StartTimer { path, timer, due } => {
                     let wait = Duration::from_millis(due.since_ms(self.at));
@@ -278,7 +303,8 @@ impl Driver {
         self.at
     }
 
-    async fn close(mut self) {
+    /// `faithful`: what the run holds is what the journal holds. Otherwise the journal alone is asked from now on.
+    async fn close(mut self, faithful: bool) {
         for token in self.tokens.values() {
             token.cancel();
         }
@@ -288,9 +314,11 @@ impl Driver {
         self.inbox.close();
         while let Some(control) = self.inbox.recv().await {
             match control {
-                Control::Snapshot(reply) => drop(reply.send(self.run.snapshot())),
-                Control::Subscribe(reply) => drop(reply.send(Subscription { snapshot: self.run.snapshot(), seq: self.seq, updates: None })),
-                Control::Cancel(..) | Control::Answer(..) | Control::Park => {}
+                Control::Snapshot(reply) if faithful => drop(reply.send(self.run.snapshot())),
+                Control::Subscribe(reply) if faithful => {
+                    drop(reply.send(Subscription { snapshot: self.run.snapshot(), seq: self.seq, updates: None }));
+                }
+                Control::Snapshot(_) | Control::Subscribe(_) | Control::Cancel(..) | Control::Answer(..) | Control::Park => {}
             }
         }
         // Cancelled calls end by themselves within the bound of the agent client.

@@ -1,8 +1,10 @@
 //! One attempt at a skill: find an agent, call it, turn what came of it into an event.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
@@ -11,8 +13,9 @@ use super::{Embedded, now};
 use crate::a2a::extension;
 use crate::agent::{self, ErrorKind, Progress, Reply};
 use crate::discovery::{self, FoundAgent};
-use crate::ids::RunId;
+use crate::ids::{RunId, SkillId};
 use crate::interpreter::{AgentUsed, Ancestor, ErrorClass, Event, Invocation, Question, RemoteTask, StepError};
+use crate::limits;
 
 /// The skill that starts a workflow.
 pub(super) const EXECUTE_WORKFLOW: &str = "execute_workflow";
@@ -21,7 +24,12 @@ pub(super) const EXECUTE_WORKFLOW: &str = "execute_workflow";
 pub(super) enum Outcome {
     Value(Value),
     Question(Question),
+    /// None yet: this engine stops, and the attempt is made again after the restart.
+    Parked,
 }
+
+/// How this engine is called where an agent's name is wanted.
+const OWN_NAME: &str = "gantry";
 
 impl Embedded {
     /// Makes one attempt. `None` when it was cancelled: nobody waits for its outcome.
@@ -36,7 +44,9 @@ impl Embedded {
         let (path, attempt) = (path.clone(), *attempt);
         debug!(%step, attempt, %skill, "step started");
         let mut by = None;
-        let outcome = self.attempt(&run, &invocation, &lineage, &cancel, &mut by).await;
+        let made = AssertUnwindSafe(self.attempt(&run, &invocation, &lineage, &cancel, &mut by)).catch_unwind().await;
+        // A fault of ours must end the step: nothing else would.
+        let outcome = made.unwrap_or_else(|_| Err(StepError::new(ErrorClass::Internal, "gantry broke while it made this call")));
         if cancel.is_cancelled() {
             return None;
         }
@@ -44,7 +54,12 @@ impl Embedded {
         Some(match outcome {
             Ok(Outcome::Value(value)) => Event::Replied { path, attempt, value: Arc::new(value), by, at },
             Ok(Outcome::Question(question)) => Event::Asked { path, attempt, question, by, at },
-            Err(error) => {
+            Ok(Outcome::Parked) => return None,
+            Err(mut error) => {
+                error.skill.get_or_insert_with(|| skill.to_string());
+                if error.agent.is_none() {
+                    error.agent = by.as_ref().map(|by| by.name.clone());
+                }
                 warn!(%step, attempt, %skill, agent = by.as_ref().map(|by: &AgentUsed| by.name.as_str()), code = error.code.code(), "attempt failed");
                 Event::Failed { path, attempt, error, by, entropy: fastrand::u32(..), at }
             }
@@ -67,9 +82,11 @@ impl Embedded {
         let found = match self.find(invocation).await {
             Ok(found) => found,
             Err(error)
-                if invocation.skill.as_str() == EXECUTE_WORKFLOW && error.code == ErrorClass::NoAgent && invocation.agent.is_none() =>
+                if invocation.skill.as_str() == EXECUTE_WORKFLOW
+                    && error.code == ErrorClass::NoAgent
+                    && invocation.agent.as_deref().is_none_or(|agent| agent == OWN_NAME) =>
             {
-                *by = Some(AgentUsed { name: "gantry".to_owned(), card: None, reason: "no other agent offers it".to_owned() });
+                *by = Some(AgentUsed { name: OWN_NAME.to_owned(), card: None, reason: "no other agent offers it".to_owned() });
                 return self.delegate(run, invocation, lineage, cancel).await;
             }
             Err(error) => return Err(error),
@@ -83,12 +100,26 @@ impl Embedded {
         let skill = invocation.skill.as_str();
         let looked_up = self.inner.discovery.agent(skill, invocation.agent.as_deref());
         let timed = tokio::time::timeout(invocation.timeout, looked_up).await;
-        let failed = |code, message: String| StepError { skill: Some(skill.to_owned()), ..StepError::new(code, message) };
+        let failed = StepError::new;
         match timed {
             Ok(Ok(found)) => Ok(found),
             Ok(Err(error @ discovery::Error::Registry(_))) => Err(failed(ErrorClass::Unavailable, error.to_string())),
             Ok(Err(error)) => Err(failed(ErrorClass::NoAgent, error.to_string())),
             Err(_) => Err(failed(ErrorClass::Timeout, format!("no agent for skill `{skill}` was found in time"))),
+        }
+    }
+
+    /// Tells whoever has a task that it waits in vain. Whether it listens changes nothing.
+    pub(super) async fn give_up(self, skill: SkillId, own: bool, agent: Option<String>, remote: RemoteTask) {
+        if own {
+            return self.give_up_child(&remote).await;
+        }
+        let found = tokio::time::timeout(limits::REGISTRY_TIMEOUT, self.inner.discovery.agent(skill.as_str(), agent.as_deref())).await;
+        match found {
+            Ok(Ok(found)) => self.inner.agents.cancel_task(&found.card, &remote.task_id),
+            Ok(Err(_)) if skill.as_str() == EXECUTE_WORKFLOW => self.give_up_child(&remote).await,
+            Ok(Err(error)) => warn!(task = %remote.task_id, %error, "remote task not canceled"),
+            Err(_) => warn!(task = %remote.task_id, "remote task not canceled: its agent was not found in time"),
         }
     }
 

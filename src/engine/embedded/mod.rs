@@ -88,19 +88,22 @@ impl Embedded {
     pub async fn recover(&self) -> Result<Recovered, Error> {
         let unfinished = self.inner.journal.unfinished().await.map_err(|error| Error::Journal(error.to_string()))?;
         let mut recovered = Recovered::default();
+        // A run that waits for one of its children must find it under way, so none begins before all can be reached.
+        let mut drivers = Vec::new();
         for record in unfinished {
             let run = record.header.run.clone();
             match self.load(&record).await {
-                Ok((plan, events)) => {
-                    self.spawn(plan, run, events);
-                    recovered.resumed += 1;
-                }
+                Ok((plan, events)) => drivers.push((self.driver(plan, run), events)),
                 // One run that cannot go on must not keep the others from it. It stays in the journal as it is.
                 Err(error) => {
                     tracing::error!(run_id = %run, %error, "run cannot be resumed");
                     recovered.stuck.push(run);
                 }
             }
+        }
+        recovered.resumed = drivers.len();
+        for (driver, events) in drivers {
+            self.inner.tasks.spawn(driver.drive(events));
         }
         Ok(recovered)
     }
@@ -132,6 +135,9 @@ impl Embedded {
         };
         let in_time = tokio::time::timeout(grace, drained).await.is_ok();
         let left = if in_time && !durable { 0 } else { running.iter().filter(|run| !run.ended.load(Ordering::Relaxed)).count() };
+        if durable {
+            self.inner.agents.leave_tasks();
+        }
         self.inner.abandon.cancel();
         let _ = tokio::time::timeout(limits::ABANDON_TIMEOUT, async {
             self.inner.tasks.wait().await;
@@ -165,12 +171,12 @@ impl Embedded {
         super::check_input(&start.plan, &start.input)
     }
 
-    fn spawn(&self, plan: Arc<Plan>, run: RunId, events: Vec<Event>) {
+    /// A run that can be reached, but has not begun.
+    fn driver(&self, plan: Arc<Plan>, run: RunId) -> Driver {
         let (control, inbox) = mpsc::channel(limits::RUN_CONTROL_QUEUE);
         let running = Arc::new(Running { control, plan: Arc::clone(&plan), ended: AtomicBool::new(false) });
         self.inner.runs.insert(run.clone(), Arc::clone(&running));
-        let driver = Driver::new(self.clone(), run, Run::new(plan), running, inbox);
-        self.inner.tasks.spawn(driver.drive(events));
+        Driver::new(self.clone(), run, Run::new(plan), running, inbox)
     }
 
     /// Sends a message to a run's task and waits for the answer. `None` when the run is not under way.
@@ -181,15 +187,26 @@ impl Embedded {
         answer.await.ok()
     }
 
-    /// A run that is not under way, rebuilt from the journal.
-    async fn replay(&self, run: &RunId) -> Result<Run, Error> {
+    /// Why a run that is not under way cannot be changed.
+    async fn at_rest(&self, run: &RunId) -> Error {
+        match self.inner.journal.record(run).await {
+            Err(error) => journal_error(run, error),
+            Ok(record) if record.status.is_terminal() => Error::Ended { run: run.clone(), status: record.status },
+            Ok(_) if self.inner.stopping.is_cancelled() => Error::ShuttingDown,
+            Ok(_) => Error::Journal(format!("run `{run}` stopped before its end; the log says why")),
+        }
+    }
+
+    /// A run that is not under way, rebuilt from the journal, and the number of its last update.
+    async fn replay(&self, run: &RunId) -> Result<(Run, u64), Error> {
         let record = self.inner.journal.record(run).await.map_err(|error| journal_error(run, error))?;
         let (plan, events) = self.load(&record).await?;
         let mut replayed = Run::new(plan);
+        let mut seq = 0;
         for event in events {
-            replayed.apply(event)?;
+            seq += replayed.apply(event)?.changes.len() as u64;
         }
-        Ok(replayed)
+        Ok((replayed, seq))
     }
 }
 
@@ -210,14 +227,24 @@ impl Engine for Embedded {
             started_at: at,
         };
         let workflow = start.plan.digest().clone();
+        let input = Arc::clone(&start.input);
         let first = Event::Started { run: run.clone(), workflow, semantics: SEMANTICS, input: start.input, ancestry: start.ancestry, at };
         match self.inner.journal.create(header.clone(), first.clone()).await {
             Ok(Created::New) => {
-                self.spawn(start.plan, run.clone(), vec![first]);
+                let driver = self.driver(start.plan, run.clone());
+                self.inner.tasks.spawn(driver.drive(vec![first]));
                 Ok(Started { run, new: true })
             }
-            Ok(Created::Existing(record)) if record.header.digest == header.digest => Ok(Started { run: record.header.run, new: false }),
-            Ok(Created::Existing(_)) => Err(Error::KeyReused(header.idempotency_key.unwrap_or_default())),
+            Ok(Created::Existing(record)) => {
+                let run = record.header.run;
+                let before = self.inner.journal.first(&run).await.map_err(|error| journal_error(&run, error))?;
+                let same_input = matches!(before, Event::Started { input: before, .. } if before == input);
+                if same_input && record.header.digest == header.digest {
+                    Ok(Started { run, new: false })
+                } else {
+                    Err(Error::KeyReused(header.idempotency_key.unwrap_or_default()))
+                }
+            }
             Err(error) => Err(journal_error(&run, error)),
         }
     }
@@ -226,32 +253,31 @@ impl Engine for Embedded {
         if self.ask(run, |reply| Control::Cancel(reason.to_owned(), Some(reply))).await.is_some() {
             return Ok(());
         }
-        let record = self.inner.journal.record(run).await.map_err(|error| journal_error(run, error))?;
-        Err(Error::Ended { run: run.clone(), status: record.status })
+        Err(self.at_rest(run).await)
     }
 
     async fn answer(&self, run: &RunId, step: Option<&str>, answer: Arc<Value>) -> Result<(), Error> {
         let step = step.map(str::to_owned);
         match self.ask(run, |reply| Control::Answer(step, answer, reply)).await {
             Some(result) => result,
-            None => {
-                let record = self.inner.journal.record(run).await.map_err(|error| journal_error(run, error))?;
-                Err(Error::Ended { run: run.clone(), status: record.status })
-            }
+            None => Err(self.at_rest(run).await),
         }
     }
 
     async fn snapshot(&self, run: &RunId) -> Result<Snapshot, Error> {
         match self.ask(run, Control::Snapshot).await {
             Some(snapshot) => Ok(snapshot),
-            None => Ok(self.replay(run).await?.snapshot()),
+            None => Ok(self.replay(run).await?.0.snapshot()),
         }
     }
 
     async fn subscribe(&self, run: &RunId) -> Result<Subscription, Error> {
         match self.ask(run, Control::Subscribe).await {
             Some(subscription) => Ok(subscription),
-            None => Ok(Subscription { snapshot: self.replay(run).await?.snapshot(), seq: u64::MAX, updates: None }),
+            None => {
+                let (replayed, seq) = self.replay(run).await?;
+                Ok(Subscription { snapshot: replayed.snapshot(), seq, updates: None })
+            }
         }
     }
 

@@ -29,6 +29,8 @@ impl Outstanding {
             match command {
                 Command::Call(invocation) => _ = self.calls.insert(invocation.path.clone(), invocation),
                 Command::CancelCall { path } => _ = self.calls.remove(&path),
+                // Told before the restart, as far as it could be.
+                Command::CancelTask { .. } => {}
                 Command::StartTimer { path, timer, due } => _ = self.timers.insert((path, timer), due),
                 Command::CancelTimer { path, timer } => _ = self.timers.remove(&(path, timer)),
             }

@@ -41,10 +41,7 @@ impl Run {
     fn invoke(&mut self, place: Place, resume: Option<(RemoteTask, Arc<Value>)>) {
         let plan = Arc::clone(&self.plan);
         let node = plan.node(place.node);
-        let (skill, agent, own) = match &node.kind {
-            NodeKind::Call(Call { skill, agent, .. }) => (skill.clone(), agent.clone(), false),
-            _ => (SkillId::parse(EXECUTE_WORKFLOW).expect("the name of the skill is one"), None, true),
-        };
+        let (skill, pinned, own) = addressed(node);
         if let Some(max) = plan.workflow().limits.max_agent_calls
             && self.agent_calls >= max
         {
@@ -53,9 +50,9 @@ impl Run {
         }
         self.agent_calls += 1;
         let Some(State::Call(state)) = self.state(place) else { return };
-        let (resume, inputs) = match resume {
-            Some((remote, answer)) => (Some(remote), answer),
-            None => (None, Arc::clone(&state.inputs)),
+        let (resume, inputs, agent) = match resume {
+            Some((remote, answer)) => (Some(remote), answer, asker(pinned, state.by.as_ref())),
+            None => (None, Arc::clone(&state.inputs), pinned),
         };
         let attempt = state.attempt;
         let (path, step) = (self.path(place), node.id.clone());
@@ -139,4 +136,24 @@ impl Run {
         let record = Record { status, outputs, error, attempts: call.attempt, by: call.by.clone(), started_at: Some(call.started_at) };
         self.work.push_back(Work::Settle(place, record));
     }
+
+    /// The call is over, so nothing else would tell whoever asked that its task waits in vain.
+    pub(in crate::interpreter) fn cancel_task(&mut self, place: Place, remote: Option<RemoteTask>, by: Option<&AgentUsed>) {
+        let Some(remote) = remote else { return };
+        let (skill, pinned, own) = addressed(self.plan.node(place.node));
+        self.out.commands.push(Command::CancelTask { path: self.path(place), skill, own, agent: asker(pinned, by), remote });
+    }
+}
+
+/// Whom a call is for: the skill, the agent that the author wants, and whether it is a run of this engine's own.
+fn addressed(node: &Node) -> (SkillId, Option<String>, bool) {
+    match &node.kind {
+        NodeKind::Call(Call { skill, agent, .. }) => (skill.clone(), agent.clone(), false),
+        _ => (SkillId::parse(EXECUTE_WORKFLOW).expect("the name of the skill is one"), None, true),
+    }
+}
+
+/// Who has the task that waits for an answer: nobody else knows it, whoever offers the skill by now.
+fn asker(pinned: Option<String>, by: Option<&AgentUsed>) -> Option<String> {
+    pinned.or_else(|| by.map(|by| by.name.clone()))
 }

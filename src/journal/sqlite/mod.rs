@@ -82,7 +82,7 @@ impl Journal for Sqlite {
     }
 
     async fn append(&self, run: &RunId, events: Vec<Event>, status: RunStatus) -> Result<(), Error> {
-        let Some(changed_at) = events.iter().map(Event::at).max() else { return Ok(()) };
+        let changed_at = events.iter().map(Event::at).max().unwrap_or_default();
         let bodies = events.iter().map(encode).collect::<Result<_, _>>()?;
         let run = run.clone();
         self.write(|reply| Request::Append { run, bodies, status, changed_at, reply }).await
@@ -92,6 +92,20 @@ impl Journal for Sqlite {
         let id = run.to_string();
         let found = self.read(move |db| db.prepare_cached(&format!("{SELECT} WHERE run = ?1"))?.query_row([id], record).optional()).await?;
         found.ok_or_else(|| Error::NotFound(run.clone()))
+    }
+
+    async fn first(&self, run: &RunId) -> Result<Event, Error> {
+        let id = run.to_string();
+        let query = "SELECT body FROM events JOIN runs ON runs.id = events.id WHERE run = ?1 AND events.seq = 0";
+        let body: Option<Vec<u8>> = self.read(move |db| db.prepare_cached(query)?.query_row([id], |row| row.get(0)).optional()).await?;
+        decode(run, 0, &body.ok_or_else(|| Error::NotFound(run.clone()))?)
+    }
+
+    async fn find(&self, key: &str) -> Result<Option<RunId>, Error> {
+        let key = key.to_owned();
+        let query = "SELECT run FROM runs WHERE idempotency_key = ?1";
+        let found: Option<String> = self.read(move |db| db.prepare_cached(query)?.query_row([key], |row| row.get(0)).optional()).await?;
+        found.map(|run| RunId::parse(&run).map_err(|error| Error::Failed(error.to_string()))).transpose()
     }
 
     async fn events(&self, run: &RunId) -> Result<Vec<Event>, Error> {
@@ -106,10 +120,7 @@ impl Journal for Sqlite {
         if bodies.is_empty() {
             return Err(Error::NotFound(run.clone()));
         }
-        let decode = |(seq, body): (usize, Vec<u8>)| {
-            serde_json::from_slice(&body).map_err(|error| Error::Failed(format!("event {seq} of run `{run}` cannot be read: {error}")))
-        };
-        bodies.into_iter().enumerate().map(decode).collect()
+        bodies.iter().enumerate().map(|(seq, body)| decode(run, seq, body)).collect()
     }
 
     async fn list(&self) -> Result<Vec<Record>, Error> {
@@ -146,6 +157,10 @@ fn record(row: &Row<'_>) -> rusqlite::Result<Record> {
 
 fn encode(event: &Event) -> Result<Vec<u8>, Error> {
     serde_json::to_vec(event).map_err(|error| Error::Failed(format!("an event cannot be written: {error}")))
+}
+
+fn decode(run: &RunId, seq: usize, body: &[u8]) -> Result<Event, Error> {
+    serde_json::from_slice(body).map_err(|error| Error::Failed(format!("event {seq} of run `{run}` cannot be read: {error}")))
 }
 
 /// What an SQLite error means to the caller.

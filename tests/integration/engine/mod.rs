@@ -1,0 +1,18 @@
+//! The embedded engine driven from outside: workflows go in, and what counts is what the agents saw and what the run came to.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail the test")]
+
+mod agent;
+mod task;
+mod world;
+
+mod attempts;
+mod data;
+mod durable;
+mod edge_cases;
+mod load;
+mod parallel;
+mod prototype;
+mod questions;
+mod starting;
+mod updates;

@@ -1,0 +1,158 @@
+//! Starting runs: keys that make a repeat harmless, inputs that do not fit, lists, and an engine that is full or stopping.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use gantry::agent::Client;
+use gantry::engine::embedded::{Embedded, Options};
+use gantry::engine::{Engine, Error, Filter, Start};
+use gantry::interpreter::RunStatus;
+use gantry::journal::{Journal, Memory, Sqlite};
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+
+use super::agent::{Act, Agent, Gate, Speaks};
+use super::world::{World, client_options, output};
+
+const ECHO: &str = "steps:\n  - {id: only, skill: echo, inputs: {n: \"{{ workflow.input.n }}\"}}";
+
+fn keyed(world: &World, yaml: &str, input: Value, key: &str) -> Start {
+    Start { idempotency_key: Some(key.to_owned()), ..Start::new(world.plan(yaml), Arc::new(input)) }
+}
+
+fn journals() -> [(Arc<dyn Journal>, Option<tempfile::TempDir>); 2] {
+    let dir = tempfile::tempdir().unwrap();
+    let sqlite = Arc::new(Sqlite::open(dir.path()).unwrap());
+    [(Arc::new(Memory::default()), None), (sqlite, Some(dir))]
+}
+
+#[tokio::test]
+async fn the_same_key_gives_the_same_run() {
+    let agent = Agent::plain("echo", &["echo"], |call| call.inputs.clone()).await;
+    for (journal, _dir) in journals() {
+        let world = World::with(journal);
+        world.meet(&[&agent]);
+        let before = agent.look(|seen| seen.calls.len());
+        let first = world.engine.start(keyed(&world, ECHO, json!({"n": 1}), "k")).await.unwrap();
+        let again = world.engine.start(keyed(&world, ECHO, json!({"n": 1}), "k")).await.unwrap();
+        assert_eq!((first.new, again.new, &again.run), (true, false, &first.run));
+        world.end(&first.run).await;
+        let after_its_end = world.engine.start(keyed(&world, ECHO, json!({"n": 1}), "k")).await.unwrap();
+        assert_eq!((after_its_end.new, &after_its_end.run), (false, &first.run));
+        assert_eq!(agent.look(|seen| seen.calls.len()) - before, 1);
+        for (what, other) in [
+            ("another workflow", keyed(&world, "steps: []", json!({"n": 1}), "k")),
+            ("another input", keyed(&world, ECHO, json!({"n": 2}), "k")),
+        ] {
+            let error = world.engine.start(other).await.unwrap_err();
+            assert!(matches!(&error, Error::KeyReused(key) if key == "k"), "{what}: {error}");
+        }
+        let other_key = world.engine.start(keyed(&world, ECHO, json!({"n": 1}), "k2")).await.unwrap();
+        assert!(other_key.new);
+        world.end(&other_key.run).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn sixty_four_starts_at_once_with_one_key_are_one_run() {
+    let agent = Agent::plain("echo", &["echo"], |call| call.inputs.clone()).await;
+    for (journal, _dir) in journals() {
+        let world = World::with(journal);
+        world.meet(&[&agent]);
+        let before = agent.look(|seen| seen.calls.len());
+        let mut starts = JoinSet::new();
+        for _ in 0..64 {
+            let (engine, start) = (world.engine.clone(), keyed(&world, ECHO, json!({"n": 1}), "k"));
+            starts.spawn(async move { engine.start(start).await.unwrap() });
+        }
+        let started = starts.join_all().await;
+        assert_eq!(started.iter().filter(|started| started.new).count(), 1);
+        assert!(started.iter().all(|one| one.run == started[0].run));
+        assert_eq!(output(&world.end(&started[0].run).await), &json!({"n": 1}));
+        assert_eq!(world.engine.list(&Filter::default()).await.unwrap().len(), 1);
+        assert_eq!(agent.look(|seen| seen.calls.len()) - before, 1);
+    }
+}
+
+#[tokio::test]
+async fn an_input_that_does_not_fit_is_refused_with_every_problem_and_no_run() {
+    let world = World::new();
+    let yaml = "input: {type: object, required: [name], properties: {age: {type: integer}}}\nsteps: []";
+    let error = world.try_start(yaml, json!({"age": "x"})).await.unwrap_err();
+    let Error::InvalidInput(problems) = &error else { panic!("{error}") };
+    assert_eq!(problems.len(), 2, "{problems:?}");
+    assert!(error.to_string().contains("name") && error.to_string().contains("input.age"), "{error}");
+    assert!(world.engine.list(&Filter::default()).await.unwrap().is_empty());
+    assert!(world.try_start(yaml, json!({"name": "n", "age": 3})).await.is_ok());
+}
+
+#[tokio::test]
+async fn an_engine_that_is_full_says_so_and_takes_runs_again() {
+    let gate = Gate::new();
+    let closed = gate.clone();
+    let agent = Agent::start("gated", &["echo"], Speaks::Plain, move |_| Act::Reply(json!(1)).behind(&closed)).await;
+    let world = World::knowing(&[&agent]);
+    let options = Options { runs_max: 2, ..Options::default() };
+    let engine = Embedded::new(options, Arc::clone(&world.discovery), Client::new(client_options()), Arc::new(Memory::default()));
+    let start = || engine.start(Start::new(world.plan(ECHO), Arc::new(json!({"n": 1}))));
+    let (first, second) = (start().await.unwrap().run, start().await.unwrap().run);
+    let full = start().await.unwrap_err();
+    assert!(matches!(&full, Error::Limit(said) if said.contains("2 runs")), "{full}");
+    gate.open();
+    super::world::end(&engine, &first).await;
+    super::world::end(&engine, &second).await;
+    assert!(start().await.is_ok());
+}
+
+#[tokio::test]
+async fn lists_filter_by_workflow_status_label_and_time() {
+    let agent = Agent::start("echo", &["echo"], Speaks::Plain, |_| Act::Fail("no".to_owned())).await;
+    let world = World::knowing(&[&agent]);
+    let good = Start { labels: [("who".to_owned(), "ada".to_owned())].into(), ..Start::new(world.plan("steps: []"), Arc::new(json!({}))) };
+    let good = world.engine.start(good).await.unwrap().run;
+    let other = "metadata: {id: other, name: O, version: 2.0.0}\n";
+    let bad = world.start(&format!("{other}{ECHO}"), json!({"n": 1})).await;
+    world.end(&good).await;
+    world.end(&bad).await;
+    let list = async |filter: Filter| world.engine.list(&filter).await.unwrap().into_iter().map(|line| line.run).collect::<Vec<_>>();
+    assert_eq!(list(Filter { workflow: Some("other".to_owned()), ..Filter::default() }).await, [bad.clone()]);
+    assert_eq!(list(Filter { status: Some(RunStatus::Completed), ..Filter::default() }).await, [good.clone()]);
+    assert_eq!(list(Filter { status: Some(RunStatus::Canceled), ..Filter::default() }).await, []);
+    assert_eq!(list(Filter { labels: [("who".to_owned(), "ada".to_owned())].into(), ..Filter::default() }).await, [good.clone()]);
+    assert_eq!(list(Filter { labels: [("who".to_owned(), "eve".to_owned())].into(), ..Filter::default() }).await, []);
+    let newest = world.engine.list(&Filter::default()).await.unwrap()[0].changed_at;
+    assert_eq!(list(Filter { changed_after: Some(newest), ..Filter::default() }).await, []);
+    let unknown = gantry::ids::RunId::parse("nobody").unwrap();
+    for error in [
+        world.engine.snapshot(&unknown).await.unwrap_err(),
+        world.engine.subscribe(&unknown).await.unwrap_err(),
+        world.engine.summary(&unknown).await.unwrap_err(),
+        world.engine.cancel(&unknown, "x").await.unwrap_err(),
+        world.engine.answer(&unknown, None, Arc::new(json!(1))).await.unwrap_err(),
+    ] {
+        assert!(matches!(&error, Error::NotFound(run) if *run == unknown), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn shutdown_with_a_journal_in_memory_cancels_runs_and_tells_agents() {
+    let v1 = Agent::start("v1", &["v1_work"], Speaks::A2a1, |_| Act::Hang).await;
+    let plain = Agent::start("plain", &["plain_work"], Speaks::Plain, |_| Act::Hang).await;
+    let tells = Agent::plain("tells", &["tell"], |call| call.inputs.clone()).await;
+    let world = World::knowing(&[&v1, &plain, &tells]);
+    let handlers = "error_handling: {on_cancel: [{id: say, skill: tell, inputs: {why: \"{{ run.error.message }}\"}}]}";
+    let one = world.start(&format!("steps:\n  - {{id: only, skill: v1_work}}\n{handlers}"), json!({})).await;
+    let two = world.start("steps:\n  - {id: only, skill: plain_work}", json!({})).await;
+    v1.until("its call", |seen| seen.calls.len() == 1).await;
+    plain.until("its call", |seen| seen.calls.len() == 1).await;
+    assert_eq!(world.engine.shutdown(Duration::from_secs(10)).await, 0);
+    // Told before shutdown returned, not at some time after it.
+    assert_eq!(v1.look(|seen| seen.canceled.clone()), ["task-1"]);
+    plain.until("its caller hang up", |seen| seen.hung_up == 1).await;
+    for run in [&one, &two] {
+        assert_eq!(world.engine.snapshot(run).await.unwrap().status, RunStatus::Canceled);
+    }
+    assert_eq!(tells.look(|seen| seen.inputs("tell")), [json!({"why": "gantry is shutting down"})]);
+    let refused = world.try_start("steps: []", json!({})).await.unwrap_err();
+    assert!(matches!(refused, Error::ShuttingDown), "{refused}");
+}
