@@ -176,6 +176,7 @@ fn refused(error: engine::Error) -> Failure {
         engine::Error::NotFound(_)
         | engine::Error::Ended { .. }
         | engine::Error::NotWaiting { .. }
+        | engine::Error::NotRetryable { .. }
         | engine::Error::KeyReused(_)
         | engine::Error::ShuttingDown
         | engine::Error::Journal(_)
