@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use super::exit::EXIT_CODES;
-use super::{agent, completions, registry, run, sample_agents, serve, up, workflow};
+use super::{agent, completions, registry, replay, run, runs, sample_agents, serve, up, workflow};
 use crate::config::{AgentPorts, Config, LogFormat};
 
 /// Runs workflows whose steps call A2A agents by skill.
@@ -56,6 +56,11 @@ pub enum Command {
     Serve(serve::ServeArguments),
     /// Run a workflow and show what it made
     Run(run::RunArguments),
+    /// List, show, follow, cancel, retry, answer, export and forget runs
+    #[command(subcommand, arg_required_else_help = true)]
+    Runs(runs::RunsCommand),
+    /// Run an exported run again against its recorded answers
+    Replay(replay::ReplayArguments),
     /// List, show, push, pull and check workflows
     #[command(subcommand, arg_required_else_help = true)]
     Workflow(workflow::WorkflowCommand),
@@ -78,6 +83,8 @@ impl Command {
             Self::Run(_) => "error",
             Self::Up(_)
             | Self::Serve(_)
+            | Self::Runs(_)
+            | Self::Replay(_)
             | Self::Workflow(_)
             | Self::Agent(_)
             | Self::SampleAgents(_)

@@ -51,6 +51,14 @@ pub async fn ask(directory: &Path, wish: &Wish) -> Result<Asked, Error> {
     tokio::time::timeout(limits::CONTROL_TIMEOUT, said).await.unwrap_or(Err(Error::Silent { process }))
 }
 
+/// Whether a gantry listens for the wishes of those who own this directory.
+pub async fn answers(directory: &Path) -> bool {
+    let announced = DataDir::announced(directory).and_then(|text| serde_json::from_str::<Announcement>(&text).ok());
+    let Some(Announcement { address, .. }) = announced else { return false };
+    let connected = tokio::time::timeout(limits::CONTROL_TIMEOUT, TcpStream::connect(address));
+    address.ip().is_loopback() && matches!(connected.await, Ok(Ok(_)))
+}
+
 impl Asked {
     /// The next reply. Waits as long as it takes: a run that is followed may be quiet for days.
     pub async fn next(&mut self) -> Result<Reply, Error> {

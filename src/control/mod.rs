@@ -10,6 +10,6 @@ mod ask;
 mod listen;
 mod wish;
 
-pub use ask::{Asked, Error, ask};
+pub use ask::{Asked, Error, answers, ask};
 pub use listen::Listener;
 pub use wish::{Reply, Wish};

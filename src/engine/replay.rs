@@ -83,7 +83,8 @@ fn settled(recorded: &Transition, now: &Transition) -> Option<Difference> {
             return Some((Some((*path).clone()), format!("it is over ({status})"), "it is not over".to_owned()));
         };
         let step = Some((*path).clone());
-        let describe = |status: &str, error: &Option<String>| error.as_ref().map_or(status.to_owned(), |error| format!("{status}: {error}"));
+        let describe =
+            |status: &str, error: &Option<String>| error.as_ref().map_or(status.to_owned(), |error| format!("{status}: {error}"));
         if (status, error) != (status_now, error_now) {
             return Some((step, describe(status, error), describe(status_now, error_now)));
         }
@@ -124,7 +125,8 @@ fn asked(recorded: &Transition, now: &Transition) -> Option<Difference> {
 }
 
 fn questions(transition: &Transition) -> BTreeMap<&Path, &Value> {
-    let question = |change| if let &Change::StepWaiting { ref path, ref question, .. } = change { Some((path, &*question.prompt)) } else { None };
+    let question =
+        |change| if let &Change::StepWaiting { ref path, ref question, .. } = change { Some((path, &*question.prompt)) } else { None };
     transition.changes.iter().filter_map(question).collect()
 }
 
@@ -168,7 +170,8 @@ fn ended(recorded: &Transition, now: &Transition) -> Option<Difference> {
         }
         (then, now) if then.map(Outcome::status) == now.map(Outcome::status) => None,
         (then, now) => {
-            let name = |outcome: Option<&Outcome>| outcome.map_or("goes on".to_owned(), |outcome| format!("ends ({})", outcome.status().as_str()));
+            let name =
+                |outcome: Option<&Outcome>| outcome.map_or("goes on".to_owned(), |outcome| format!("ends ({})", outcome.status().as_str()));
             Some((None, format!("the run {}", name(then)), format!("the run {}", name(now))))
         }
     }
@@ -196,11 +199,9 @@ fn first_difference(then: &Value, now: &Value, place: &str) -> Option<(String, S
             let (key, value) = now.iter().find(|(key, _)| !then.contains_key(*key))?;
             Some((format!("{place}.{key}"), absent, short(value)))
         }
-        (Value::Array(then), Value::Array(now)) if then.len() == now.len() => then
-            .iter()
-            .zip(now)
-            .enumerate()
-            .find_map(|(index, (then, now))| first_difference(then, now, &format!("{place}[{index}]"))),
+        (Value::Array(then), Value::Array(now)) if then.len() == now.len() => {
+            then.iter().zip(now).enumerate().find_map(|(index, (then, now))| first_difference(then, now, &format!("{place}[{index}]")))
+        }
         (then, now) => (then != now).then(|| (place.to_owned(), short(then), short(now))),
     }
 }

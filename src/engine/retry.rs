@@ -106,7 +106,12 @@ fn is_fatal<T>(plan: &Plan, path: &Path, step: &str, failed: &BTreeMap<Path, T>)
 fn above(path: &Path) -> Vec<Path> {
     let text = path.as_str();
     // A prefix without a step is a handler's.
-    text.match_indices('/').skip(1).map(|(at, _)| without_marks(&text[..at])).filter(|text| text.rsplit('/').next().is_some_and(|last| last.contains(':'))).map(Path::new).collect()
+    text.match_indices('/')
+        .skip(1)
+        .map(|(at, _)| without_marks(&text[..at]))
+        .filter(|text| text.rsplit('/').next().is_some_and(|last| last.contains(':')))
+        .map(Path::new)
+        .collect()
 }
 
 /// `/2:par[0]` and `/3:list~[1]` stand for the steps `/2:par` and `/3:list`.

@@ -99,9 +99,7 @@ impl Embedded {
                 | Error::NotWaiting { .. }
                 | Error::NotRetryable { .. }
                 | Error::KeyReused(_)
-                | Error::Mismatch(_) => {
-                    ErrorClass::Rejected
-                }
+                | Error::Mismatch(_) => ErrorClass::Rejected,
             };
             StepError::new(code, format!("workflow `{}`: {error}", execute.workflow_id))
         })?;
