@@ -16,8 +16,8 @@ const LINES_MAX: usize = 300;
 /// The run, its steps, its end.
 pub(super) fn render(told: &Timeline) -> String {
     let lasted = humanize(Duration::from_millis(told.changed_at.since_ms(told.started_at)));
-    let mut text = format!("run       {} ({})\n", told.run, told.status.as_str());
-    let mut field = |name: &str, value: &str| text.push_str(&format!("{name:<9} {value}\n"));
+    let mut text = format!("run          {} ({})\n", told.run, told.status.as_str());
+    let mut field = |name: &str, value: &str| text.push_str(&format!("{name:<12} {value}\n"));
     field("workflow", &format!("{} {}  {}", told.workflow, told.version, short(&told.digest)));
     field("started", &format!("{}, lasted {lasted}", told.started_at));
     if let Some(input) = &told.input {

@@ -54,7 +54,7 @@ impl Counting {
 
 type Shared = State<(Arc<Mutex<Vec<Call>>>, Arc<Script>)>;
 
-async fn execute(State((calls, script)): Shared, headers: HeaderMap, body: String) -> String {
+async fn execute(State((calls, script)): Shared, headers: HeaderMap, body: String) -> axum::Json<Value> {
     let envelope: Value = serde_json::from_str(&body).unwrap();
     let key = headers.get("idempotency-key").map(|key| key.to_str().unwrap().to_owned()).unwrap_or_default();
     let call = Call { skill: envelope["method"].as_str().unwrap().to_owned(), key, inputs: envelope["params"].clone() };
@@ -67,8 +67,8 @@ async fn execute(State((calls, script)): Shared, headers: HeaderMap, body: Strin
     let (delay, outcome) = script(&call, before);
     tokio::time::sleep(delay).await;
     match outcome {
-        Ok(value) => json!({ "jsonrpc": "2.0", "id": envelope["id"], "result": value }).to_string(),
-        Err(message) => json!({ "jsonrpc": "2.0", "id": envelope["id"], "error": { "code": -1, "message": message } }).to_string(),
+        Ok(value) => json!({ "jsonrpc": "2.0", "id": envelope["id"], "result": value }).into(),
+        Err(message) => json!({ "jsonrpc": "2.0", "id": envelope["id"], "error": { "code": -1, "message": message } }).into(),
     }
 }
 
@@ -152,7 +152,14 @@ impl World {
     }
 
     fn until(&self, run: &str, status: &str) -> Value {
-        wait_for(status, || self.list().into_iter().find(|line| line["run"] == run && line["status"] == status))
+        let ended = |line: &Value| ["completed", "failed", "canceled"].iter().any(|ended| line["status"] == *ended);
+        wait_for(status, || {
+            let line = self.list().into_iter().find(|line| line["run"] == run)?;
+            if line["status"] != status && ended(&line) {
+                panic!("{line:#}\n{}", self.runs(&["show", run]).stdout);
+            }
+            (line["status"] == status).then_some(line)
+        })
     }
 }
 
@@ -196,6 +203,8 @@ fn killed_at_random_moments_nothing_is_lost_and_nothing_completed_is_called_agai
     let gantry = world.serve(&[]);
     let runs = wait_for("the end of every run", || {
         let runs = world.list();
+        let bad = runs.iter().find(|run| run["status"] == "failed" || run["status"] == "canceled");
+        assert!(bad.is_none(), "{}", world.runs(&["show", bad.unwrap()["run"].as_str().unwrap()]).stdout);
         runs.iter().all(|run| run["status"] == "completed").then_some(runs)
     });
     let known: BTreeSet<String> = runs.iter().map(|run| run["run"].as_str().unwrap().to_owned()).collect();
@@ -374,7 +383,7 @@ fn the_end_says_not_ready_at_once_and_lets_what_is_in_flight_finish() {
     gantry.running.signal("TERM");
     let begun = Instant::now();
     let status = wait_for("not ready", || {
-        let asked = world.http.get(format!("{}/readyz", gantry.url)).send();
+        let asked = async { world.http.get(format!("{}/readyz", gantry.url)).send().await };
         let status = world.agent.runtime.block_on(asked).ok()?.status().as_u16();
         (status != 200).then_some(status)
     });
