@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use super::exit::EXIT_CODES;
-use super::{agent, completions, registry, run, sample_agents, send, serve, task, up, workflow};
+use super::{agent, completions, registry, replay, run, runs, sample_agents, send, serve, task, up, workflow};
 use crate::config::{AgentPorts, Config, LogFormat};
 
 /// Runs workflows whose steps call A2A agents by skill.
@@ -88,6 +88,11 @@ pub enum Command {
     /// Get, cancel, follow and list the tasks of any A2A agent
     #[command(subcommand, arg_required_else_help = true)]
     Task(task::TaskCommand),
+    /// List, show, follow, cancel, retry, answer, export and forget runs
+    #[command(subcommand, arg_required_else_help = true)]
+    Runs(runs::RunsCommand),
+    /// Run an exported run again against its recorded answers
+    Replay(replay::ReplayArguments),
     /// List, show, push, pull and check workflows
     #[command(subcommand, arg_required_else_help = true)]
     Workflow(workflow::WorkflowCommand),
@@ -112,6 +117,8 @@ impl Command {
             | Self::Serve(_)
             | Self::Send(_)
             | Self::Task(_)
+            | Self::Runs(_)
+            | Self::Replay(_)
             | Self::Workflow(_)
             | Self::Agent(_)
             | Self::SampleAgents(_)

@@ -11,6 +11,7 @@ mod exits;
 mod interrupts;
 mod local;
 mod outputs;
+mod runs;
 mod scripts;
 mod send;
 mod send_odd;
