@@ -28,6 +28,8 @@ const HELP: &str = "\
 
 Workflows:
   run            Run a workflow and show what it made
+  runs           List, show, follow, cancel, retry, answer, export and forget runs
+  replay         Run an exported run again against its recorded answers
   workflow       List, show, push, pull and check workflows
 
 Agents:
