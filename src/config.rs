@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use etcetera::BaseStrategy;
 use figment::providers::{Format, Toml};
@@ -14,7 +15,7 @@ use figment::{Figment, Metadata, Profile, Provider};
 use ipnet::IpNet;
 use serde::{Deserialize, Deserializer};
 
-use crate::sample_agents;
+use crate::{limits, sample_agents};
 
 /// The port that the embedded registry takes when nobody says otherwise; also where a running one is looked for.
 pub const REGISTRY_PORT: u16 = 5000;
@@ -31,6 +32,11 @@ pub struct Config {
     pub registry: Option<String>,
     /// Where `gantry up` keeps the embedded registry.
     pub data_dir: Option<PathBuf>,
+    /// How long ended runs are kept, such as `"30d"`; checked at the start and every hour.
+    #[serde(deserialize_with = "duration")]
+    pub keep_runs_for: Duration,
+    /// How many ended runs are kept, the latest.
+    pub keep_runs_max: usize,
     /// Whether agents on loopback, private and link-local addresses may be called.
     pub allow_private_addresses: bool,
     /// Networks whose agents may be called all the same, such as `["10.1.0.0/16"]`.
@@ -67,6 +73,8 @@ impl Default for Config {
         Self {
             registry: None,
             data_dir: None,
+            keep_runs_for: limits::RUN_AGE_MAX,
+            keep_runs_max: limits::RUNS_KEPT_MAX,
             // Agents on this machine are the ordinary case for a command line; a server for others turns it off.
             allow_private_addresses: true,
             allow_networks: Vec::new(),
@@ -250,7 +258,9 @@ impl Environment {
             }
             let key = key.to_ascii_lowercase();
             let value = match key.as_str() {
-                "registry_port" | "allow_private_addresses" => value.parse().unwrap_or_else(|_| Value::from(value.clone())),
+                "registry_port" | "allow_private_addresses" | "keep_runs_max" => {
+                    value.parse().unwrap_or_else(|_| Value::from(value.clone()))
+                }
                 _ => Value::from(value.clone()),
             };
             settings.insert(key, value);
@@ -290,6 +300,21 @@ impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret(…)")
     }
+}
+
+/// A duration as authors write them: seconds, or text such as `30s` and `7d`.
+fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Form {
+        Seconds(u64),
+        Text(String),
+    }
+    let text = match Form::deserialize(deserializer).map_err(|_| serde::de::Error::custom("expected a duration, as in 30d"))? {
+        Form::Seconds(seconds) => seconds.to_string(),
+        Form::Text(text) => text,
+    };
+    crate::time::parse_duration(&text).map_err(serde::de::Error::custom)
 }
 
 /// A list in the file, text with commas in the environment.

@@ -42,4 +42,7 @@ pub mod telemetry;
 pub mod config;
 
 #[cfg(feature = "service")]
+pub mod control;
+
+#[cfg(feature = "service")]
 pub mod cli;

@@ -72,6 +72,22 @@ pub const ABANDON_TIMEOUT: Duration = Duration::from_secs(6);
 pub const JOURNAL_QUEUE: usize = 4_096;
 /// Writes that share one flush.
 pub const JOURNAL_BATCH: usize = 512;
+/// First rest of a run that could not store an event because the journal is full.
+pub const JOURNAL_FULL_REST: Duration = Duration::from_millis(200);
+/// Longest such rest: how much later than the free space a run goes on.
+pub const JOURNAL_FULL_REST_MAX: Duration = Duration::from_secs(5);
+/// How long ended runs are kept when nobody says otherwise.
+pub const RUN_AGE_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
+/// Ended runs that are kept when nobody says otherwise.
+pub const RUNS_KEPT_MAX: usize = 100_000;
+/// Largest exported run that is read: a run of many steps with replies near their limit.
+pub const EXPORT_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+/// Longest line of the control protocol: an answer, or an update with a reply in it, which are bounded themselves.
+pub const CONTROL_LINE_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Time the program at the other end of the control connection has to answer.
+pub const CONTROL_TIMEOUT: Duration = Duration::from_secs(10);
+/// Control connections served at once; more wait in the system's queue.
+pub const CONTROL_CONNECTIONS_MAX: usize = 64;
 /// Finished runs the in-memory journal keeps.
 pub const MEMORY_RUNS_KEPT: usize = 1_000;
 /// Updates buffered for one subscriber before it gets a snapshot instead.

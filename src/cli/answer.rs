@@ -41,7 +41,7 @@ pub(super) struct Answer {
 }
 
 impl Answer {
-    /// `url` is the agent as the user named it, for the commands that are suggested.
+    /// `url` is the agent as the user named it, with the flags that reach it, for the commands that are suggested.
     pub(super) fn new(url: &str, style: Style, terminal: Terminal) -> Self {
         let (task, state) = (None, TaskState::Unspecified);
         Self { url: url.to_owned(), terminal, style, task, state, said: String::new(), open: None }
@@ -98,7 +98,7 @@ impl Answer {
 
     /// How the command ends, and what can be done next.
     pub(super) fn exit(&self) -> Exit {
-        let task = printable(self.task.as_deref().unwrap_or_default());
+        let task = word(self.task.as_deref().unwrap_or_default());
         let url = &self.url;
         match self.state {
             TaskState::Failed | TaskState::Canceled | TaskState::Rejected => Exit::Failed,
@@ -122,7 +122,7 @@ impl Answer {
     pub(super) fn left(&self, failure: Failure) -> Failure {
         match &self.task {
             Some(task) if !self.state.is_terminal() => {
-                let (url, task) = (&self.url, printable(task));
+                let (url, task) = (&self.url, word(task));
                 let hint =
                     format!("the task may go on: gantry task subscribe {url} {task} follows it, gantry task cancel {url} {task} ends it");
                 failure.hint(hint)
@@ -167,7 +167,7 @@ impl Answer {
         self.close()?;
         match &status.message {
             Some(message) => {
-                let text = message.parts.iter().map(part).collect::<Vec<_>>().join("\n");
+                let text = said(message);
                 let is_result = status.state == TaskState::Completed || status.state.is_interrupted();
                 if is_result {
                     terminal::data(&text)?;
@@ -274,8 +274,8 @@ pub(super) fn normalized(value: &impl Serialize) -> Value {
 fn part(part: &Part) -> String {
     let file = |place: &str| {
         let name = part.filename.as_deref().unwrap_or("without a name");
-        let kind = part.media_type.as_deref().map(|kind| format!(" ({kind})")).unwrap_or_default();
-        format!("file {}{}: {}", one_line(name, 200), one_line(&kind, 100), one_line(place, 2_000))
+        let kind = part.media_type.as_deref().map(|kind| format!(" ({})", one_line(kind, 100))).unwrap_or_default();
+        format!("file {}{kind}: {}", one_line(name, 200), one_line(place, 2_000))
     };
     match &part.content {
         PartContent::Text(text) => printable(text).into_owned(),
@@ -285,6 +285,22 @@ fn part(part: &Part) -> String {
     }
 }
 
+/// What an agent says beside its results: the text, and other parts only where there is none.
+fn said(message: &Message) -> String {
+    let text = message.text();
+    if text.trim().is_empty() { message.parts.iter().map(part).collect::<Vec<_>>().join("\n") } else { printable(&text).into_owned() }
+}
+
+/// A text of an agent as one word of a command line: what is suggested may be pasted into a shell.
+pub(super) fn word(text: &str) -> String {
+    let text = printable(text);
+    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "._:/@-".contains(letter);
+    if !text.is_empty() && !text.starts_with('-') && text.chars().all(is_plain) {
+        return text.into_owned();
+    }
+    format!("'{}'", text.replace('\'', "'\\''").replace('\n', " "))
+}
+
 fn decoded_bytes(base64: &str) -> usize {
     base64.trim_end_matches('=').len() * 3 / 4
 }
@@ -292,6 +308,21 @@ fn decoded_bytes(base64: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_suggested_can_be_pasted() {
+        for (text, expected) in [
+            ("0190-a.b:c", "0190-a.b:c"),
+            ("x; rm -rf ~", "'x; rm -rf ~'"),
+            ("$(id)", "'$(id)'"),
+            ("it's", "'it'\\''s'"),
+            ("--help", "'--help'"),
+            ("a\nb", "'a b'"),
+            ("", "''"),
+        ] {
+            assert_eq!(word(text), expected, "{text:?}");
+        }
+    }
 
     #[test]
     fn parts_for_people() {

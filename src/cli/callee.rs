@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use url::Url;
 use uuid::Uuid;
 
+use super::answer::word;
 use super::exit::{Exit, Failure};
 use super::surroundings::agent_options;
 use super::terminal::printable;
@@ -51,7 +52,7 @@ pub(super) struct Callee {
     pub(super) agent: Direct,
     /// Its card, when it was asked for one.
     pub(super) card: Option<Card>,
-    /// The URL as the user wrote it, for commands that are suggested.
+    /// The URL as the user wrote it with the flags that reach the agent, for commands that are suggested.
     pub(super) url: String,
     timeout: Option<(Duration, Instant)>,
 }
@@ -89,7 +90,7 @@ impl Callee {
         }
         let id = format!("gantry-{}", Uuid::new_v4().simple());
         let agent = client.direct(&name, &interface, &id).map_err(failure)?;
-        Ok(Self { agent, card, url: arguments.url.clone(), timeout })
+        Ok(Self { agent, card, url: arguments.again(), timeout })
     }
 
     /// Waits for a call, but not beyond the deadline.
@@ -117,6 +118,21 @@ impl CalleeArguments {
             options.headers.extend(hosts.iter().map(|host| (host.clone(), headers.clone())));
         }
         Ok(self.token_env.is_some() || !self.headers.is_empty())
+    }
+
+    /// URL and flags once more. Headers are left out: their values may be secrets.
+    fn again(&self) -> String {
+        let mut words = word(&self.url);
+        match self.dialect {
+            DialectChoice::Auto => {}
+            DialectChoice::V1 => words.push_str(" --dialect 1.0"),
+            DialectChoice::V03 => words.push_str(" --dialect 0.3"),
+        }
+        if let Some(variable) = &self.token_env {
+            words.push_str(" --token-env ");
+            words.push_str(&word(variable));
+        }
+        words
     }
 
     /// The interface of a card that is called.

@@ -8,24 +8,29 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use super::arguments::{ListenChoice, RegistryChoice};
 use super::exit::{Exit, Failure, chain};
+use super::runs::{RUNS_DIR, ago};
 use super::surroundings::Surroundings;
 use super::terminal::{self, Terminal, say};
 use super::up::{ReadyFile, StorageChoice};
 use crate::agent;
 use crate::config::Config;
+use crate::control;
 use crate::discovery::Discovery;
-use crate::engine::embedded::{self, Embedded};
-use crate::journal::{DataDir, Journal, Memory, Sqlite};
+use crate::engine::embedded::{self, Embedded, Recovered};
+use crate::engine::{Engine, Filter};
+use crate::journal::{self, DataDir, Journal, Memory, Retention, Sqlite};
 use crate::server::{self, Server};
 use crate::shutdown::Shutdown;
+use crate::time::parse_duration;
 
-/// The folder of the data directory that holds runs.
-const RUNS_DIR: &str = "runs";
-/// How long agents may take to be told that their calls are over.
-const GRACE: Duration = Duration::from_secs(10);
+/// How often ended runs are looked through for those that need not be kept any longer.
+const PRUNE_EVERY: Duration = Duration::from_secs(3600);
+/// Parked runs that are named; the others are counted.
+const PARKED_NAMED: usize = 10;
 
 /// How long the start waits for the registry to take the card.
 const PUBLISH_PATIENCE: Duration = Duration::from_secs(2);
@@ -46,7 +51,17 @@ pub struct ServeArguments {
     #[command(flatten)]
     storage: StorageChoice,
     #[command(flatten)]
+    keeping: Keeping,
+    #[command(flatten)]
     profile: Profile,
+}
+
+/// What becomes of runs when the process ends, and afterwards.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct Keeping {
+    /// How long steps in flight may go on after Ctrl-C or SIGTERM before their runs are parked
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration, default_value = "30s")]
+    pub(super) grace: Duration,
 }
 
 /// What the agent offers, over the configuration.
@@ -100,10 +115,12 @@ pub(super) async fn execute(
         options.public_url = arguments.public_url;
     }
     arguments.profile.apply(&mut options);
+    options.grace = options.grace.min(arguments.keeping.grace);
     let data_dir = arguments.storage.directory(&config)?;
     let surroundings = Surroundings::find_or_show(&arguments.registry, &config, terminal, None).await?;
     let agents = surroundings.agent_client(&config);
-    let orchestrator = Orchestrator::start(options, Arc::clone(&surroundings.discovery), agents, data_dir.as_deref()).await?;
+    let keep = Keep { data_dir: data_dir.as_deref(), grace: arguments.keeping.grace, config: &config };
+    let orchestrator = Orchestrator::start(options, Arc::clone(&surroundings.discovery), agents, keep).await?;
     let (url, location) = (&orchestrator.url, &surroundings.location);
     terminal::data(&format!(
         "gantry is an A2A agent at {url}, with {location}\nits card: {url}/.well-known/agent-card.json\nCtrl-C stops it."
@@ -125,8 +142,14 @@ pub(super) struct Orchestrator {
     /// Where it listens.
     pub(super) address: SocketAddr,
     engine: Embedded,
+    grace: Duration,
+    /// Cancelled when no new work is wanted.
+    closing: CancellationToken,
+    /// Cancelled when nobody is served any longer.
     stop: CancellationToken,
     serving: JoinHandle<usize>,
+    /// Those who control runs from outside, and the one who forgets runs.
+    beside: TaskTracker,
     /// Held as long as runs are written.
     _data_dir: Option<DataDir>,
 }
@@ -137,17 +160,10 @@ impl Orchestrator {
         options: server::Options,
         discovery: Arc<Discovery>,
         agents: agent::Client,
-        data_dir: Option<&Path>,
+        keep: Keep<'_>,
     ) -> Result<Self, Failure> {
         let unavailable = |error: &dyn std::error::Error| Failure::unavailable(chain(error));
-        let (journal, data_dir): (Arc<dyn Journal>, _) = match data_dir {
-            None => (Arc::new(Memory::default()), None),
-            Some(directory) => {
-                let locked = DataDir::lock(&directory.join(RUNS_DIR)).map_err(|error| unavailable(&error))?;
-                let journal = Sqlite::open(locked.path()).map_err(|error| unavailable(&error))?;
-                (Arc::new(journal), Some(locked))
-            }
-        };
+        let (journal, mut data_dir) = open_journal(keep.data_dir)?;
         let engine = Embedded::new(embedded::Options::default(), Arc::clone(&discovery), agents, journal);
         let bound = Server::bind(options, Arc::new(engine.clone()), discovery).await.map_err(|error| match &error {
             server::Error::Bind { address, .. } => {
@@ -160,26 +176,99 @@ impl Orchestrator {
         engine.serve_as(bound.url());
         // Whoever waits for the ready file finds the card. A registry that is slow gets it later.
         let _slow = tokio::time::timeout(PUBLISH_PATIENCE, bound.publish()).await;
+        let control = match &mut data_dir {
+            Some(held) => Some(control::Listener::bind(held).await.map_err(|error| unavailable(&error))?),
+            None => None,
+        };
         let recovered = engine.recover().await.map_err(|error| unavailable(&error))?;
-        if recovered.resumed > 0 {
-            say(&format!("{} runs that had not ended go on", recovered.resumed));
-        }
-        for run in &recovered.stuck {
-            say(&format!("run {run} cannot go on; the reason is in the log"));
-        }
+        tell_recovered(&recovered);
         let (url, address, stop) = (bound.url().to_owned(), bound.address(), CancellationToken::new());
+        let beside = TaskTracker::new();
+        if let Some(control) = control {
+            beside.spawn(control.serve(engine.clone(), stop.clone()));
+            let retention = (keep.config.keep_runs_for, keep.config.keep_runs_max);
+            beside.spawn(stop.clone().run_until_cancelled_owned(forget(engine.clone(), retention)));
+        }
+        beside.close();
+        let closing = bound.closing();
         let serving = tokio::spawn(bound.serve(stop.clone()));
-        Ok(Self { url, address, engine, stop, serving, _data_dir: data_dir })
+        Ok(Self { url, address, engine, grace: keep.grace, closing, stop, serving, beside, _data_dir: data_dir })
     }
 
-    /// Stops accepting, drains, then ends the runs of this process: durable ones go on at the next start.
+    /// Takes nothing new from this moment, lets steps in flight end within the grace period, parks the other runs for the next
+    /// start, and says which. Until then tasks can be read and followed.
     pub(super) async fn shutdown(self) {
+        self.closing.cancel();
+        let left = self.engine.shutdown(self.grace).await;
         self.stop.cancel();
         match self.serving.await {
             Ok(0) => {}
             Ok(cut) => say(&format!("{cut} connections were cut off")),
             Err(error) => say(&format!("the endpoint ended badly: {error}")),
         }
-        self.engine.shutdown(GRACE).await;
+        self.beside.wait().await;
+        if self._data_dir.is_some() {
+            tell_parked(&self.engine).await;
+        } else if left > 0 {
+            say(&format!("{left} runs were cut off: nothing is kept of them"));
+        }
+    }
+}
+
+/// What an orchestrator keeps.
+pub(super) struct Keep<'a> {
+    /// Where; without it runs end with the process.
+    pub(super) data_dir: Option<&'a Path>,
+    /// How long steps in flight may go on after the wish to stop.
+    pub(super) grace: Duration,
+    /// How long ended runs are kept.
+    pub(super) config: &'a Config,
+}
+
+/// The journal of a data directory, held against other processes; one in memory without a directory.
+pub(super) fn open_journal(data_dir: Option<&Path>) -> Result<(Arc<dyn Journal>, Option<DataDir>), Failure> {
+    let unavailable = |error: journal::Error| Failure::unavailable(chain(&error));
+    let Some(directory) = data_dir else { return Ok((Arc::new(Memory::default()), None)) };
+    let held = DataDir::lock(&directory.join(RUNS_DIR)).map_err(unavailable)?;
+    let journal = Sqlite::open(held.path()).map_err(unavailable)?;
+    Ok((Arc::new(journal), Some(held)))
+}
+
+/// Forgets ended runs at once and every hour.
+async fn forget(engine: Embedded, (age_max, runs_max): (Duration, usize)) {
+    let mut hours = tokio::time::interval(PRUNE_EVERY);
+    loop {
+        hours.tick().await;
+        let retention = Retention { ended_before: Some(ago(age_max)), runs_max: Some(runs_max) };
+        match engine.prune(retention).await {
+            Ok(0) => {}
+            Ok(runs) => tracing::info!(runs, "ended runs forgotten"),
+            Err(error) => tracing::warn!(%error, "ended runs could not be forgotten"),
+        }
+    }
+}
+
+fn tell_recovered(recovered: &Recovered) {
+    match recovered.resumed {
+        0 => {}
+        1 => say("1 run that had not ended goes on"),
+        runs => say(&format!("{runs} runs that had not ended go on")),
+    }
+    for run in &recovered.stuck {
+        say(&format!("run {run} cannot go on; the reason is in the log"));
+    }
+}
+
+/// Says what goes on at the next start.
+async fn tell_parked(engine: &Embedded) {
+    let parked = match engine.list(&Filter::default()).await {
+        Ok(runs) => runs.into_iter().filter(|run| !run.status.is_terminal()).collect::<Vec<_>>(),
+        Err(error) => return say(&format!("the journal does not say what was parked: {error}")),
+    };
+    for run in parked.iter().take(PARKED_NAMED) {
+        say(&format!("parked for the next start: run {} of {} ({})", run.run, run.workflow, run.status.as_str()));
+    }
+    if parked.len() > PARKED_NAMED {
+        say(&format!("… and {} more", parked.len() - PARKED_NAMED));
     }
 }

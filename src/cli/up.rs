@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::arguments::{AgentPortsChoice, ListenChoice, ModelChoice};
 use super::exit::{Exit, Failure};
 use super::local::{Local, Seeded};
-use super::serve::Orchestrator;
+use super::serve::{Keep, Keeping, Orchestrator};
 use super::surroundings::agent_options;
 use super::terminal::{self, say, table};
 use crate::agent;
@@ -34,6 +34,8 @@ pub struct UpArguments {
     listen: ListenChoice,
     #[command(flatten)]
     storage: StorageChoice,
+    #[command(flatten)]
+    keeping: Keeping,
     #[command(flatten)]
     model: ModelChoice,
 }
@@ -97,10 +99,12 @@ async fn orchestrator(arguments: &UpArguments, config: &Config, local: &Local, d
     }
     let loopback = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
     let loopback = [IpNet::new_assert(loopback[0], 8).trunc(), IpNet::new_assert(loopback[1], 128)];
+    options.grace = options.grace.min(arguments.keeping.grace);
     options.push.allow_networks.extend(loopback);
+    let keep = Keep { data_dir, grace: arguments.keeping.grace, config };
     let mut agents = agent_options(config);
     agents.allow.extend(loopback);
-    Orchestrator::start(options, Arc::clone(&local.discovery), agent::Client::new(agents), data_dir).await
+    Orchestrator::start(options, Arc::clone(&local.discovery), agent::Client::new(agents), keep).await
 }
 
 /// `http://localhost:5000`: the name, because tools take a registry of that name for plain HTTP.

@@ -140,6 +140,9 @@ impl Subscription {
     }
 }
 
+/// The label of a run that says which run it is a retry of.
+pub const RETRY_OF_LABEL: &str = "retry_of";
+
 /// Why an engine did not do it.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -174,6 +177,14 @@ pub enum Error {
     /// The same workflow stands above this run.
     #[error("workflow cycle: {}", .0.join(" → "))]
     Cycle(Vec<String>),
+    /// The run cannot be tried again.
+    #[error("run `{run}` cannot be retried: {why}")]
+    NotRetryable {
+        /// Which.
+        run: RunId,
+        /// Why.
+        why: String,
+    },
     /// The engine is shutting down.
     #[error("gantry is shutting down; runs that have not ended go on when it starts again")]
     ShuttingDown,
@@ -194,6 +205,10 @@ pub trait Engine: Send + Sync {
     async fn cancel(&self, run: &RunId, reason: &str) -> Result<(), Error>;
     /// Answers the step (by id or path) that waits; without one, the only step that waits.
     async fn answer(&self, run: &RunId, step: Option<&str>, answer: Arc<Value>) -> Result<(), Error>;
+    /// A new run of the same plan with the same input that goes on where this one went wrong: what its completed steps were told is
+    /// kept and not asked for again; the steps that made it fail, and those that were canceled, begin anew. Retrying the same run twice
+    /// gives the same new run. `labels` are the new run's, beside [`RETRY_OF_LABEL`].
+    async fn retry(&self, run: &RunId, labels: BTreeMap<String, String>) -> Result<Started, Error>;
     /// The run as it stands.
     async fn snapshot(&self, run: &RunId) -> Result<Snapshot, Error>;
     /// The run when it has ended or waits for an answer; as it stands when it was parked. Cheaper than watching every update.

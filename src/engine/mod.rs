@@ -6,5 +6,13 @@ mod api;
 pub mod embedded;
 mod input;
 
-pub use api::{Engine, Error, Filter, Next, RunSummary, Start, Started, Subscription, Update};
+mod export;
+mod history;
+mod replay;
+mod retry;
+
+pub use api::{Engine, Error, Filter, Next, RETRY_OF_LABEL, RunSummary, Start, Started, Subscription, Update};
+pub use export::{Export, ExportHeader};
+pub use history::{Entry, EntryStatus, Payload, Timeline};
 pub use input::check as check_input;
+pub use replay::{Divergence, Replayed, replay};

@@ -105,6 +105,32 @@ pub enum Event {
 }
 
 impl Event {
+    /// The step that it is about; none for what is about the run.
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Self::Replied { path, .. }
+            | Self::Failed { path, .. }
+            | Self::Asked { path, .. }
+            | Self::Answered { path, .. }
+            | Self::TimerFired { path, .. } => Some(path),
+            Self::Started { .. } | Self::CancelRequested { .. } => None,
+        }
+    }
+
+    /// The same fact, at another time.
+    pub fn stamped(mut self, time: Timestamp) -> Self {
+        match &mut self {
+            Self::Started { at, .. }
+            | Self::Replied { at, .. }
+            | Self::Failed { at, .. }
+            | Self::Asked { at, .. }
+            | Self::Answered { at, .. }
+            | Self::TimerFired { at, .. }
+            | Self::CancelRequested { at, .. } => *at = time,
+        }
+        self
+    }
+
     /// When it happened.
     pub fn at(&self) -> Timestamp {
         match self {

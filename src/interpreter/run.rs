@@ -95,6 +95,14 @@ impl Run {
         if let Phase::Ended(outcome) = &self.phase { Some(outcome) } else { None }
     }
 
+    /// What it will end as, or has: known once its steps are over, while handlers may still run.
+    pub fn fate(&self) -> Option<&Outcome> {
+        match &self.phase {
+            Phase::New | Phase::Steps => None,
+            Phase::Handlers { outcome } | Phase::Ended(outcome) => Some(outcome),
+        }
+    }
+
     /// The runs above this one, outermost first.
     pub fn ancestry(&self) -> &[Ancestor] {
         &self.ancestry

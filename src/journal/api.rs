@@ -50,6 +50,16 @@ pub enum Created {
     Existing(Box<Record>),
 }
 
+/// Which ended runs are kept. A run that has not ended is always kept, and so is what a run that has not ended was told by its
+/// children: it may have to ask again.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Retention {
+    /// Runs that ended before this moment are forgotten.
+    pub ended_before: Option<Timestamp>,
+    /// At most so many ended runs are kept, the latest.
+    pub runs_max: Option<usize>,
+}
+
 /// Why a journal did not do it. After an error of `append` nothing may act on the events.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
@@ -71,6 +81,16 @@ pub trait Journal: Send + Sync + std::fmt::Debug {
     fn is_durable(&self) -> bool;
     /// Stores a run with its first event, unless its idempotency key is taken.
     async fn create(&self, header: Header, first: Event) -> Result<Created, Error>;
+    /// Stores a run that begins with a history, all of it or nothing, unless its idempotency key is taken. `status` is where the run
+    /// is after it. A journal that cannot store them as one refuses.
+    async fn create_from(&self, header: Header, _history: Vec<Event>, _status: RunStatus) -> Result<Created, Error> {
+        Err(Error::Failed(format!("run `{}` has a history, and this journal takes new runs only", header.run)))
+    }
+    /// Forgets ended runs, their events, keys and what only they were pinned to. Returns how many. A journal that bounds itself
+    /// has nothing to do.
+    async fn prune(&self, _retention: Retention) -> Result<usize, Error> {
+        Ok(0)
+    }
     /// Appends events. `status` is where the run is after them. Without events only the status is stored: a run may get somewhere by
     /// its first event alone.
     async fn append(&self, run: &RunId, events: Vec<Event>, status: RunStatus) -> Result<(), Error>;

@@ -37,6 +37,10 @@ impl Journal for Memory {
     }
 
     async fn create(&self, header: Header, first: Event) -> Result<Created, Error> {
+        self.create_from(header, vec![first], RunStatus::Running).await
+    }
+
+    async fn create_from(&self, header: Header, history: Vec<Event>, status: RunStatus) -> Result<Created, Error> {
         self.with(|inner| {
             if let Some(key) = &header.idempotency_key {
                 if let Some((record, _)) = inner.keys.get(key).and_then(|run| inner.runs.get(run)) {
@@ -44,8 +48,8 @@ impl Journal for Memory {
                 }
                 inner.keys.insert(key.clone(), header.run.clone());
             }
-            let record = Record { changed_at: header.started_at, status: RunStatus::Running, header };
-            inner.runs.insert(record.header.run.clone(), (record, vec![first]));
+            let record = Record { changed_at: header.started_at, status, header };
+            inner.runs.insert(record.header.run.clone(), (record, history));
             Ok(Created::New)
         })
     }

@@ -121,6 +121,12 @@ impl Bound {
         &self.url
     }
 
+    /// Cancelled when no new work is wanted: from then on the server says that it is not ready, refuses messages and lets callers that
+    /// wait go, while tasks can still be read and followed. `shutdown` of [`Bound::serve`] implies it.
+    pub fn closing(&self) -> CancellationToken {
+        self.app.stopping.clone()
+    }
+
     /// The card as it is served and published.
     pub async fn card(&self) -> bytes::Bytes {
         self.app.cards.public(&self.app.discovery).await.json.clone()

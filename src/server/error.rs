@@ -121,7 +121,9 @@ impl From<engine::Error> for Failure {
     fn from(error: engine::Error) -> Self {
         match error {
             engine::Error::NotFound(run) => Self::no_task(run.as_str()),
-            engine::Error::Ended { .. } | engine::Error::NotWaiting { .. } => Self::new(ErrorCode::UnsupportedOperation, error.to_string()),
+            engine::Error::Ended { .. } | engine::Error::NotWaiting { .. } | engine::Error::NotRetryable { .. } => {
+                Self::new(ErrorCode::UnsupportedOperation, error.to_string())
+            }
             engine::Error::InvalidInput(problems) => {
                 Self::fields(problems.into_iter().map(|description| FieldViolation { field: "input".to_owned(), description }).collect())
             }

@@ -11,7 +11,10 @@ mod exits;
 mod interrupts;
 mod local;
 mod outputs;
+mod runs;
 mod scripts;
+mod send;
+mod send_odd;
 mod up;
 mod validate;
 

@@ -1,5 +1,7 @@
 //! Every workflow of the corpus, with a crash before and after every write to the journal: nothing is lost, nothing that has a result is
 //! asked for again, and the run ends as it would have.
+//!
+//! What a workflow of the corpus comes to must not depend on which of two answers is first, since a crash may change that.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::super::arguments::{ModelChoice, RegistryChoice};
 use super::super::exit::{Exit, Failure, chain};
+use super::super::serve::open_journal;
 use super::super::surroundings::Surroundings;
 use super::super::terminal::{self, Terminal, say};
 use super::follow::{Ended, follow};
@@ -19,7 +20,6 @@ use crate::config::Config;
 use crate::engine::embedded::{Embedded, Options};
 use crate::engine::{self, Engine, Start};
 use crate::interpreter::{ErrorClass, RunStatus};
-use crate::journal::Memory;
 use crate::shutdown::Shutdown;
 use crate::time::parse_duration;
 
@@ -56,6 +56,9 @@ pub struct RunArguments {
     /// Print nothing but the output
     #[arg(short, long)]
     quiet: bool,
+    /// Keep the run in this data directory, for `gantry runs` [default: it is kept in memory]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
     /// Cancel the run when it takes longer: `90`, `30s`, `5m`
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     timeout: Option<Duration>,
@@ -110,7 +113,9 @@ async fn run_in(
         say(&format!("{} ({}) with {}", origin.reference, origin.choice, surroundings.location));
         input.note.iter().for_each(|note| say(note));
     }
-    let engine = Embedded::new(Options::default(), surroundings.discovery.clone(), agents, Arc::new(Memory::default()));
+    // Held until the run has ended: nobody else may write there meanwhile.
+    let (journal, _held) = open_journal(arguments.data_dir.as_deref())?;
+    let engine = Embedded::new(Options::default(), surroundings.discovery.clone(), agents, journal);
     let value = Arc::new(input.value);
     let started = engine.start(Start::new(plan.clone(), value.clone())).await.map_err(refused)?;
     let mut progress = Progress::new(!chatty, terminal);
@@ -176,6 +181,7 @@ fn refused(error: engine::Error) -> Failure {
         engine::Error::NotFound(_)
         | engine::Error::Ended { .. }
         | engine::Error::NotWaiting { .. }
+        | engine::Error::NotRetryable { .. }
         | engine::Error::KeyReused(_)
         | engine::Error::ShuttingDown
         | engine::Error::Journal(_)

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::super::answer::{Answer, Style};
+use super::super::answer::{Answer, Style, word};
 use super::super::callee::{Callee, CalleeArguments, is};
 use super::super::exit::{Exit, Failure};
 use super::super::terminal::Terminal;
@@ -47,8 +47,11 @@ async fn follow(callee: &Callee, id: &str, answer: &mut Answer) -> Result<(), Fa
         // A task that has ended has no more events, but it has an end.
         let task = callee.within(callee.agent.get_task(id, None)).await?;
         if !task.status.state.is_terminal() {
-            return Err(Failure::unavailable("the agent does not stream, so the task cannot be followed")
-                .hint(format!("look at it with: gantry task get {} {id}", callee.url)));
+            return Err(Failure::unavailable("the agent does not stream, so the task cannot be followed").hint(format!(
+                "look at it with: gantry task get {} {}",
+                callee.url,
+                word(id)
+            )));
         }
         return answer.event(StreamResponse::Task(task));
     };

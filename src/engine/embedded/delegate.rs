@@ -94,9 +94,12 @@ impl Embedded {
                 Error::Limit(_) | Error::Cycle(_) => ErrorClass::Limit,
                 Error::InvalidInput(_) => ErrorClass::InvalidInput,
                 Error::ShuttingDown | Error::Journal(_) => ErrorClass::Unavailable,
-                Error::NotFound(_) | Error::Ended { .. } | Error::NotWaiting { .. } | Error::KeyReused(_) | Error::Mismatch(_) => {
-                    ErrorClass::Rejected
-                }
+                Error::NotFound(_)
+                | Error::Ended { .. }
+                | Error::NotWaiting { .. }
+                | Error::NotRetryable { .. }
+                | Error::KeyReused(_)
+                | Error::Mismatch(_) => ErrorClass::Rejected,
             };
             StepError::new(code, format!("workflow `{}`: {error}", execute.workflow_id))
         })?;

@@ -10,7 +10,7 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument, debug, error, info, info_span};
+use tracing::{Instrument, debug, error, info, info_span, warn};
 
 use super::invoke::Lineage;
 use super::outstanding::Outstanding;
@@ -20,6 +20,7 @@ use super::{Embedded, now};
 use crate::engine::{Error, Subscription, Update, input};
 use crate::ids::RunId;
 use crate::interpreter::{Ancestor, Change, Command, Event, Mismatch, Run, RunStatus, Snapshot, Transition};
+use crate::journal;
 use crate::limits;
 use crate::plan::Path;
 use crate::time::Timestamp;
@@ -144,8 +145,24 @@ impl Driver {
         }
     }
 
+    /// Waits while the journal is full, so that the run goes on by itself when there is space again. A shutdown ends the wait:
+    /// what could not be stored then has not happened, and is asked for again after the restart.
     async fn append(&self, events: Vec<Event>, status: RunStatus) -> Result<(), Error> {
-        self.engine.inner.journal.append(&self.id, events, status).await.map_err(|error| Error::Journal(error.to_string()))
+        let inner = &self.engine.inner;
+        let mut rest = limits::JOURNAL_FULL_REST;
+        loop {
+            match inner.journal.append(&self.id, events.clone(), status).await {
+                Err(journal::Error::Full(why)) if !inner.stopping.is_cancelled() => {
+                    warn!(%why, "run waits for the journal");
+                    tokio::select! {
+                        () = tokio::time::sleep(rest) => {}
+                        () = inner.stopping.cancelled() => {}
+                    }
+                    rest = (rest * 2).min(limits::JOURNAL_FULL_REST_MAX);
+                }
+                outcome => return outcome.map_err(|error| Error::Journal(error.to_string())),
+            }
+        }
     }
 
     async fn work(&mut self) -> Result<(), Error> {

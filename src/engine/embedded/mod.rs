@@ -22,13 +22,14 @@ use tokio_util::task::TaskTracker;
 
 use self::drive::{Control, Driver};
 use self::registrar::{Registrar, Running};
-use super::{Engine, Error, Filter, RunSummary, Start, Started, Subscription};
+use super::retry::{Seed, seed};
+use super::{Engine, Error, Filter, RETRY_OF_LABEL, RunSummary, Start, Started, Subscription};
 use crate::a2a::Card;
 use crate::agent;
 use crate::discovery::Discovery;
 use crate::ids::RunId;
 use crate::interpreter::{Event, Run, RunStatus, SEMANTICS, Snapshot};
-use crate::journal::{self, Created, Header, Journal};
+use crate::journal::{self, Created, Header, Journal, Retention};
 use crate::limits;
 use crate::plan::Plan;
 use crate::time::Timestamp;
@@ -123,6 +124,11 @@ impl Embedded {
         Ok(recovered)
     }
 
+    /// Forgets ended runs. Returns how many.
+    pub async fn prune(&self, retention: Retention) -> Result<usize, Error> {
+        self.inner.journal.prune(retention).await.map_err(|error| Error::Journal(error.to_string()))
+    }
+
     async fn load(&self, record: &journal::Record) -> Result<(Arc<Plan>, Vec<Event>), Error> {
         let Header { run, digest, source, .. } = &record.header;
         let events = self.inner.journal.events(run).await.map_err(|error| journal_error(run, error))?;
@@ -163,12 +169,7 @@ impl Embedded {
     }
 
     fn check(&self, start: &Start) -> Result<(), Error> {
-        if self.inner.stopping.is_cancelled() {
-            return Err(Error::ShuttingDown);
-        }
-        if self.inner.runs.len() >= self.inner.options.runs_max {
-            return Err(Error::Limit(format!("{} runs are under way, which is the limit; try again later", self.inner.options.runs_max)));
-        }
+        self.has_room()?;
         if start.ancestry.len() >= self.inner.options.depth_max as usize {
             let chain: Vec<_> = start.ancestry.iter().map(|above| above.workflow.as_str()).collect();
             let depth_max = self.inner.options.depth_max;
@@ -184,6 +185,16 @@ impl Embedded {
             return Err(Error::Cycle(chain));
         }
         super::check_input(&start.plan, &start.input)
+    }
+
+    fn has_room(&self) -> Result<(), Error> {
+        if self.inner.stopping.is_cancelled() {
+            return Err(Error::ShuttingDown);
+        }
+        if self.inner.runs.len() >= self.inner.options.runs_max {
+            return Err(Error::Limit(format!("{} runs are under way, which is the limit; try again later", self.inner.options.runs_max)));
+        }
+        Ok(())
     }
 
     /// A run that can be reached, but has not begun.
@@ -276,6 +287,29 @@ impl Engine for Embedded {
         match self.ask(run, |reply| Control::Answer(step, answer, reply)).await {
             Some(result) => result,
             None => Err(self.at_rest(run).await),
+        }
+    }
+
+    async fn retry(&self, old: &RunId, mut labels: BTreeMap<String, String>) -> Result<Started, Error> {
+        self.has_room()?;
+        let record = self.inner.journal.record(old).await.map_err(|error| journal_error(old, error))?;
+        if !record.status.is_terminal() {
+            return Err(Error::NotRetryable { run: old.clone(), why: format!("it has not ended ({})", record.status.as_str()) });
+        }
+        let (plan, events) = self.load(&record).await?;
+        let (run, at) = (new_run_id(), now());
+        let Seed { history, status } = seed(&plan, old, &events, &run, at)?;
+        labels.insert(RETRY_OF_LABEL.to_owned(), old.to_string());
+        let header =
+            Header { run: run.clone(), idempotency_key: Some(format!("retry\u{1f}{old}")), labels, started_at: at, ..record.header };
+        match self.inner.journal.create_from(header, history.clone(), status).await {
+            Ok(Created::New) => {
+                let driver = self.driver(plan, run.clone());
+                self.inner.tasks.spawn(driver.drive(history));
+                Ok(Started { run, new: true })
+            }
+            Ok(Created::Existing(record)) => Ok(Started { run: record.header.run, new: false }),
+            Err(error) => Err(journal_error(&run, error)),
         }
     }
 

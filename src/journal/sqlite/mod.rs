@@ -5,6 +5,7 @@
 mod schema;
 mod writer;
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -13,7 +14,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use tokio::sync::{mpsc, oneshot};
 
 use self::writer::Request;
-use super::{Created, Error, Header, Journal, Record};
+use super::{Created, Error, Header, Journal, Record, Retention};
 use crate::ids::{Digest, RunId};
 use crate::interpreter::{Event, RunStatus};
 use crate::limits;
@@ -26,7 +27,8 @@ pub(super) const FILE: &str = "journal.sqlite3";
 #[derive(Debug)]
 pub struct Sqlite {
     path: PathBuf,
-    writes: mpsc::Sender<Request>,
+    /// None when it was opened for reading only.
+    writes: Option<mpsc::Sender<Request>>,
     /// Reads go beside the writer: WAL lets them see the last commit without waiting for the next.
     reader: Arc<Mutex<Connection>>,
 }
@@ -45,7 +47,27 @@ impl Sqlite {
             .name("journal".to_owned())
             .spawn(move || writer::write(connection, requests))
             .map_err(|error| Error::Failed(format!("cannot start the journal's thread: {error}")))?;
-        Ok(Self { path, writes, reader: Arc::new(Mutex::new(reader)) })
+        Ok(Self { path, writes: Some(writes), reader: Arc::new(Mutex::new(reader)) })
+    }
+
+    /// Opens the journal in `dir` to look at, beside the process that writes it or after its end. Needs no lock and changes nothing.
+    /// None when there is no journal yet.
+    pub fn open_to_read(dir: &Path) -> Result<Option<Self>, Error> {
+        let path = dir.join(FILE);
+        if !path.exists() {
+            return Ok(None);
+        }
+        let reader = schema::open_to_read(&path)?;
+        match schema::check(&reader, &path)? {
+            // Its writer has just made the file, or stopped doing so.
+            0 => return Ok(None),
+            version if schema::is_current(version) => {}
+            version => {
+                let why = format!("it has format {version}, which `gantry serve` brings up to date when it starts on this directory");
+                return Err(schema::refused(&path, &why));
+            }
+        }
+        Ok(Some(Self { path, writes: None, reader: Arc::new(Mutex::new(reader)) }))
     }
 
     /// Where the journal is.
@@ -56,7 +78,8 @@ impl Sqlite {
     async fn write<T>(&self, request: impl FnOnce(oneshot::Sender<Result<T, Error>>) -> Request) -> Result<T, Error> {
         let (reply, answer) = oneshot::channel();
         let gone = || Error::Failed("the journal's thread has ended".to_owned());
-        self.writes.send(request(reply)).await.map_err(|_| gone())?;
+        let writes = self.writes.as_ref().ok_or_else(|| Error::Failed("the journal was opened for reading only".to_owned()))?;
+        writes.send(request(reply)).await.map_err(|_| gone())?;
         answer.await.map_err(|_| gone())?
     }
 
@@ -74,10 +97,25 @@ impl Journal for Sqlite {
     }
 
     async fn create(&self, header: Header, first: Event) -> Result<Created, Error> {
-        let body = encode(&first)?;
-        match self.write(|reply| Request::Create { header: Box::new(header), body, reply }).await? {
+        self.create_from(header, vec![first], RunStatus::Running).await
+    }
+
+    async fn create_from(&self, header: Header, history: Vec<Event>, status: RunStatus) -> Result<Created, Error> {
+        let bodies = history.iter().map(encode).collect::<Result<_, _>>()?;
+        match self.write(|reply| Request::Create { header: Box::new(header), bodies, status, reply }).await? {
             None => Ok(Created::New),
             Some(existing) => Ok(Created::Existing(Box::new(self.record(&existing).await?))),
+        }
+    }
+
+    async fn prune(&self, retention: Retention) -> Result<usize, Error> {
+        let mut forgotten = 0;
+        loop {
+            let runs = self.write(|reply| Request::Prune { retention, reply }).await?;
+            forgotten += runs;
+            if runs < writer::PRUNE_BATCH {
+                return Ok(forgotten);
+            }
         }
     }
 
@@ -124,19 +162,40 @@ impl Journal for Sqlite {
     }
 
     async fn list(&self) -> Result<Vec<Record>, Error> {
-        self.read(|db| db.prepare_cached(&format!("{SELECT} ORDER BY changed_at DESC, run DESC"))?.query_map([], record)?.collect()).await
+        self.read(|db| records(db, &format!("{SELECT} ORDER BY changed_at DESC, run DESC"))).await
     }
 
     async fn unfinished(&self) -> Result<Vec<Record>, Error> {
         let query = format!("{SELECT} WHERE status IN ('running', 'input_required') ORDER BY runs.id");
-        self.read(move |db| db.prepare_cached(&query)?.query_map([], record)?.collect()).await
+        self.read(move |db| records(db, &query)).await
     }
 }
 
 const SELECT: &str = "SELECT run, workflow, version, runs.digest, source, idempotency_key, labels, started_at, changed_at, status \
                       FROM runs JOIN plans ON plans.digest = runs.digest";
 
+/// Many runs: those of one workflow share its text.
+fn records(db: &Connection, query: &str) -> rusqlite::Result<Vec<Record>> {
+    let mut sources: HashMap<String, Arc<str>> = HashMap::new();
+    let mut statement = db.prepare_cached(query)?;
+    let mut rows = statement.query([])?;
+    let mut records = Vec::new();
+    while let Some(row) = rows.next()? {
+        let digest = row.get_ref(3)?.as_str()?;
+        let source = match sources.get(digest) {
+            Some(source) => Arc::clone(source),
+            None => Arc::clone(sources.entry(digest.to_owned()).or_insert(Arc::from(row.get_ref(4)?.as_str()?))),
+        };
+        records.push(record_with(row, source)?);
+    }
+    Ok(records)
+}
+
 fn record(row: &Row<'_>) -> rusqlite::Result<Record> {
+    record_with(row, Arc::from(row.get_ref(4)?.as_str()?))
+}
+
+fn record_with(row: &Row<'_>, source: Arc<str>) -> rusqlite::Result<Record> {
     let text = |index: usize| row.get::<_, String>(index);
     let unreadable =
         |index: usize, what: String| rusqlite::Error::FromSqlConversionFailure(index, rusqlite::types::Type::Text, what.into());
@@ -145,7 +204,7 @@ fn record(row: &Row<'_>) -> rusqlite::Result<Record> {
         workflow: text(1)?,
         version: text(2)?,
         digest: Digest::parse(&text(3)?).map_err(|error| unreadable(3, error.to_string()))?,
-        source: Arc::from(text(4)?),
+        source,
         idempotency_key: row.get(5)?,
         labels: serde_json::from_str(&text(6)?).map_err(|error| unreadable(6, error.to_string()))?,
         started_at: Timestamp::from_unix_ms(row.get(7)?),
@@ -172,7 +231,7 @@ fn failure(error: &rusqlite::Error) -> Error {
 }
 
 /// Writes rows; shared by the writer's statements.
-fn insert_run(db: &Connection, header: &Header, body: &[u8]) -> rusqlite::Result<Option<RunId>> {
+fn insert_run(db: &Connection, header: &Header, bodies: &[Vec<u8>], status: RunStatus) -> rusqlite::Result<Option<RunId>> {
     if let Some(key) = &header.idempotency_key {
         let taken: Option<String> =
             db.prepare_cached("SELECT run FROM runs WHERE idempotency_key = ?1")?.query_row([key], |row| row.get(0)).optional()?;
@@ -185,7 +244,7 @@ fn insert_run(db: &Connection, header: &Header, body: &[u8]) -> rusqlite::Result
     let labels = serde_json::to_string(&header.labels).expect("a map of strings is JSON");
     db.prepare_cached(
         "INSERT INTO runs (run, workflow, version, digest, idempotency_key, labels, started_at, changed_at, status, seq) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, 'running', 1)",
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7, ?8, ?9)",
     )?
     .execute(params![
         header.run.as_str(),
@@ -194,10 +253,15 @@ fn insert_run(db: &Connection, header: &Header, body: &[u8]) -> rusqlite::Result
         header.digest.as_str(),
         header.idempotency_key,
         labels,
-        header.started_at.unix_ms()
+        header.started_at.unix_ms(),
+        status.as_str(),
+        bodies.len() as i64
     ])?;
     let id = db.last_insert_rowid();
-    db.prepare_cached("INSERT INTO events (id, seq, body) VALUES (?1, 0, ?2)")?.execute(params![id, body])?;
+    let mut insert = db.prepare_cached("INSERT INTO events (id, seq, body) VALUES (?1, ?2, ?3)")?;
+    for (seq, body) in bodies.iter().enumerate() {
+        insert.execute(params![id, seq as i64, body])?;
+    }
     Ok(None)
 }
 

@@ -42,8 +42,21 @@ pub(super) fn open(path: &Path) -> Result<Connection, Error> {
     Ok(connection)
 }
 
-/// Checks what the file is before anything is written to it, then brings it to this version.
-pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), Error> {
+/// Opens a journal that exists, to look at.
+pub(super) fn open_to_read(path: &Path) -> Result<Connection, Error> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(|error| refused(path, &error.to_string()))?;
+    connection.busy_timeout(std::time::Duration::from_secs(5)).map_err(|error| refused(path, &error.to_string()))?;
+    Ok(connection)
+}
+
+/// Whether the tables are as this gantry writes them.
+pub(super) fn is_current(version: i32) -> bool {
+    usize::try_from(version) == Ok(MIGRATIONS.len())
+}
+
+/// What the file is: its format, 0 for an empty one. Anything that this gantry cannot read is refused.
+pub(super) fn check(connection: &Connection, path: &Path) -> Result<i32, Error> {
     let failed = |error: rusqlite::Error| refused(path, &error.to_string());
     let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i32>(0)).map_err(failed);
     let (application, version) = (pragma("application_id")?, pragma("user_version")?);
@@ -55,7 +68,14 @@ pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), Er
     if version > current {
         return Err(refused(path, &format!("it has format {version} and this gantry knows formats up to {current}: use a newer gantry")));
     }
-    if tables > 0 {
+    Ok(if tables > 0 { version } else { 0 })
+}
+
+/// Checks what the file is before anything is written to it, then brings it to this version.
+pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), Error> {
+    let failed = |error: rusqlite::Error| refused(path, &error.to_string());
+    let version = check(connection, path)?;
+    if version > 0 {
         let check: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(failed)?;
         if check != "ok" {
             return Err(refused(path, &format!("it is damaged: {check}")));
@@ -73,7 +93,7 @@ pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), Er
     Ok(())
 }
 
-fn refused(path: &Path, why: &str) -> Error {
+pub(super) fn refused(path: &Path, why: &str) -> Error {
     Error::Failed(format!(
         "cannot open the journal {}: {why}. Nothing was changed; move the file away to start with an empty journal",
         path.display()

@@ -130,3 +130,73 @@ fn a_data_directory_has_one_holder() {
     drop(held);
     DataDir::lock(dir.path()).unwrap();
 }
+
+#[tokio::test]
+async fn a_history_is_stored_whole_and_an_onlooker_sees_it_and_writes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    assert!(Sqlite::open_to_read(dir.path()).unwrap().is_none(), "there is no journal yet");
+    let journal = Sqlite::open(dir.path()).unwrap();
+    let history = vec![started("a"), cancel(7)];
+    assert!(matches!(journal.create_from(header("a", None), history.clone(), RunStatus::Canceled).await, Ok(Created::New)));
+    let run = RunId::parse("a").unwrap();
+    let onlooker = Sqlite::open_to_read(dir.path()).unwrap().unwrap();
+    assert_eq!(onlooker.events(&run).await.unwrap(), history);
+    assert_eq!(onlooker.record(&run).await.unwrap().status, RunStatus::Canceled);
+    assert!(onlooker.append(&run, vec![cancel(9)], RunStatus::Canceled).await.unwrap_err().to_string().contains("reading only"));
+    journal.append(&run, vec![cancel(8)], RunStatus::Canceled).await.unwrap();
+    assert_eq!(onlooker.events(&run).await.unwrap().len(), 3, "what is written meanwhile is seen");
+    drop(journal);
+    Connection::open(dir.path().join(FILE)).unwrap().pragma_update(None, "user_version", 99).unwrap();
+    assert!(Sqlite::open_to_read(dir.path()).unwrap_err().to_string().contains("format 99"));
+}
+
+#[tokio::test]
+async fn pruning_forgets_what_ended_and_keeps_what_may_be_asked_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = Sqlite::open(dir.path()).unwrap();
+    let run = |id: &str| RunId::parse(id).unwrap();
+    for (id, ended_at) in [("old", Some(10)), ("child", Some(11)), ("new", Some(30)), ("newest", Some(40)), ("open", None)] {
+        let mut header = header(id, Some(id));
+        if id == "child" {
+            header.labels = BTreeMap::from([("parent".to_owned(), "open".to_owned())]);
+        }
+        journal.create(header, started(id)).await.unwrap();
+        if let Some(at) = ended_at {
+            journal.append(&run(id), vec![cancel(at)], RunStatus::Canceled).await.unwrap();
+        }
+    }
+    let left = async || -> Vec<String> {
+        let mut left: Vec<_> = journal.list().await.unwrap().into_iter().map(|record| record.header.run.to_string()).collect();
+        left.sort();
+        left
+    };
+    assert_eq!(journal.prune(Retention::default()).await.unwrap(), 0, "no bound, nothing forgotten");
+    let before = Retention { ended_before: Some(Timestamp::from_unix_ms(20)), runs_max: None };
+    assert_eq!(journal.prune(before).await.unwrap(), 1);
+    assert_eq!(left().await, ["child", "new", "newest", "open"], "the child of a run that has not ended may be asked for again");
+    assert!(matches!(journal.events(&run("old")).await, Err(Error::NotFound(_))));
+    assert_eq!(journal.find("old").await.unwrap(), None, "its key is free again");
+    assert_eq!(journal.prune(Retention { ended_before: None, runs_max: Some(1) }).await.unwrap(), 1);
+    assert_eq!(left().await, ["child", "newest", "open"]);
+    journal.append(&run("open"), vec![cancel(50)], RunStatus::Canceled).await.unwrap();
+    assert_eq!(journal.prune(Retention { ended_before: None, runs_max: Some(0) }).await.unwrap(), 3);
+    let db = Connection::open(dir.path().join(FILE)).unwrap();
+    for table in ["runs", "events", "plans"] {
+        let rows: i64 = db.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).unwrap();
+        assert_eq!(rows, 0, "{table}");
+    }
+}
+
+#[test]
+fn who_holds_a_directory_says_how_to_reach_it() {
+    let dir = tempfile::tempdir().unwrap();
+    assert_eq!(DataDir::announced(dir.path()), None);
+    let mut held = DataDir::lock(dir.path()).unwrap();
+    assert_eq!(DataDir::announced(dir.path()), None);
+    held.announce("here").unwrap();
+    assert_eq!(DataDir::announced(dir.path()).as_deref(), Some("here"));
+    assert!(DataDir::lock(dir.path()).unwrap_err().to_string().contains("process"));
+    drop(held);
+    let _next = DataDir::lock(dir.path()).unwrap();
+    assert_eq!(DataDir::announced(dir.path()), None, "what the last one said is gone");
+}

@@ -6,7 +6,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::{failure, insert_run};
 use crate::ids::RunId;
 use crate::interpreter::RunStatus;
-use crate::journal::{Error, Header};
+use crate::journal::{Error, Header, Retention};
 use crate::limits;
 use crate::time::Timestamp;
 
@@ -16,7 +16,8 @@ pub(super) enum Request {
     /// Answers with the run that holds the idempotency key already.
     Create {
         header: Box<Header>,
-        body: Vec<u8>,
+        bodies: Vec<Vec<u8>>,
+        status: RunStatus,
         reply: oneshot::Sender<Result<Option<RunId>, Error>>,
     },
     Append {
@@ -26,12 +27,21 @@ pub(super) enum Request {
         changed_at: Timestamp,
         reply: oneshot::Sender<Result<(), Error>>,
     },
+    /// Answers with how many runs were forgotten; fewer than [`PRUNE_BATCH`] when there is nothing left to forget.
+    Prune {
+        retention: Retention,
+        reply: oneshot::Sender<Result<usize, Error>>,
+    },
 }
+
+/// Runs that are forgotten in one transaction, so that others are not kept waiting for long.
+pub(super) const PRUNE_BATCH: usize = 200;
 
 /// What a request came to, told when its transaction is on disk.
 enum Done {
     Created(oneshot::Sender<Result<Option<RunId>, Error>>, Option<RunId>),
     Appended(oneshot::Sender<Result<(), Error>>),
+    Pruned(oneshot::Sender<Result<usize, Error>>, usize),
 }
 
 /// Runs until every sender is gone.
@@ -61,6 +71,7 @@ fn commit(connection: &mut Connection, batch: &mut Vec<Request>) {
                 match request {
                     Request::Create { reply, .. } => drop(reply.send(Err(error.clone()))),
                     Request::Append { reply, .. } => drop(reply.send(Err(error.clone()))),
+                    Request::Prune { reply, .. } => drop(reply.send(Err(error.clone()))),
                 }
             }
         }
@@ -70,26 +81,31 @@ fn commit(connection: &mut Connection, batch: &mut Vec<Request>) {
 /// On success the batch is empty and everybody was told; on failure it is as it was, nothing is stored and nobody was told.
 fn try_commit(connection: &mut Connection, batch: &mut Vec<Request>) -> Result<(), Error> {
     let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).map_err(|error| failure(&error))?;
-    let mut created = Vec::new();
+    let (mut created, mut pruned) = (Vec::new(), Vec::new());
     for request in batch.iter() {
         match request {
-            Request::Create { header, body, .. } => created.push(insert_run(&transaction, header, body).map_err(|error| failure(&error))?),
+            Request::Create { header, bodies, status, .. } => {
+                created.push(insert_run(&transaction, header, bodies, *status).map_err(|error| failure(&error))?);
+            }
             Request::Append { run, bodies, status, changed_at, .. } => append(&transaction, run, bodies, *status, *changed_at)?,
+            Request::Prune { retention, .. } => pruned.push(prune(&transaction, *retention).map_err(|error| failure(&error))?),
         }
     }
     transaction.commit().map_err(|error| failure(&error))?;
-    let mut created = created.into_iter();
+    let (mut created, mut pruned) = (created.into_iter(), pruned.into_iter());
     let done: Vec<_> = batch
         .drain(..)
         .map(|request| match request {
             Request::Create { reply, .. } => Done::Created(reply, created.next().flatten()),
             Request::Append { reply, .. } => Done::Appended(reply),
+            Request::Prune { reply, .. } => Done::Pruned(reply, pruned.next().unwrap_or(0)),
         })
         .collect();
     for done in done {
         match done {
             Done::Created(reply, existing) => drop(reply.send(Ok(existing))),
             Done::Appended(reply) => drop(reply.send(Ok(()))),
+            Done::Pruned(reply, runs) => drop(reply.send(Ok(runs))),
         }
     }
     Ok(())
@@ -112,4 +128,29 @@ fn append(db: &Connection, run: &RunId, bodies: &[Vec<u8>], status: RunStatus, c
         Ok(Some(()))
     };
     write().map_err(|error| failure(&error))?.ok_or_else(|| Error::NotFound(run.clone()))
+}
+
+/// Forgets ended runs, the longest ended first. A run whose parent has not ended stays: the parent may ask for it again by its key.
+fn prune(db: &Connection, retention: Retention) -> rusqlite::Result<usize> {
+    let ended_before = retention.ended_before.map_or(i64::MIN, Timestamp::unix_ms);
+    let runs_max = retention.runs_max.map_or(i64::MAX, |runs| i64::try_from(runs).unwrap_or(i64::MAX));
+    let ids: Vec<i64> = db
+        .prepare_cached(
+            "WITH ended AS (SELECT id, changed_at, labels, row_number() OVER (ORDER BY changed_at DESC, id DESC) AS place \
+                            FROM runs WHERE status NOT IN ('running', 'input_required')) \
+             SELECT id FROM ended WHERE (changed_at < ?1 OR place > ?2) AND NOT EXISTS ( \
+                 SELECT 1 FROM runs AS parent WHERE parent.run = ended.labels ->> 'parent' \
+                 AND parent.status IN ('running', 'input_required')) \
+             ORDER BY changed_at, id LIMIT ?3",
+        )?
+        .query_map(params![ended_before, runs_max, PRUNE_BATCH as i64], |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    for id in &ids {
+        db.prepare_cached("DELETE FROM events WHERE id = ?1")?.execute([id])?;
+        db.prepare_cached("DELETE FROM runs WHERE id = ?1")?.execute([id])?;
+    }
+    if !ids.is_empty() {
+        db.prepare_cached("DELETE FROM plans WHERE NOT EXISTS (SELECT 1 FROM runs WHERE runs.digest = plans.digest)")?.execute([])?;
+    }
+    Ok(ids.len())
 }

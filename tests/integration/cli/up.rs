@@ -33,10 +33,22 @@ fn up_serves_what_a_run_needs_and_drains() {
     assert!(report["workflow"]["reference"].as_str().unwrap().starts_with("workflows/code-generation-v1:"));
 
     let agents = machine.run(&["agent", "list", "--registry", registry, "--json"]).expect(0).json();
-    assert_eq!(agents.as_array().unwrap().len(), 6);
+    assert_eq!(agents.as_array().unwrap().len(), 7, "six and the orchestrator");
+
+    let orchestrator = ready["gantry"].as_str().unwrap();
+    let answer = machine.run(&["send", orchestrator, "--json", "Create a function to calculate prime numbers"]).expect(0).json();
+    assert_eq!(answer["task"]["status"]["state"], "TASK_STATE_COMPLETED");
+    assert_eq!(answer["task"]["metadata"]["urn:gantry:a2a:run:v1"]["workflow"], "code-generation-v1");
+    let nested = ["run", "--registry", registry, "--json", "--no-save", "-w", "smart-router-v1", "Write code for prime numbers"];
+    let nested = machine.run(&nested).expect(0).json();
+    let delegated =
+        nested["steps"].as_array().unwrap().iter().find(|step| step["skill"] == "execute_workflow" && step["status"] == "completed");
+    assert_eq!(delegated.unwrap()["agent"]["name"], "gantry", "{nested:#}");
+    assert!(delegated.unwrap()["agent"]["card"].is_string(), "found by its card in the registry: {nested:#}");
 
     running.signal("TERM");
     let ended = running.end().expect(0);
+    assert!(ended.stdout.contains(orchestrator), "{}", ended.stdout);
     assert!(ended.stdout.contains(registry) && ended.stdout.contains("plan-agent"), "{}", ended.stdout);
     assert!(!machine.path("ready.json").exists(), "the ready file is there only as long as something is ready");
 }
@@ -118,6 +130,8 @@ fn a_taken_port_is_named() {
     let port = taken.local_addr().unwrap().port().to_string();
     let ran = machine.run(&["up", "--ephemeral", "--port", "0", "--registry-port", &port, "--agent-ports", "0"]).expect(3);
     assert!(ran.stderr.contains(&format!("port {port}")) && ran.stderr.contains("--registry-port"), "{}", ran.stderr);
+    let ran = machine.run(&["up", "--ephemeral", "--port", &port, "--registry-port", "0", "--agent-ports", "0"]).expect(3);
+    assert!(ran.stderr.contains(&format!("port {port}")) && ran.stderr.contains("choose another port with --port"), "{}", ran.stderr);
     let ports = format!("0,0,{port},0,0,0");
     let ran = machine.run(&["up", "--ephemeral", "--port", "0", "--registry-port", "0", "--agent-ports", &ports]).expect(3);
     assert!(
@@ -125,4 +139,12 @@ fn a_taken_port_is_named() {
         "{}",
         ran.stderr
     );
+}
+
+#[test]
+fn the_orchestrator_is_not_open_to_the_network_by_itself() {
+    let machine = Machine::new();
+    let ran =
+        machine.run(&["up", "--ephemeral", "--host", "0.0.0.0", "--port", "0", "--registry-port", "0", "--agent-ports", "0"]).expect(2);
+    assert!(ran.stderr.contains("auth.anonymous") && ran.stderr.contains("[server]"), "{}", ran.stderr);
 }

@@ -1,0 +1,139 @@
+//! The data directory that a command is about: its journal for reading, and the gantry that holds it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use serde_json::Value;
+
+use super::super::diagnostics;
+use super::super::exit::{Failure, chain};
+use super::super::terminal::Terminal;
+use crate::config::Config;
+use crate::control::{self, Reply, Wish};
+use crate::engine::Export;
+use crate::ids::{Digest, RunId};
+use crate::journal::{self, Journal, Record, Sqlite};
+use crate::plan::Plan;
+use crate::time::Timestamp;
+use crate::workflow::{self, Severity};
+
+/// The folder of the data directory that holds runs.
+pub(in crate::cli) const RUNS_DIR: &str = "runs";
+/// Shortest beginning of a run's id that stands for it.
+const PREFIX_MIN: usize = 4;
+
+/// Which data directory.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub(super) struct DirectoryChoice {
+    /// The data directory of the gantry that runs or ran them [default: the platform's place for application data]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+}
+
+impl DirectoryChoice {
+    /// The folder with the runs.
+    pub(super) fn open(&self, config: &Config) -> Result<Directory, Failure> {
+        let chosen = self.data_dir.clone().or_else(|| config.data_dir());
+        let data_dir = chosen.ok_or_else(|| {
+            Failure::usage("there is no home directory to look for runs in").hint("name the data directory with --data-dir")
+        })?;
+        Ok(Directory { path: data_dir.join(RUNS_DIR), data_dir })
+    }
+}
+
+/// A folder with runs.
+pub(super) struct Directory {
+    /// What the user named.
+    pub(super) data_dir: PathBuf,
+    /// Where the runs are.
+    pub(super) path: PathBuf,
+}
+
+impl Directory {
+    /// The journal, to look at. None when nothing ever ran here.
+    pub(super) fn journal(&self) -> Result<Option<Sqlite>, Failure> {
+        Sqlite::open_to_read(&self.path).map_err(|error| Failure::unavailable(chain(&error)))
+    }
+
+    /// The run whose id this is, or begins so.
+    pub(super) async fn find(&self, text: &str) -> Result<(Sqlite, Record), Failure> {
+        let absent = || {
+            Failure::unavailable(format!("there is no run `{text}` in {}", self.data_dir.display()))
+                .hint("`gantry runs list` shows those there are; --data-dir names another directory")
+        };
+        let journal = self.journal()?.ok_or_else(absent)?;
+        let run = RunId::parse(text).map_err(|error| Failure::usage(error.to_string()))?;
+        match journal.record(&run).await {
+            Ok(record) => return Ok((journal, record)),
+            Err(journal::Error::NotFound(_)) if text.len() >= PREFIX_MIN => {}
+            Err(journal::Error::NotFound(_)) => return Err(absent()),
+            Err(error) => return Err(Failure::internal(chain(&error))),
+        }
+        let records = journal.list().await.map_err(|error| Failure::internal(chain(&error)))?;
+        let mut found = records.into_iter().filter(|record| record.header.run.as_str().starts_with(text));
+        match (found.next(), found.next()) {
+            (Some(record), None) => Ok((journal, record)),
+            (None, _) => Err(absent()),
+            (Some(first), Some(second)) => Err(Failure::usage(format!(
+                "`{text}` begins the ids of several runs: {}, {}{}",
+                first.header.run,
+                second.header.run,
+                if found.next().is_some() { ", …" } else { "" }
+            ))),
+        }
+    }
+
+    /// A run with everything that is known of it.
+    pub(super) async fn export(&self, text: &str) -> Result<Export, Failure> {
+        let (journal, record) = self.find(text).await?;
+        let events = journal.events(&record.header.run).await.map_err(|error| Failure::internal(chain(&error)))?;
+        Ok(Export::new(record, events))
+    }
+
+    /// Asks the gantry that holds the directory, and waits for what it did.
+    pub(super) async fn ask(&self, wish: &Wish) -> Result<Value, Failure> {
+        let mut asked = control::ask(&self.path, wish).await.map_err(|error| self.unanswered(&error))?;
+        match asked.next().await.map_err(|error| self.unanswered(&error))? {
+            Reply::Done(done) => Ok(done),
+            Reply::Refused(why) => Err(Failure::new(super::super::Exit::Failed, why)),
+            Reply::Snapshot(_) | Reply::Update(_) => {
+                Err(Failure::internal("the running gantry answers something else; is it of another version?"))
+            }
+        }
+    }
+
+    pub(super) fn unanswered(&self, error: &control::Error) -> Failure {
+        let failure = Failure::unavailable(format!("{error} ({})", self.data_dir.display()));
+        match error {
+            control::Error::Nobody => failure.hint(format!(
+                "start `gantry serve --data-dir {}`: it goes on with the runs, and this command reaches it",
+                self.data_dir.display()
+            )),
+            control::Error::Silent { .. } => failure.hint("look at the run with `gantry runs show`, and try again"),
+        }
+    }
+}
+
+/// A workflow's text as a plan. What was recorded as runnable is so for ever; a file may not be.
+pub(in crate::cli) fn plan_of(name: &str, text: &str, digest: Digest, terminal: Terminal) -> Result<Arc<Plan>, Failure> {
+    let parsed = workflow::parse(text);
+    match parsed.workflow {
+        Some(workflow) if parsed.diagnostics.iter().all(|one| one.severity != Severity::Error) => {
+            Ok(Arc::new(Plan::new(workflow, text, digest)))
+        }
+        _ => Err(diagnostics::invalid(name, text, parsed.diagnostics, terminal)),
+    }
+}
+
+/// The wall clock.
+pub(super) fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_unix_ms(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
+
+/// The moment `duration` ago.
+pub(in crate::cli) fn ago(duration: std::time::Duration) -> Timestamp {
+    let ms = i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
+    Timestamp::from_unix_ms(now().unix_ms().saturating_sub(ms))
+}

@@ -1,0 +1,102 @@
+//! `gantry runs follow`.
+
+use serde_json::{Value, json};
+
+use super::super::exit::{Exit, Failure};
+use super::super::terminal::{self, Terminal, one_line};
+use super::directory::DirectoryChoice;
+use super::show::timeline_of;
+use super::timeline;
+use crate::config::Config;
+use crate::control::{self, Reply, Wish};
+
+/// Arguments of `gantry runs follow`.
+#[derive(Debug, clap::Args)]
+pub struct FollowArguments {
+    /// The run's id, or its beginning
+    #[arg(value_name = "RUN")]
+    run: String,
+    #[command(flatten)]
+    directory: DirectoryChoice,
+    /// Print a JSON object on each line
+    #[arg(long)]
+    json: bool,
+}
+
+/// Ends with the run: with success when it completed.
+pub(super) async fn execute(arguments: FollowArguments, config: &Config, terminal: Terminal) -> Result<Exit, Failure> {
+    let directory = arguments.directory.open(config)?;
+    let (_, record) = directory.find(&arguments.run).await?;
+    let run = record.header.run;
+    if record.status.is_terminal() {
+        let told = timeline_of(&directory, run.as_str(), terminal).await?;
+        if arguments.json {
+            line(&json!({ "timeline": told }))?
+        } else {
+            terminal::data(&timeline::render(&told))?
+        }
+        return Ok(exit(record.status.as_str()));
+    }
+    let mut asked = control::ask(&directory.path, &Wish::Follow { run }).await.map_err(|error| directory.unanswered(&error))?;
+    let mut status = "running".to_owned();
+    loop {
+        match asked.next().await.map_err(|error| directory.unanswered(&error))? {
+            Reply::Snapshot(snapshot) => {
+                status = text(&snapshot["status"]);
+                if arguments.json { line(&json!({ "snapshot": snapshot }))? } else { catch_up(&snapshot)? }
+            }
+            Reply::Update(update) => {
+                if update["change"] == "run_finished" {
+                    status = text(&update["outcome"]["status"]);
+                }
+                if arguments.json { line(&json!({ "update": update }))? } else { tell(&update)? }
+            }
+            Reply::Done(_) => return Ok(exit(&status)),
+            Reply::Refused(why) => return Err(Failure::new(Exit::Failed, why)),
+        }
+    }
+}
+
+fn exit(status: &str) -> Exit {
+    if status == "completed" { Exit::Ok } else { Exit::Failed }
+}
+
+fn line(value: &Value) -> Result<(), Failure> {
+    terminal::data(&value.to_string())
+}
+
+/// Where the run is at this moment.
+fn catch_up(snapshot: &Value) -> Result<(), Failure> {
+    terminal::data(&format!("run {} is {}", text(&snapshot["run"]), text(&snapshot["status"])))?;
+    for step in snapshot["steps"].as_array().into_iter().flatten().filter(|step| step["status"] != "pending") {
+        terminal::data(&format!("  {} {}", one_line(&text(&step["id"]), 60), text(&step["status"])))?;
+    }
+    Ok(())
+}
+
+fn tell(update: &Value) -> Result<(), Failure> {
+    let step = one_line(&text(&update["step"]), 60);
+    let said = match update["change"].as_str().unwrap_or_default() {
+        "run_started" => "the run started".to_owned(),
+        "step_started" => format!("{step} started, try {}", update["attempt"]),
+        "step_retrying" => format!("{step} failed and is tried again: {}", message(&update["error"])),
+        "step_waiting" => format!("{step} waits for an answer: {}", one_line(&update["question"]["prompt"].to_string(), 200)),
+        "step_finished" if update["error"].is_null() => format!("{step} {}", text(&update["status"])),
+        "step_finished" => format!("{step} {}: {}", text(&update["status"]), message(&update["error"])),
+        "run_finished" => match (&update["outcome"]["error"], &update["outcome"]["reason"]) {
+            (Value::Null, Value::Null) => "the run completed".to_owned(),
+            (Value::Null, reason) => format!("the run was canceled: {}", one_line(&text(reason), 200)),
+            (error, _) => format!("the run failed: {}", message(error)),
+        },
+        other => one_line(other, 40),
+    };
+    terminal::data(&format!("{} {said}", text(&update["at"])))
+}
+
+fn message(error: &Value) -> String {
+    one_line(&text(&error["message"]), 200)
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}

@@ -1,0 +1,95 @@
+//! `gantry runs list`.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::super::exit::{Exit, Failure, chain};
+use super::super::terminal::{self, one_line, say, table};
+use super::directory::{DirectoryChoice, ago};
+use crate::config::Config;
+use crate::engine::RETRY_OF_LABEL;
+use crate::interpreter::RunStatus;
+use crate::journal::{Journal, Record};
+use crate::time::{humanize, parse_duration};
+
+/// Arguments of `gantry runs list`.
+#[derive(Debug, clap::Args)]
+pub struct ListArguments {
+    #[command(flatten)]
+    directory: DirectoryChoice,
+    /// Only runs of this workflow
+    #[arg(short, long, value_name = "ID")]
+    workflow: Option<String>,
+    /// Only runs in this status: running, input_required, completed, failed, canceled
+    #[arg(long, value_name = "STATUS", value_parser = status)]
+    status: Option<RunStatus>,
+    /// Only runs that changed within this time: `90`, `30m`, `2h`, `7d`
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    since: Option<Duration>,
+    /// Most runs that are listed
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    limit: usize,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn status(text: &str) -> Result<RunStatus, String> {
+    RunStatus::parse(&text.replace('-', "_"))
+        .ok_or_else(|| "a status is one of running, input_required, completed, failed, canceled".to_owned())
+}
+
+pub(super) async fn execute(arguments: ListArguments, config: &Config) -> Result<Exit, Failure> {
+    let directory = arguments.directory.open(config)?;
+    let records = match directory.journal()? {
+        Some(journal) => journal.list().await.map_err(|error| Failure::internal(chain(&error)))?,
+        None => Vec::new(),
+    };
+    let after = arguments.since.map(ago);
+    let fits = |record: &Record| {
+        arguments.workflow.as_ref().is_none_or(|workflow| *workflow == record.header.workflow)
+            && arguments.status.is_none_or(|status| status == record.status)
+            && after.is_none_or(|after| record.changed_at > after)
+    };
+    let found: Vec<Record> = records.into_iter().filter(fits).collect();
+    let shown = &found[..found.len().min(arguments.limit)];
+    if arguments.json {
+        terminal::json(&shown.iter().map(object).collect::<Vec<_>>())?;
+        return Ok(Exit::Ok);
+    }
+    if !shown.is_empty() {
+        let rows: Vec<Vec<String>> = shown.iter().map(row).collect();
+        terminal::data(&table(&["RUN", "WORKFLOW", "STATUS", "STARTED", "LASTED", "NOTE"], &rows))?;
+    }
+    let count = if found.len() == 1 { "1 run".to_owned() } else { format!("{} runs", found.len()) };
+    let more = if shown.len() < found.len() { format!(", the latest {} shown; --limit shows more", shown.len()) } else { String::new() };
+    say(&format!("{count} in {}{more}", directory.data_dir.display()));
+    Ok(Exit::Ok)
+}
+
+fn object(record: &Record) -> serde_json::Value {
+    let header = &record.header;
+    json!({
+        "run": header.run, "workflow": header.workflow, "version": header.version, "digest": header.digest,
+        "status": record.status, "started_at": header.started_at, "changed_at": record.changed_at, "labels": header.labels,
+    })
+}
+
+fn row(record: &Record) -> Vec<String> {
+    let header = &record.header;
+    let lasted = humanize(Duration::from_millis(record.changed_at.since_ms(header.started_at)));
+    let note = match (header.labels.get(RETRY_OF_LABEL), header.labels.get("parent")) {
+        (Some(run), _) => format!("retry of {}", one_line(run, 40)),
+        (None, Some(run)) => format!("part of {}", one_line(run, 40)),
+        (None, None) => String::new(),
+    };
+    vec![
+        header.run.to_string(),
+        format!("{} {}", header.workflow, header.version),
+        record.status.as_str().to_owned(),
+        header.started_at.to_string(),
+        lasted,
+        note,
+    ]
+}

@@ -1,0 +1,132 @@
+//! The history of a run as a picture: a line for every attempt, with a bar that says when.
+
+use std::time::Duration;
+
+use super::super::terminal::{one_line, printable, table};
+use crate::engine::{Entry, EntryStatus, Payload, RETRY_OF_LABEL, Timeline};
+use crate::ids::Digest;
+use crate::interpreter::Outcome;
+use crate::time::{Timestamp, humanize};
+
+/// Characters of the whole time.
+const BAR_CHARACTERS: u64 = 30;
+/// Lines that are drawn; the whole is in `--json`.
+const LINES_MAX: usize = 300;
+
+/// The run, its steps, its end.
+pub(super) fn render(told: &Timeline) -> String {
+    let lasted = humanize(Duration::from_millis(told.changed_at.since_ms(told.started_at)));
+    let mut text = format!("run          {} ({})\n", told.run, told.status.as_str());
+    let mut field = |name: &str, value: &str| text.push_str(&format!("{name:<12} {value}\n"));
+    field("workflow", &format!("{} {}  {}", told.workflow, told.version, short(&told.digest)));
+    field("started", &format!("{}, lasted {lasted}", told.started_at));
+    if let Some(input) = &told.input {
+        field("input", &payload(input));
+    }
+    for (label, value) in &told.labels {
+        let name = if label == RETRY_OF_LABEL { "retry of" } else { label };
+        field(&one_line(name, 40), &one_line(value, 120));
+    }
+    text.push('\n');
+    let rows: Vec<Vec<String>> = told.entries.iter().take(LINES_MAX).map(|entry| row(entry, told)).collect();
+    text.push_str(&table(&["STEP", "TRY", "STATUS", "WHEN", "TOOK", "AGENT", "INPUTS", "VALUE"], &rows));
+    if told.entries.len() > LINES_MAX {
+        text.push_str(&format!("… {} more; --json has them all\n", told.entries.len() - LINES_MAX));
+    }
+    for entry in told.entries.iter().take(LINES_MAX) {
+        if let Some(error) = &entry.error {
+            let place = if entry.attempt > 0 { format!("{} try {}", entry.step, entry.attempt) } else { entry.step.clone() };
+            text.push_str(&format!("  {place}: {} ({})\n", one_line(&error.message, 200), error.code.code()));
+        }
+    }
+    match &told.outcome {
+        Some(Outcome::Completed { output }) => text.push_str(&format!("\noutput: {}\n", one_line(&output.to_string(), 400))),
+        Some(Outcome::Failed { error }) => text.push_str(&format!("\nfailed: {}\n", printable(&error.to_string()))),
+        Some(Outcome::Canceled { reason }) => text.push_str(&format!("\ncanceled: {}\n", one_line(reason, 200))),
+        None => {}
+    }
+    text
+}
+
+fn row(entry: &Entry, told: &Timeline) -> Vec<String> {
+    let end = entry.finished_at.unwrap_or(told.changed_at);
+    let agent = entry.agent.as_ref().map_or(String::new(), |agent| {
+        let card = agent.card.as_ref().map_or(String::new(), |card| format!(" {}", card.short()));
+        format!("{}{card}", one_line(&agent.name, 30))
+    });
+    let took =
+        if entry.status == EntryStatus::Skipped { String::new() } else { humanize(Duration::from_millis(end.since_ms(entry.started_at))) };
+    vec![
+        format!("{}{}", "  ".repeat(entry.depth.min(10)), one_line(&name(entry), 40)),
+        if entry.attempt > 0 { entry.attempt.to_string() } else { String::new() },
+        status(entry.status).to_owned(),
+        bar(told.started_at, told.changed_at, entry.started_at, end, entry.status),
+        took,
+        agent,
+        entry.inputs.as_ref().map(payload).unwrap_or_default(),
+        entry.value.as_ref().map(payload).unwrap_or_default(),
+    ]
+}
+
+/// The id, with the number of the repetition it is part of.
+fn name(entry: &Entry) -> String {
+    let text = entry.path.as_str();
+    let around = text.rsplit_once('/').map_or("", |(around, _)| around);
+    match around.rsplit_once('[') {
+        Some((_, index)) if around.ends_with(']') => format!("[{index} {}", entry.step),
+        _ => entry.step.clone(),
+    }
+}
+
+/// Where an entry stands in the time of its run. What has any length at all can be seen.
+fn bar(from: Timestamp, to: Timestamp, start: Timestamp, end: Timestamp, status: EntryStatus) -> String {
+    let whole = to.since_ms(from).max(1);
+    let place = |at: Timestamp| (u128::from(at.since_ms(from)) * u128::from(BAR_CHARACTERS) / u128::from(whole)) as u64;
+    let first = place(start).min(BAR_CHARACTERS - 1);
+    let last = place(end).clamp(first + 1, BAR_CHARACTERS);
+    let mark = match status {
+        EntryStatus::Completed => '█',
+        EntryStatus::Failed => '▒',
+        EntryStatus::Running | EntryStatus::Waiting => '░',
+        EntryStatus::Canceled | EntryStatus::Skipped => '·',
+    };
+    (0..BAR_CHARACTERS).map(|at| if at >= first && at < last { mark } else { ' ' }).chain(['|']).collect()
+}
+
+fn status(status: EntryStatus) -> &'static str {
+    match status {
+        EntryStatus::Running => "running",
+        EntryStatus::Waiting => "waiting",
+        EntryStatus::Completed => "completed",
+        EntryStatus::Failed => "failed",
+        EntryStatus::Skipped => "skipped",
+        EntryStatus::Canceled => "canceled",
+    }
+}
+
+fn payload(payload: &Payload) -> String {
+    let size = match payload.bytes {
+        bytes @ 0..10_000 => format!("{bytes} B"),
+        bytes => format!("{} kB", bytes / 1000),
+    };
+    format!("{size} {}", short(&payload.digest))
+}
+
+fn short(digest: &str) -> String {
+    Digest::parse(digest).map_or_else(|_| one_line(digest, 12), |digest| digest.short().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bars_show_when() {
+        let at = Timestamp::from_unix_ms;
+        let draw = |start, end, status| bar(at(0), at(300), at(start), at(end), status);
+        assert_eq!(draw(0, 300, EntryStatus::Completed), format!("{}|", "█".repeat(30)));
+        assert_eq!(draw(100, 200, EntryStatus::Failed), format!("{}{}{}|", " ".repeat(10), "▒".repeat(10), " ".repeat(10)));
+        assert_eq!(draw(300, 300, EntryStatus::Completed), format!("{}█|", " ".repeat(29)), "no length, but seen");
+        assert_eq!(bar(at(5), at(5), at(5), at(5), EntryStatus::Waiting).chars().count(), 31, "a run of no length");
+    }
+}

@@ -1,0 +1,154 @@
+//! The side of the gantry that holds the data directory.
+
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use subtle::ConstantTimeEq;
+use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::tcp::OwnedWriteHalf;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::wish::{Announcement, Reply, Wish};
+use crate::engine::embedded::Embedded;
+use crate::engine::{self, Engine, Next};
+use crate::ids::RunId;
+use crate::journal::{self, DataDir, Retention};
+use crate::limits;
+
+/// Labels that belong to one run and not to a retry of it: what waits for the run, and the A2A task that it is.
+const LABELS_OF_ONE_RUN: [&str; 4] = ["parent", "parent_step", "a2a.task", engine::RETRY_OF_LABEL];
+
+/// Listens, but serves nobody yet.
+#[derive(Debug)]
+pub struct Listener {
+    listener: TcpListener,
+    secret: Arc<str>,
+}
+
+impl Listener {
+    /// Listens on a port that the system chooses, and announces it in the data directory.
+    pub async fn bind(data_dir: &mut DataDir) -> Result<Self, journal::Error> {
+        let failed = |error: std::io::Error| journal::Error::Failed(format!("cannot listen on the loopback interface: {error}"));
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        let secret = uuid::Uuid::new_v4().simple().to_string();
+        let announcement = Announcement { process: std::process::id(), address, secret: secret.clone() };
+        data_dir.announce(&json!(announcement).to_string())?;
+        Ok(Self { listener, secret: Arc::from(secret) })
+    }
+
+    /// Serves until `stop`. Whoever follows a run is told so by the end of the connection.
+    pub async fn serve(self, engine: Embedded, stop: CancellationToken) {
+        let places = Arc::new(Semaphore::new(limits::CONTROL_CONNECTIONS_MAX));
+        let connections = TaskTracker::new();
+        let serving = async {
+            loop {
+                let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+                let Ok((stream, _)) = self.listener.accept().await else { continue };
+                let (engine, secret) = (engine.clone(), Arc::clone(&self.secret));
+                let stop = stop.clone();
+                connections.spawn(async move {
+                    let _place = place;
+                    tokio::select! {
+                        () = serve_one(stream, &engine, &secret) => {}
+                        () = stop.cancelled() => {}
+                    }
+                });
+            }
+        };
+        tokio::select! {
+            () = serving => {}
+            () = stop.cancelled() => {}
+        }
+        connections.close();
+        connections.wait().await;
+    }
+}
+
+/// Who does not know the secret is not answered.
+async fn serve_one(stream: TcpStream, engine: &Embedded, secret: &str) {
+    let (read, mut write) = stream.into_split();
+    let mut read = BufReader::new(read);
+    let asked = tokio::time::timeout(limits::CONTROL_TIMEOUT, async {
+        let given = line(&mut read, secret.len() + 1).await?;
+        if !bool::from(given.as_bytes().ct_eq(secret.as_bytes())) {
+            return None;
+        }
+        line(&mut read, limits::CONTROL_LINE_BYTES_MAX).await
+    });
+    let Ok(Some(wish)) = asked.await else { return };
+    let outcome = match serde_json::from_str(&wish) {
+        Ok(Wish::Follow { run }) => follow(engine, &run, &mut write).await,
+        Ok(wish) => carry_out(engine, wish).await.map(Some),
+        Err(error) => Ok(Some(Reply::Refused(format!("this gantry does not understand the wish: {error}; is it of another version?")))),
+    };
+    match outcome {
+        Ok(None) => {}
+        Ok(Some(reply)) => _ = send(&mut write, &reply).await,
+        Err(error) => _ = send(&mut write, &Reply::Refused(error.to_string())).await,
+    }
+}
+
+async fn carry_out(engine: &Embedded, wish: Wish) -> Result<Reply, engine::Error> {
+    let done = match wish {
+        Wish::Cancel { run, reason } => {
+            engine.cancel(&run, &reason).await?;
+            json!({ "run": run })
+        }
+        Wish::Answer { run, step, answer } => {
+            engine.answer(&run, step.as_deref(), Arc::new(answer)).await?;
+            json!({ "run": run })
+        }
+        Wish::Retry { run } => {
+            let mut labels = engine.summary(&run).await?.labels;
+            labels.retain(|name, _| !LABELS_OF_ONE_RUN.contains(&name.as_str()));
+            let started = engine.retry(&run, labels).await?;
+            json!({ "run": started.run, "new": started.new, "retry_of": run })
+        }
+        Wish::Prune { ended_before, runs_max } => json!({ "forgotten": engine.prune(Retention { ended_before, runs_max }).await? }),
+        Wish::Follow { .. } => Value::Null,
+    };
+    Ok(Reply::Done(done))
+}
+
+/// Tells everything until the run's end. `None` when whoever follows has gone.
+async fn follow(engine: &Embedded, run: &RunId, write: &mut OwnedWriteHalf) -> Result<Option<Reply>, engine::Error> {
+    loop {
+        let mut watched = engine.subscribe(run).await?;
+        if send(write, &Reply::Snapshot(json!(watched.snapshot))).await.is_err() {
+            return Ok(None);
+        }
+        loop {
+            match watched.next().await {
+                Next::Update(update) => {
+                    if send(write, &Reply::Update(json!(*update))).await.is_err() {
+                        return Ok(None);
+                    }
+                }
+                // A new snapshot stands for what was missed.
+                Next::Lagged => break,
+                Next::End => return Ok(Some(Reply::Done(json!({ "run": run })))),
+            }
+        }
+    }
+}
+
+async fn send(write: &mut OwnedWriteHalf, reply: &Reply) -> std::io::Result<()> {
+    let mut line = serde_json::to_vec(reply).map_err(std::io::Error::other)?;
+    line.push(b'\n');
+    tokio::time::timeout(limits::CONTROL_TIMEOUT, write.write_all(&line)).await.map_err(std::io::Error::other)?
+}
+
+/// One line without its end; none when the other side has gone or says too much.
+pub(super) async fn line(read: &mut (impl AsyncBufRead + Unpin), bytes_max: usize) -> Option<String> {
+    let mut text = String::new();
+    let bytes = read.take(bytes_max as u64).read_line(&mut text).await.ok()?;
+    if bytes == 0 || text.pop() != Some('\n') {
+        return None;
+    }
+    Some(text)
+}

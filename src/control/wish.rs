@@ -1,0 +1,68 @@
+//! What is said over a control connection.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::ids::RunId;
+use crate::time::Timestamp;
+
+/// What is wanted.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "wish", rename_all = "snake_case")]
+pub enum Wish {
+    /// End a run.
+    Cancel {
+        /// Which.
+        run: RunId,
+        /// Why, for people.
+        reason: String,
+    },
+    /// Answer a step that waits.
+    Answer {
+        /// Of which run.
+        run: RunId,
+        /// Its id or path; none for the only one.
+        step: Option<String>,
+        /// The answer.
+        answer: Value,
+    },
+    /// Go on where a run went wrong, in a new one.
+    Retry {
+        /// Which.
+        run: RunId,
+    },
+    /// Forget ended runs.
+    Prune {
+        /// Those that ended before this moment.
+        ended_before: Option<Timestamp>,
+        /// All but the latest of them.
+        runs_max: Option<usize>,
+    },
+    /// The run as it stands, and every update after, until its end.
+    Follow {
+        /// Which.
+        run: RunId,
+    },
+}
+
+/// What comes back.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "reply", content = "about", rename_all = "snake_case")]
+pub enum Reply {
+    /// It was done.
+    Done(Value),
+    /// It was not; why, for people.
+    Refused(String),
+    /// The run as it stands.
+    Snapshot(Value),
+    /// What changed.
+    Update(Value),
+}
+
+/// How a listener is reached: the announcement in the lock file.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Announcement {
+    pub(super) process: u32,
+    pub(super) address: std::net::SocketAddr,
+    pub(super) secret: String,
+}

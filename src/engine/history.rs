@@ -1,0 +1,258 @@
+//! What happened in a run, when, and who did it: derived from its events, so that it can be told as long as they are kept.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+
+use super::Export;
+use crate::ids::{RunId, SkillId};
+use crate::interpreter::{AgentUsed, Change, Command, Event, Invocation, Mismatch, Outcome, Run, RunStatus, StepError, StepStatus};
+use crate::plan::{Path, Plan};
+use crate::time::Timestamp;
+
+/// The history of one run.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Timeline {
+    /// The run.
+    pub run: RunId,
+    /// `metadata.id`.
+    pub workflow: String,
+    /// `metadata.version`.
+    pub version: String,
+    /// What the run is pinned to.
+    pub digest: String,
+    /// As given at the start.
+    pub labels: std::collections::BTreeMap<String, String>,
+    /// Where it is.
+    pub status: RunStatus,
+    /// When it was accepted.
+    pub started_at: Timestamp,
+    /// When it ended.
+    pub finished_at: Option<Timestamp>,
+    /// When its last event happened.
+    pub changed_at: Timestamp,
+    /// How it ended.
+    pub outcome: Option<Outcome>,
+    /// Its input, by digest and size.
+    pub input: Option<Payload>,
+    /// Every attempt and every step that is no call, in the order they began.
+    pub entries: Vec<Entry>,
+}
+
+/// One attempt of a call, or one step of another kind.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Entry {
+    /// Where the step stands.
+    pub path: Path,
+    /// Its id.
+    pub step: String,
+    /// How deep it stands in other steps.
+    pub depth: usize,
+    /// The skill, for a call.
+    pub skill: Option<SkillId>,
+    /// Which attempt, from 1; 0 for a step that calls nobody.
+    pub attempt: u32,
+    /// How it ended, or where it is.
+    pub status: EntryStatus,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// When it ended.
+    pub finished_at: Option<Timestamp>,
+    /// Who was asked, and why this agent.
+    pub agent: Option<Arc<AgentUsed>>,
+    /// What it was asked with.
+    pub inputs: Option<Payload>,
+    /// What came back.
+    pub value: Option<Payload>,
+    /// Why it failed.
+    pub error: Option<StepError>,
+}
+
+/// Where an attempt or step is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EntryStatus {
+    /// Under way.
+    Running,
+    /// Waits for an answer.
+    Waiting,
+    /// Ended well.
+    Completed,
+    /// Failed.
+    Failed,
+    /// Passed over.
+    Skipped,
+    /// Canceled.
+    Canceled,
+}
+
+/// A value, without it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Payload {
+    /// SHA-256 of its JSON.
+    pub digest: String,
+    /// Bytes of its JSON.
+    pub bytes: usize,
+}
+
+impl Payload {
+    fn of(value: &Value) -> Self {
+        let json = value.to_string();
+        Self { digest: format!("sha256:{}", hex::encode(Sha256::digest(json.as_bytes()))), bytes: json.len() }
+    }
+}
+
+impl Timeline {
+    /// Replays a run's events. They must fit the plan.
+    pub fn new(export: &Export, plan: Arc<Plan>) -> Result<Self, Mismatch> {
+        let mut run = Run::new(plan);
+        let mut input = None;
+        let mut history = History::default();
+        for event in &export.events {
+            if let Event::Started { input: given, .. } = event {
+                input = Some(Payload::of(given));
+            }
+            let transition = run.apply(event.clone())?;
+            history.at = history.at.max(event.at());
+            history.event(event);
+            transition.changes.into_iter().for_each(|change| history.change(change));
+            transition.commands.into_iter().for_each(|command| history.command(command));
+        }
+        let header = &export.header;
+        Ok(Self {
+            run: header.run.clone(),
+            workflow: header.workflow.clone(),
+            version: header.version.clone(),
+            digest: header.digest.to_string(),
+            labels: header.labels.clone(),
+            status: run.status(),
+            started_at: header.started_at,
+            finished_at: run.outcome().map(|_| history.at),
+            changed_at: history.at,
+            outcome: run.outcome().cloned(),
+            input,
+            entries: history.entries,
+        })
+    }
+}
+
+#[derive(Default)]
+struct History {
+    at: Timestamp,
+    entries: Vec<Entry>,
+    /// The entry of a step that is not over, by path.
+    open: HashMap<Path, usize>,
+}
+
+impl History {
+    /// What came of an attempt.
+    fn event(&mut self, event: &Event) {
+        let (path, attempt, by, status, value, error) = match event {
+            Event::Replied { path, attempt, value, by, .. } => (path, attempt, by, EntryStatus::Completed, Some(Payload::of(value)), None),
+            Event::Failed { path, attempt, error, by, .. } => (path, attempt, by, EntryStatus::Failed, None, Some(error.clone())),
+            Event::Asked { path, attempt, question, by, .. } => {
+                (path, attempt, by, EntryStatus::Waiting, Some(Payload::of(&question.prompt)), None)
+            }
+            Event::Started { .. } | Event::Answered { .. } | Event::TimerFired { .. } | Event::CancelRequested { .. } => return,
+        };
+        let Some(entry) = self.open.get(path).map(|index| &mut self.entries[*index]).filter(|entry| entry.attempt == *attempt) else {
+            // Late: the attempt was over.
+            return;
+        };
+        entry.status = status;
+        entry.agent.clone_from(by);
+        entry.value = value;
+        entry.error = error;
+        if status != EntryStatus::Waiting {
+            entry.finished_at = Some(self.at);
+            self.open.remove(path);
+        }
+    }
+
+    fn command(&mut self, command: Command) {
+        let Command::Call(Invocation { path, step, attempt, skill, inputs, .. }) = command else { return };
+        match self.open.get(&path).map(|index| &mut self.entries[*index]) {
+            // The answer to its question is on its way to the agent.
+            Some(entry) if entry.attempt == attempt => entry.status = EntryStatus::Running,
+            Some(_) | None => {
+                let inputs = Some(Payload::of(&inputs));
+                let entry = Entry { skill: Some(skill), attempt, inputs, ..self.entry(path, step.to_string()) };
+                self.begin(entry);
+            }
+        }
+    }
+
+    fn change(&mut self, change: Change) {
+        match change {
+            Change::StepStarted { path, step, skill: None, .. } => {
+                let entry = self.entry(path, step.to_string());
+                self.begin(entry);
+            }
+            // A call begins with its command, which knows the inputs.
+            Change::StepStarted { skill: Some(_), .. } | Change::RunStarted | Change::RunFinished { .. } | Change::StepRetrying { .. } => {}
+            Change::StepWaiting { path, step, .. } => {
+                if !self.open.contains_key(&path) {
+                    let entry = self.entry(path.clone(), step.to_string());
+                    self.begin(entry);
+                }
+                if let Some(index) = self.open.get(&path) {
+                    self.entries[*index].status = EntryStatus::Waiting;
+                }
+            }
+            Change::StepFinished { path, step, status, outputs, error, attempts, .. } => {
+                let status = entry_status(status);
+                let index = match self.open.remove(&path) {
+                    Some(index) => index,
+                    // Its last attempt said so already.
+                    None if attempts > 0 => return,
+                    None => {
+                        let entry = self.entry(path, step.to_string());
+                        self.entries.push(entry);
+                        self.entries.len() - 1
+                    }
+                };
+                let entry = &mut self.entries[index];
+                entry.status = status;
+                entry.finished_at = Some(self.at);
+                entry.error = error;
+                entry.value = (status == EntryStatus::Completed).then(|| Payload::of(&outputs));
+            }
+        }
+    }
+
+    fn entry(&self, path: Path, step: String) -> Entry {
+        Entry {
+            depth: path.as_str().matches('/').count().saturating_sub(1),
+            path,
+            step,
+            skill: None,
+            attempt: 0,
+            status: EntryStatus::Running,
+            started_at: self.at,
+            finished_at: None,
+            agent: None,
+            inputs: None,
+            value: None,
+            error: None,
+        }
+    }
+
+    fn begin(&mut self, entry: Entry) {
+        self.open.insert(entry.path.clone(), self.entries.len());
+        self.entries.push(entry);
+    }
+}
+
+fn entry_status(status: StepStatus) -> EntryStatus {
+    match status {
+        StepStatus::Pending | StepStatus::Running => EntryStatus::Running,
+        StepStatus::Waiting => EntryStatus::Waiting,
+        StepStatus::Completed => EntryStatus::Completed,
+        StepStatus::Failed => EntryStatus::Failed,
+        StepStatus::Skipped => EntryStatus::Skipped,
+        StepStatus::Canceled => EntryStatus::Canceled,
+    }
+}

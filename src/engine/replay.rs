@@ -1,0 +1,235 @@
+//! Runs a recorded run again against its recorded answers, with the same workflow or a changed one, and says where they part.
+//!
+//! Pure: no agent is called and no time passes. Both workflows get the same events, side by side.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::Export;
+use crate::interpreter::{Change, Command, Event, Invocation, Mismatch, Outcome, Run, Transition};
+use crate::plan::{Path, Plan};
+
+/// What came of it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Replayed {
+    /// Recorded events that both took in the same way.
+    pub events: usize,
+    /// Where they parted first, if they did.
+    pub divergence: Option<Divergence>,
+    /// How the replay ended; none when it diverged or the recorded run had not ended.
+    pub outcome: Option<Outcome>,
+}
+
+/// The first difference.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Divergence {
+    /// Number of the event after which they differ, from 1.
+    pub event: usize,
+    /// What that event was.
+    pub after: String,
+    /// The step they differ about.
+    pub step: Option<Path>,
+    /// What was recorded.
+    pub recorded: String,
+    /// What happens now.
+    pub now: String,
+}
+
+/// Replays with `plan` what `recorded` is the plan of. The recorded side must fit its own events: otherwise the file is damaged.
+pub fn replay(export: &Export, recorded: Arc<Plan>, plan: Arc<Plan>) -> Result<Replayed, Mismatch> {
+    let digest = plan.digest().clone();
+    let (mut then, mut now) = (Run::new(recorded), Run::new(plan));
+    for (index, event) in export.events.iter().enumerate() {
+        let diverged = |(step, recorded, now)| Replayed {
+            events: index,
+            divergence: Some(Divergence { event: index + 1, after: name(event), step, recorded, now }),
+            outcome: None,
+        };
+        let recorded = then.apply(event.clone())?;
+        let event = match event.clone() {
+            Event::Started { run, semantics, input, ancestry, at, .. } => {
+                Event::Started { run, workflow: digest.clone(), semantics, input, ancestry, at }
+            }
+            event => event,
+        };
+        let step = event.path().cloned();
+        match now.apply(event) {
+            Err(mismatch) => return Ok(diverged((step, "this event was taken".to_owned(), mismatch.to_string()))),
+            Ok(transition) => {
+                if let Some(difference) = difference(&recorded, &transition) {
+                    return Ok(diverged(difference));
+                }
+            }
+        }
+    }
+    Ok(Replayed { events: export.events.len(), divergence: None, outcome: now.outcome().cloned() })
+}
+
+type Difference = (Option<Path>, String, String);
+
+/// The first difference that matters: what is called with what, what is asked, what steps and the run end as. Not: timeouts, lines.
+fn difference(recorded: &Transition, now: &Transition) -> Option<Difference> {
+    settled(recorded, now).or_else(|| asked(recorded, now)).or_else(|| called(recorded, now)).or_else(|| ended(recorded, now))
+}
+
+/// Steps that are over on one side: how, with what.
+fn settled(recorded: &Transition, now: &Transition) -> Option<Difference> {
+    let (then, now) = (settlements(recorded), settlements(now));
+    for (path, (status, outputs, error)) in &then {
+        let Some((status_now, outputs_now, error_now)) = now.get(path) else {
+            return Some((Some((*path).clone()), format!("it is over ({status})"), "it is not over".to_owned()));
+        };
+        let step = Some((*path).clone());
+        let describe =
+            |status: &str, error: &Option<String>| error.as_ref().map_or(status.to_owned(), |error| format!("{status}: {error}"));
+        if (status, error) != (status_now, error_now) {
+            return Some((step, describe(status, error), describe(status_now, error_now)));
+        }
+        if let Some((place, before, after)) = first_difference(outputs, outputs_now, "outputs") {
+            return Some((step, format!("{place} is {before}"), format!("{place} is {after}")));
+        }
+    }
+    let (path, (status, ..)) = now.iter().find(|(path, _)| !then.contains_key(*path))?;
+    Some((Some((*path).clone()), "it is not over".to_owned(), format!("it is over ({status})")))
+}
+
+type Settlement<'a> = (&'static str, &'a Value, Option<String>);
+
+fn settlements(transition: &Transition) -> BTreeMap<&Path, Settlement<'_>> {
+    let settlement = |change| match change {
+        // The step and line of an error move with the text; what it says counts.
+        &Change::StepFinished { ref path, status, ref outputs, ref error, .. } => {
+            let error = error.as_ref().map(|error| format!("{} ({})", error.message, error.code.code()));
+            Some((path, (status.as_str(), &**outputs, error)))
+        }
+        _ => None,
+    };
+    transition.changes.iter().filter_map(settlement).collect()
+}
+
+fn asked(recorded: &Transition, now: &Transition) -> Option<Difference> {
+    let (then, now) = (questions(recorded), questions(now));
+    for (path, prompt) in &then {
+        let Some(prompt_now) = now.get(path) else {
+            return Some((Some((*path).clone()), format!("it asks {}", short(prompt)), "it asks nothing".to_owned()));
+        };
+        if let Some((place, before, after)) = first_difference(prompt, prompt_now, "prompt") {
+            return Some((Some((*path).clone()), format!("{place} is {before}"), format!("{place} is {after}")));
+        }
+    }
+    let (path, prompt) = now.iter().find(|(path, _)| !then.contains_key(*path))?;
+    Some((Some((*path).clone()), "it asks nothing".to_owned(), format!("it asks {}", short(prompt))))
+}
+
+fn questions(transition: &Transition) -> BTreeMap<&Path, &Value> {
+    let question =
+        |change| if let &Change::StepWaiting { ref path, ref question, .. } = change { Some((path, &*question.prompt)) } else { None };
+    transition.changes.iter().filter_map(question).collect()
+}
+
+fn called(recorded: &Transition, now: &Transition) -> Option<Difference> {
+    let (then, now) = (calls(recorded), calls(now));
+    for (path, before) in &then {
+        let step = Some((*path).clone());
+        let Some(after) = now.get(path) else {
+            let instead = now.values().find(|call| !then.contains_key(&call.path));
+            let instead = instead.map_or("it is not called".to_owned(), |call| format!("instead `{}` calls {}", call.step, target(call)));
+            return Some((step, format!("it calls {}", target(before)), instead));
+        };
+        if target(before) != target(after) {
+            return Some((step, format!("it calls {}", target(before)), format!("it calls {}", target(after))));
+        }
+        if let Some((place, before, after)) = first_difference(&before.inputs, &after.inputs, "inputs") {
+            return Some((step, format!("{place} is {before}"), format!("{place} is {after}")));
+        }
+    }
+    let more = now.values().find(|call| !then.contains_key(&call.path))?;
+    Some((Some(more.path.clone()), "it is not called".to_owned(), format!("it calls {}", target(more))))
+}
+
+fn calls(transition: &Transition) -> BTreeMap<&Path, &Invocation> {
+    let call = |command| if let &Command::Call(ref invocation) = command { Some((&invocation.path, invocation)) } else { None };
+    transition.commands.iter().filter_map(call).collect()
+}
+
+fn target(call: &Invocation) -> String {
+    let agent = call.agent.as_ref().map_or(String::new(), |agent| format!(" at `{agent}`"));
+    format!("`{}`{agent}, attempt {}", call.skill, call.attempt)
+}
+
+fn ended(recorded: &Transition, now: &Transition) -> Option<Difference> {
+    let (then, now) = (outcome(recorded), outcome(now));
+    match (then, now) {
+        (None, None) => None,
+        (Some(Outcome::Completed { output: then }), Some(Outcome::Completed { output: now })) => {
+            let (place, before, after) = first_difference(then, now, "output")?;
+            Some((None, format!("the run's {place} is {before}"), format!("the run's {place} is {after}")))
+        }
+        (then, now) if then.map(Outcome::status) == now.map(Outcome::status) => None,
+        (then, now) => {
+            let name =
+                |outcome: Option<&Outcome>| outcome.map_or("goes on".to_owned(), |outcome| format!("ends ({})", outcome.status().as_str()));
+            Some((None, format!("the run {}", name(then)), format!("the run {}", name(now))))
+        }
+    }
+}
+
+fn outcome(transition: &Transition) -> Option<&Outcome> {
+    transition.changes.iter().find_map(|change| if let Change::RunFinished { outcome } = change { Some(outcome) } else { None })
+}
+
+/// The first place where two values differ, and what stands there, for people.
+fn first_difference(then: &Value, now: &Value, place: &str) -> Option<(String, String, String)> {
+    match (then, now) {
+        (Value::Object(then), Value::Object(now)) => {
+            let absent = "absent".to_owned();
+            for (key, value) in then {
+                match now.get(key) {
+                    None => return Some((format!("{place}.{key}"), short(value), absent)),
+                    Some(value_now) => {
+                        if let found @ Some(_) = first_difference(value, value_now, &format!("{place}.{key}")) {
+                            return found;
+                        }
+                    }
+                }
+            }
+            let (key, value) = now.iter().find(|(key, _)| !then.contains_key(*key))?;
+            Some((format!("{place}.{key}"), absent, short(value)))
+        }
+        (Value::Array(then), Value::Array(now)) if then.len() == now.len() => {
+            then.iter().zip(now).enumerate().find_map(|(index, (then, now))| first_difference(then, now, &format!("{place}[{index}]")))
+        }
+        (then, now) => (then != now).then(|| (place.to_owned(), short(then), short(now))),
+    }
+}
+
+/// Characters of a value that a difference shows.
+const VALUE_CHARACTERS_MAX: usize = 120;
+
+fn short(value: &Value) -> String {
+    let text = value.to_string();
+    match text.char_indices().nth(VALUE_CHARACTERS_MAX) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    }
+}
+
+fn name(event: &Event) -> String {
+    let about = |what: &str, path: &Path| format!("{what} `{}`", path.step());
+    match event {
+        Event::Started { .. } => "the start".to_owned(),
+        Event::Replied { path, .. } => about("the reply to", path),
+        Event::Failed { path, .. } => about("a failure of", path),
+        Event::Asked { path, .. } => about("a question to", path),
+        Event::Answered { path, .. } => about("the answer to", path),
+        Event::TimerFired { path, .. } if *path == Path::run() => "the run's deadline".to_owned(),
+        Event::TimerFired { path, .. } => about("a timer of", path),
+        Event::CancelRequested { .. } => "the wish to cancel".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests;
