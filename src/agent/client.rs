@@ -111,7 +111,7 @@ impl Client {
             Dialect::A2a1 => Wire::V1,
             Dialect::A2a03 => Wire::V03,
         };
-        let endpoint = Endpoint::new(Arc::clone(&self.http), wire, interface, &call.message_id)?;
+        let endpoint = Arc::new(Endpoint::new(Arc::clone(&self.http), wire, interface, &call.message_id)?);
         // Boxed: a task at work has much state, which calls in the plain dialect need not carry.
         Box::pin(follow::call(&endpoint, call, on_progress)).await
     }

@@ -1,6 +1,7 @@
 //! Follows one A2A call to its end in either dialect: send, stream or poll, recover when a stream breaks, and cancel the
 //! remote task if the call is given up.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -8,6 +9,7 @@ use serde_json::Value;
 use super::call::{Call, Progress, Question, Remote, Reply};
 use super::endpoint::{Endpoint, Opened};
 use super::error::{ErrorKind, Failure, clip};
+use super::opening::Opening;
 use super::reply;
 use super::stream::Events;
 use super::watch::Watch;
@@ -35,7 +37,7 @@ enum Ended {
 }
 
 /// Dropping the future gives the call up, and the remote task with it.
-pub(super) async fn call(endpoint: &Endpoint, call: &Call, on_progress: &mut (dyn FnMut(Progress) + Send)) -> Result<Reply, Failure> {
+pub(super) async fn call(endpoint: &Arc<Endpoint>, call: &Call, on_progress: &mut (dyn FnMut(Progress) + Send)) -> Result<Reply, Failure> {
     let mut watch = Watch::new(endpoint, call.resume.as_ref(), on_progress);
     let outcome = drive(endpoint, call, &mut watch).await;
     match &outcome {
@@ -47,7 +49,7 @@ pub(super) async fn call(endpoint: &Endpoint, call: &Call, on_progress: &mut (dy
     outcome
 }
 
-async fn drive(endpoint: &Endpoint, call: &Call, watch: &mut Watch<'_>) -> Result<Reply, Failure> {
+async fn drive(endpoint: &Arc<Endpoint>, call: &Call, watch: &mut Watch<'_>) -> Result<Reply, Failure> {
     let ended = match open(endpoint, call).await? {
         Opened::Reply(SendMessageResponse::Message(message)) => Ended::Message(message),
         Opened::Reply(SendMessageResponse::Task(task)) => {
@@ -76,8 +78,8 @@ async fn drive(endpoint: &Endpoint, call: &Call, watch: &mut Watch<'_>) -> Resul
     }
 }
 
-/// Sends the message, streaming where the agent can. An agent whose card promises more than it does is asked again without.
-async fn open(endpoint: &Endpoint, call: &Call) -> Result<Opened, Failure> {
+/// Sends the message.
+async fn open(endpoint: &Arc<Endpoint>, call: &Call) -> Result<Opened, Failure> {
     let mut message = Message::calling(&call.card, &call.skill, &call.inputs, &call.message_id, (*call.metadata).clone());
     if let Some(remote) = &call.resume {
         message.task_id = Some(remote.task_id.clone());
@@ -85,15 +87,10 @@ async fn open(endpoint: &Endpoint, call: &Call) -> Result<Opened, Failure> {
     }
     let configuration = Some(SendMessageConfiguration { return_immediately: true, ..SendMessageConfiguration::default() });
     let params = SendMessageParams { tenant: endpoint.tenant(), message, configuration, ..SendMessageParams::default() };
-    match endpoint.send(&params, call.card.streaming).await {
-        Err(failure) if call.card.streaming && is(&failure, &[ErrorCode::UnsupportedOperation, ErrorCode::MethodNotFound]) => {
-            endpoint.send(&params, false).await
-        }
-        opened => opened,
-    }
+    Opening::send(endpoint, params, call.card.streaming).await
 }
 
-fn is(failure: &Failure, codes: &[ErrorCode]) -> bool {
+pub(super) fn is(failure: &Failure, codes: &[ErrorCode]) -> bool {
     failure.code.and_then(ErrorCode::from_number).is_some_and(|code| codes.contains(&code))
 }
 

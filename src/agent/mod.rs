@@ -9,6 +9,7 @@ mod error;
 mod secret;
 
 mod follow;
+mod opening;
 mod plain;
 mod reply;
 mod watch;

@@ -16,15 +16,30 @@ pub(super) struct Events {
     response: Response,
     parser: Parser,
     ready: VecDeque<Vec<u8>>,
+    /// Why looking ahead found no event; told where that event would be.
+    failure: Option<Failure>,
 }
 
 impl Events {
     pub(super) fn new(response: Response, event_bytes_max: usize) -> Self {
-        Self { response, parser: Parser::new(event_bytes_max), ready: VecDeque::new() }
+        Self { response, parser: Parser::new(event_bytes_max), ready: VecDeque::new(), failure: None }
+    }
+
+    /// Waits until the next event is there, or it is clear that there is none.
+    pub(super) async fn look_ahead(&mut self) {
+        match self.next().await {
+            Ok(Some(event)) => self.ready.push_front(event),
+            // Read again, a response at its end is at its end.
+            Ok(None) => {}
+            Err(failure) => self.failure = Some(failure),
+        }
     }
 
     /// The data of the next event; `None` at the end.
     pub(super) async fn next(&mut self) -> Result<Option<Vec<u8>>, Failure> {
+        if let Some(failure) = self.failure.take() {
+            return Err(failure);
+        }
         loop {
             if let Some(event) = self.ready.pop_front() {
                 return Ok(Some(event));

@@ -19,7 +19,7 @@ from a2a.types.a2a_pb2 import AgentCapabilities, AgentCard, AgentInterface, Agen
 from google.protobuf.json_format import MessageToDict
 from starlette.applications import Starlette
 
-SKILLS = ("sum", "chunks", "ask", "fail", "crash", "say", "hang", "canceled")
+SKILLS = ("sum", "chunks", "ask", "fail", "crash", "say", "hang", "hung")
 
 
 class Executor(AgentExecutor):
@@ -27,7 +27,8 @@ class Executor(AgentExecutor):
 
     def __init__(self, name):
         self.name = name
-        self.told_to_cancel = 0
+        self.hanging = 0
+        self.canceled = 0
         self.skills = {skill: getattr(self, skill) for skill in SKILLS if skill != "say"}
 
     async def execute(self, context, event_queue):
@@ -75,14 +76,15 @@ class Executor(AgentExecutor):
 
     async def hang(self, updater, inputs, asked):
         await updater.start_work()
+        self.hanging += 1
         await asyncio.sleep(600)
 
-    async def canceled(self, updater, inputs, asked):
-        await updater.add_artifact([new_data_part({"count": self.told_to_cancel})])
+    async def hung(self, updater, inputs, asked):
+        await updater.add_artifact([new_data_part({"hanging": self.hanging, "canceled": self.canceled})])
         await updater.complete()
 
     async def cancel(self, context, event_queue):
-        self.told_to_cancel += 1
+        self.canceled += 1
         await TaskUpdater(event_queue, context.task_id, context.context_id).cancel()
 
 

@@ -211,6 +211,66 @@ async fn give_up(client: &Client, card: Card, how: GivenUp) -> Option<ErrorKind>
     }
 }
 
+/// The answer to the message is late: whoever waits for it no longer does, and still the task that it names is not left behind.
+#[tokio::test]
+async fn a_call_that_is_given_up_before_its_task_is_known_cancels_it_all_the_same() {
+    const LATE: Duration = Duration::from_millis(400);
+    for dialect in A2A {
+        for streaming in [false, true] {
+            for (state, canceled) in [("working", true), ("input-required", true), ("completed", false)] {
+                let agent = MockServer::start().await;
+                let respond = move |request: &Request| {
+                    let envelope: Value = serde_json::from_slice(&request.body).unwrap();
+                    let task = task(dialect, state, None, &[json!(1)]);
+                    let answer = |result: Value| json!({ "jsonrpc": "2.0", "id": envelope["id"], "result": result });
+                    if envelope["params"].get("message").is_none() {
+                        return ResponseTemplate::new(200).set_body_json(answer(task));
+                    }
+                    let (late, answer) = (ResponseTemplate::new(200).set_delay(LATE), answer(sent(dialect, task)));
+                    if streaming {
+                        late.set_body_raw(format!("data: {answer}\n\n"), "text/event-stream")
+                    } else {
+                        late.set_body_json(answer)
+                    }
+                };
+                Mock::given(matchers::any()).respond_with(respond).mount(&agent).await;
+                let client = client();
+                let mut card = card(dialect, &agent.uri());
+                card.streaming = streaming;
+                let mut call = call(card);
+                call.timeout = LATE / 4;
+                let begun = std::time::Instant::now();
+                let error = ask(&client, call).await.unwrap_err();
+                assert!(error.kind == ErrorKind::Timeout && begun.elapsed() < LATE, "nobody waits for it: {error}");
+                client.drain().await;
+                let methods: Vec<Value> = envelopes(&agent).await.iter().map(|envelope| envelope["method"].clone()).collect();
+                let told = methods.iter().any(|method| method == "CancelTask" || method == "tasks/cancel");
+                assert_eq!(told, canceled, "{dialect:?} streaming={streaming} {state}: {methods:?}");
+            }
+        }
+    }
+}
+
+/// Before a restart tasks are left to run: the same calls are made again.
+#[tokio::test]
+async fn a_late_task_is_left_alone_when_tasks_are() {
+    let agent = MockServer::start().await;
+    let respond = |request: &Request| {
+        let envelope: Value = serde_json::from_slice(&request.body).unwrap();
+        let result = sent(Dialect::A2a1, task(Dialect::A2a1, "working", None, &[]));
+        let answer = json!({ "jsonrpc": "2.0", "id": envelope["id"], "result": result });
+        ResponseTemplate::new(200).set_delay(Duration::from_millis(200)).set_body_json(answer)
+    };
+    Mock::given(matchers::any()).respond_with(respond).mount(&agent).await;
+    let client = client();
+    client.leave_tasks();
+    let mut call = call(card(Dialect::A2a1, &agent.uri()));
+    call.timeout = Duration::from_millis(50);
+    assert_eq!(ask(&client, call).await.unwrap_err().kind, ErrorKind::Timeout);
+    client.drain().await;
+    assert!(envelopes(&agent).await.iter().all(|envelope| is_send(&envelope["method"])));
+}
+
 #[tokio::test]
 async fn a_token_that_is_cancelled_already_sends_nothing() {
     let agent = MockServer::start().await;

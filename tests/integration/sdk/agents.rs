@@ -9,7 +9,7 @@ use tokio::process::{Child, Command};
 use super::{PYTHON_1, script};
 use crate::gantries::{Gantry, PATIENCE, Site, artifact, status, wait_for};
 
-const SKILLS: &[&str] = &["sum", "chunks", "ask", "fail", "crash", "say", "hang", "canceled"];
+const SKILLS: &[&str] = &["sum", "chunks", "ask", "fail", "crash", "say", "hang", "hung"];
 
 /// An agent process, its card and a workflow for each of its skills in the registry, and a gantry.
 struct World {
@@ -81,13 +81,17 @@ impl World {
 
     async fn cancels(&self) {
         let task = self.gantry.begin(&self.workflow("hang"), json!({})).await;
-        // The agent has a task once its step is told to be at work; only then is there something to cancel there.
-        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+        self.wait_until_hung("hanging").await;
         let canceled = self.gantry.cancel(&task["id"]).await;
         assert!(status(&canceled).starts_with("CANCELED"), "{canceled:#}");
-        wait_for("the agent to be told", || async {
-            let told = self.execute("canceled", json!({})).await;
-            (artifact(&told, "output")[0]["data"]["count"] == 1).then_some(())
+        self.wait_until_hung("canceled").await;
+    }
+
+    /// Asks the agent, as a step, until it says that one of its tasks is so.
+    async fn wait_until_hung(&self, how: &str) {
+        wait_for(how, || async {
+            let told = self.execute("hung", json!({})).await;
+            (artifact(&told, "output")[0]["data"][how] == 1).then_some(())
         })
         .await;
     }
