@@ -15,12 +15,16 @@ use gantry::a2a::Card;
 use gantry::agent;
 use gantry::discovery::{self, Discovery};
 use gantry::engine::embedded::{Embedded, Options};
-use gantry::engine::{Engine, Next, Start};
+use gantry::engine::{Engine, Start};
 use gantry::interpreter::Outcome;
 use gantry::journal::Memory;
 use gantry::plan::Plan;
 use gantry::registry::Layout;
 use serde_json::{Value, json};
+
+/// As the gantry binary has it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
@@ -177,22 +181,8 @@ async fn bare_run(client: reqwest::Client, url: String, waves: Vec<usize>) -> Re
 
 async fn engine_run(engine: Embedded, plan: Arc<Plan>) -> Result<(), Failure> {
     let started = engine.start(Start { labels: BTreeMap::new(), ..Start::new(plan, Arc::new(json!({"value": "hello"}))) }).await?;
-    let mut watched = engine.subscribe(&started.run).await?;
-    let outcome = loop {
-        if let Some(outcome) = watched.snapshot.outcome.take() {
-            break outcome;
-        }
-        match watched.next().await {
-            Next::Update(update) => {
-                if let gantry::interpreter::Change::RunFinished { outcome } = &update.change {
-                    break outcome.clone();
-                }
-            }
-            Next::Lagged | Next::End => watched = engine.subscribe(&started.run).await?,
-        }
-    };
-    match outcome {
-        Outcome::Completed { .. } => Ok(()),
+    match engine.wait(&started.run).await?.outcome {
+        Some(Outcome::Completed { .. }) => Ok(()),
         other => Err(format!("{other:?}").into()),
     }
 }

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Starts gantry (registry, sample agents) in the background, waits until everything answers, pushes cards and workflows, and
+# Starts gantry (orchestrator, registry, sample agents) in the background, waits until everything answers, pushes cards and workflows, and
 # says what is up. Called again while it runs, it only says so. Stop it with scripts/kill.sh.
 #
-# Arguments go to `gantry up` (for example --registry-port 0 --agent-ports 0). GANTRY_STATE_DIR says where the pid file and
+# Arguments go to `gantry up` (for example --port 0 --registry-port 0 --agent-ports 0). GANTRY_STATE_DIR says where the pid file and
 # the log are kept (default: .gantry in the project).
 set -euo pipefail
 
@@ -40,18 +40,19 @@ fetch() {
   fi
 }
 
-# True when the registry and every agent answer.
+# True when the orchestrator, the registry and every agent answer.
 healthy() {
   [[ -f "$ready_file" ]] || return 1
   local registry name
   registry="$(address registry)"
-  [[ -n "$registry" ]] && fetch "$registry/v2/" || return 1
+  [[ -n "$registry" ]] && fetch "$registry/v2/" && fetch "$(address gantry)/readyz" || return 1
   for name in plan-agent build-agent test-agent analysis-agent content-agent data-agent; do
     fetch "$(address "$name")/agent-card" || return 1
   done
 }
 
 report() {
+  echo "gantry          $(address gantry)"
   echo "registry        $(address registry)"
   local name
   for name in plan-agent build-agent test-agent analysis-agent content-agent data-agent; do

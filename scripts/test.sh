@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Runs every test. Installs what the tests use and is missing, where that is possible: a Python environment under the target
-# directory, and Debian packages when run as root or with passwordless sudo. What cannot be installed is said, and the tests
-# that need it skip themselves.
+# Runs every test. Installs what the tests use and is missing, where that is possible: Python environments and Node.js modules
+# under the target directory, and Debian packages when run as root or with passwordless sudo. What cannot be installed is said,
+# and the tests that need it skip themselves.
 #
 # Arguments go to the test runner.
 set -euo pipefail
@@ -9,6 +9,8 @@ set -euo pipefail
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 cd "$here/.."
 target="${CARGO_TARGET_DIR:-target}"
+mkdir -p "$target"
+absolute_target="$(cd "$target" && pwd)"
 missing=()
 
 as_root() {
@@ -40,26 +42,56 @@ install_packages() {
   done
 }
 
-# A virtual environment, made again when the list of requirements has changed.
-install_python() {
-  local venv="$target/test-venv" stamp
-  stamp="$venv/requirements.installed"
-  if ! cmp --silent tests/requirements.txt "$stamp"; then
+# python_environment NAME REQUIREMENTS: a virtual environment under the target directory, made again when the list has changed.
+python_environment() {
+  local venv="$target/$1" requirements="$2" stamp="$target/$1/requirements.installed"
+  cmp --silent "$requirements" "$stamp" && return
+  rm -rf "$venv"
+  if ! { python3 -m venv "$venv" && "$venv/bin/pip" install --quiet --disable-pip-version-check --requirement "$requirements" &&
+    cp "$requirements" "$stamp"; }; then
     rm -rf "$venv"
-    mkdir -p "$target"
-    if ! { python3 -m venv "$venv" && "$venv/bin/pip" install --quiet --disable-pip-version-check --requirement tests/requirements.txt &&
-      cp tests/requirements.txt "$stamp"; }; then
-      rm -rf "$venv"
-      missing+=("python3 with $(grep --invert-match '^#' tests/requirements.txt | paste --serial --delimiters=' ')")
+    missing+=("python3 with $(grep --invert-match '^#' "$requirements" | paste --serial --delimiters=' ')")
+    return 1
+  fi
+}
+
+# The registry's independent clients, and the protocol's Python SDK: the current one, and the one that speaks the older dialect.
+install_python() {
+  if python_environment test-venv tests/requirements.txt; then
+    GANTRY_TEST_PYTHON="$absolute_target/test-venv/bin/python"
+    export GANTRY_TEST_PYTHON
+  fi
+  if python_environment test-venv-a2a-1 tests/sdk/requirements-1.txt; then
+    GANTRY_TEST_PYTHON_A2A_1="$absolute_target/test-venv-a2a-1/bin/python"
+    export GANTRY_TEST_PYTHON_A2A_1
+  fi
+  if python_environment test-venv-a2a-0.3 tests/sdk/requirements-0.3.txt; then
+    GANTRY_TEST_PYTHON_A2A_03="$absolute_target/test-venv-a2a-0.3/bin/python"
+    export GANTRY_TEST_PYTHON_A2A_03
+  fi
+}
+
+# The protocol's JavaScript SDK.
+install_node() {
+  local folder="$target/test-node"
+  if ! cmp --silent tests/sdk/package-lock.json "$folder/package-lock.installed"; then
+    rm -rf "$folder"
+    mkdir -p "$folder"
+    cp tests/sdk/package.json tests/sdk/package-lock.json "$folder"
+    if ! { npm ci --prefix "$folder" --ignore-scripts --no-audit --no-fund --silent &&
+      cp tests/sdk/package-lock.json "$folder/package-lock.installed"; }; then
+      rm -rf "$folder"
+      missing+=("node with @a2a-js/sdk")
       return
     fi
   fi
-  GANTRY_TEST_PYTHON="$(cd "$venv" && pwd)/bin/python"
-  export GANTRY_TEST_PYTHON
+  GANTRY_TEST_NODE_MODULES="$absolute_target/test-node/node_modules"
+  export GANTRY_TEST_NODE_MODULES
 }
 
 install_packages
 install_python
+install_node
 if ((${#missing[@]} > 0)); then
   printf 'not available, so the tests that use it skip themselves: %s\n' "${missing[@]}"
 fi
@@ -68,6 +100,8 @@ if command -v shellcheck >/dev/null; then
   shellcheck --external-sources scripts/*.sh .ci/run
   echo "shellcheck: ok"
 fi
+# The simulation goes through more runs here than by default.
+export GANTRY_SEEDS="${GANTRY_SEEDS:-100000}"
 if cargo nextest --version >/dev/null 2>&1; then
   cargo nextest run "$@"
 else

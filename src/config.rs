@@ -158,6 +158,11 @@ pub fn default_file() -> Option<PathBuf> {
     etcetera::choose_base_strategy().ok().map(|base| base.config_dir().join("gantry").join("config.toml"))
 }
 
+/// A secret in a variable that the command line names.
+pub fn variable(name: &str) -> Option<Secret> {
+    std::env::var(name).ok().filter(|value| !value.is_empty()).map(Secret)
+}
+
 fn read(path: &Path) -> Result<String, Error> {
     std::fs::read_to_string(path).map_err(|source| Error::File { path: path.to_owned(), source })
 }
@@ -195,10 +200,22 @@ fn describe(error: figment::Error) -> Error {
             None => format!("there is no setting `{field}`; the settings are {}", known.join(", ")),
         },
         // The offending value may be a secret in the wrong place, so only what was expected is said.
-        figment::error::Kind::InvalidType(_, expected) | figment::error::Kind::InvalidValue(_, expected) => format!("expected {expected}"),
+        figment::error::Kind::InvalidType(_, expected) | figment::error::Kind::InvalidValue(_, expected) => {
+            format!("expected {}", in_words(&expected.to_string()))
+        }
         kind => kind.to_string(),
     };
     Error::Setting { place, message }
+}
+
+/// What was expected, for people who do not know the names of types.
+fn in_words(expected: &str) -> &str {
+    match expected {
+        "u16" => "a number from 0 to 65535",
+        "u32" | "u64" | "usize" => "a number without sign",
+        "a boolean" | "bool" => "true or false",
+        other => other,
+    }
 }
 
 fn closest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
@@ -411,14 +428,14 @@ mod tests {
     #[test]
     fn errors_name_file_or_variable_and_the_key() {
         for (toml, environment, expected) in [
-            (Some("registry_port = 'x'"), ("", ""), "DIR/config.toml: registry_port: expected u16"),
+            (Some("registry_port = 'x'"), ("", ""), "DIR/config.toml: registry_port: expected a number from 0 to 65535"),
             (Some("registri = 'x'"), ("", ""), "DIR/config.toml: there is no setting `registri`; did you mean `registry`?"),
             (Some("model_api_key = 12345"), ("", ""), "DIR/config.toml: model_api_key: expected a string"),
             (Some("allow_networks = ['10.0.0.0/99']"), ("", ""), "DIR/config.toml: allow_networks: `10.0.0.0/99` is not a network"),
             (None, ("GANTRY_ALLOW_NETWORKS", "10.0.0.0/8, x"), "environment variable GANTRY_ALLOW_NETWORKS: `x` is not a network"),
             (Some("[agent_credentials]\n'a:1' = 12345"), ("", ""), "DIR/config.toml: agent_credentials.a:1: expected a string"),
             (Some("agent_ports = [1, 2]"), ("", ""), "DIR/config.toml: agent_ports: expected one port, six ports, or 0"),
-            (None, ("GANTRY_REGISTRY_PORT", "70000"), "environment variable GANTRY_REGISTRY_PORT: expected u16"),
+            (None, ("GANTRY_REGISTRY_PORT", "70000"), "environment variable GANTRY_REGISTRY_PORT: expected a number from 0 to 65535"),
             (
                 None,
                 ("GANTRY_REGISTRI", "x"),

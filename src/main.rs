@@ -9,6 +9,9 @@ use gantry::cli::{self, Arguments, Exit, Failure, Terminal};
 use gantry::config::LogFormat;
 use gantry::telemetry;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Threads that are still busy (a file being read, a name being resolved) are not waited for any longer at the end.
 const LEAVE: Duration = Duration::from_millis(200);
 

@@ -166,10 +166,12 @@ pub fn from_seconds(seconds: f64) -> Result<Duration, &'static str> {
 
 /// Writes a duration for people: `340ms`, `1.2s`, `2m05s`, `1h02m`.
 pub fn humanize(duration: Duration) -> String {
-    let ms = duration.as_millis();
+    // Rounded, since what is left of a deadline of 2s is a little less than that.
+    let ms = (duration.as_micros() + 500) / 1000;
     match ms {
         0..1000 => format!("{ms}ms"),
-        1000..60_000 => format!("{:.1}s", (ms / 100) as f64 / 10.0),
+        1000..59_950 => format!("{:.1}s", ((ms + 50) / 100) as f64 / 10.0),
+        59_950..60_000 => "1m00s".to_owned(),
         60_000..3_600_000 => format!("{}m{:02}s", ms / 60_000, ms / 1000 % 60),
         _ => format!("{}h{:02}m", ms / 3_600_000, ms / 60_000 % 60),
     }
@@ -217,8 +219,19 @@ mod tests {
 
     #[test]
     fn durations_for_people() {
-        for (ms, text) in [(340, "340ms"), (1_250, "1.2s"), (125_000, "2m05s"), (3_725_000, "1h02m")] {
-            assert_eq!(humanize(Duration::from_millis(ms)), text);
+        for (us, text) in [
+            (340_000, "340ms"),
+            (999_400, "999ms"),
+            (999_600, "1.0s"),
+            (1_230_000, "1.2s"),
+            (1_250_000, "1.3s"),
+            (1_999_981, "2.0s"),
+            (59_940_000, "59.9s"),
+            (59_990_000, "1m00s"),
+            (125_000_000, "2m05s"),
+            (3_725_000_000, "1h02m"),
+        ] {
+            assert_eq!(humanize(Duration::from_micros(us)), text);
         }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
+use super::extension::{FORM_FILES, FORM_TEXT, OUTPUT, RUN};
 use super::message::{Message, Part, PartContent};
 use super::task::{Artifact, Task};
 
@@ -32,6 +33,10 @@ impl Shape {
 /// The value of a finished task: its artifacts, else its last status message. `None` if both are empty.
 pub fn reply_value(task: Task, shape: Shape) -> Option<Value> {
     let mut artifacts: Vec<Artifact> = task.artifacts.into_iter().filter(|artifact| !artifact.parts.is_empty()).collect();
+    // Another gantry also sends what its steps made, and says which artifact is the output.
+    if let Some(output) = artifacts.iter().position(|artifact| about_run(artifact, "artifact") == Some(OUTPUT)) {
+        return output_value(artifacts.swap_remove(output), shape);
+    }
     match artifacts.len() {
         0 => parts_value(task.status.message.map(|message: Message| message.parts).unwrap_or_default(), shape),
         1 => parts_value(artifacts.remove(0).parts, shape),
@@ -47,6 +52,19 @@ pub fn reply_value(task: Task, shape: Shape) -> Option<Value> {
             (!members.members.is_empty()).then_some(Value::Object(members.members))
         }
     }
+}
+
+/// The output of a run, just as the run has it.
+fn output_value(output: Artifact, shape: Shape) -> Option<Value> {
+    match about_run(&output, "form") {
+        Some(FORM_TEXT) => Some(Value::String(Message { parts: output.parts, ..Message::default() }.text())),
+        Some(FORM_FILES) => Some(Value::Array(output.parts.into_iter().filter_map(|part| single(part, Shape::Any)).collect())),
+        Some(_) | None => parts_value(output.parts, shape),
+    }
+}
+
+fn about_run<'a>(artifact: &'a Artifact, member: &str) -> Option<&'a str> {
+    artifact.metadata.get(RUN)?.get(member)?.as_str()
 }
 
 /// The value of parts: one data part is its JSON; one text is `{"text": …}`, or the object it spells where one is

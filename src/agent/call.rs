@@ -21,7 +21,7 @@ pub struct Call {
     /// How long the whole call may take, body included.
     pub timeout: Duration,
     /// Metadata that travels with the message (depth, ancestry).
-    pub metadata: Map<String, Value>,
+    pub metadata: Arc<Map<String, Value>>,
     /// The task that waits for these inputs, when this call answers a question.
     pub resume: Option<Remote>,
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use reqwest::header::HeaderMap;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
@@ -36,6 +37,9 @@ pub struct Options {
     pub connect_timeout: Duration,
     /// Bearer credentials by `host:port` or `host`. Sent there and nowhere else.
     pub credentials: BTreeMap<String, Secret>,
+    /// Further headers by `host:port` or `host`. Sent there and nowhere else, over what gantry itself says; kept as secret as
+    /// credentials are.
+    pub headers: BTreeMap<String, HeaderMap>,
 }
 
 impl Default for Options {
@@ -47,6 +51,7 @@ impl Default for Options {
             reply_bytes_max: REPLY_BYTES_MAX,
             connect_timeout: CONNECT_TIMEOUT,
             credentials: BTreeMap::new(),
+            headers: BTreeMap::new(),
         }
     }
 }
@@ -70,9 +75,9 @@ impl Client {
     }
 
     pub(super) fn with_lookup(options: Options, lookup: Arc<Lookup>) -> Self {
-        let Options { allow_private_addresses, allow, reply_bytes_max, connect_timeout, credentials } = options;
+        let Options { allow_private_addresses, allow, reply_bytes_max, connect_timeout, credentials, headers } = options;
         let guard = Guard::new(allow_private_addresses, &allow);
-        Self { http: Arc::new(Http::new(guard, lookup, connect_timeout, reply_bytes_max, credentials)) }
+        Self { http: Arc::new(Http::new(guard, lookup, connect_timeout, reply_bytes_max, credentials, headers)) }
     }
 
     /// Calls a skill. Cancelling the token, passing the deadline, and dropping the future also cancel the remote task when
@@ -86,7 +91,7 @@ impl Client {
                 biased;
                 outcome = self.dispatch(&call, &mut on_progress) => outcome,
                 () = cancel.cancelled() => Err(canceled()),
-                () = tokio::time::sleep(call.timeout) => Err(Failure::new(ErrorKind::Timeout, format!("no answer within {:?}", call.timeout))),
+                () = tokio::time::sleep(call.timeout) => Err(late(call.timeout)),
             }
         };
         outcome.map_err(|failure| self.redacted(failure, &call.card).at(&call.card.name, &call.skill))
@@ -107,7 +112,8 @@ impl Client {
             Dialect::A2a03 => Wire::V03,
         };
         let endpoint = Endpoint::new(Arc::clone(&self.http), wire, interface, &call.message_id)?;
-        follow::call(&endpoint, call, on_progress).await
+        // Boxed: a task at work has much state, which calls in the plain dialect need not carry.
+        Box::pin(follow::call(&endpoint, call, on_progress)).await
     }
 
     /// Reads the card at a URL (the card itself, or an agent's base: `/.well-known/agent-card.json`, then `/agent-card`).
@@ -183,12 +189,18 @@ impl Client {
         }
     }
 
-    fn hidden(&self, mut failure: Failure, url: &url::Url) -> Failure {
-        if let Some(secret) = self.http.credential(url).filter(|secret| !secret.reveal().is_empty()) {
-            failure.message = failure.message.replace(secret.reveal(), "***");
-        }
+    pub(super) fn hidden(&self, mut failure: Failure, url: &url::Url) -> Failure {
+        failure.message = self.http.hide(&failure.message, url);
         failure
     }
+
+    pub(super) fn http(&self) -> Arc<Http> {
+        Arc::clone(&self.http)
+    }
+}
+
+fn late(timeout: Duration) -> Failure {
+    Failure::new(ErrorKind::Timeout, format!("no answer within {}", crate::time::humanize(timeout)))
 }
 
 fn canceled() -> Failure {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use url::Url;
 
 use super::dial::{Guard, Resolver, system};
@@ -17,6 +18,11 @@ impl Dialer {
     /// A guard that lets through public addresses, and private ones if told so.
     pub fn new(allow_private_addresses: bool) -> Self {
         Self { guard: Guard::new(allow_private_addresses, &[]) }
+    }
+
+    /// Lets these networks through, too, although they are not public.
+    pub fn allowing(allow_private_addresses: bool, networks: &[IpNet]) -> Self {
+        Self { guard: Guard::new(allow_private_addresses, networks) }
     }
 
     /// Refuses what can be refused without resolving. The error says why, for people.

@@ -15,8 +15,8 @@ use super::http::Http;
 use super::stream::Events;
 use super::{v1, v03};
 use crate::a2a::{
-    CancelTaskParams, GetTaskParams, Interface, Method, SKILL_EXTENSION, SendMessageParams, SendMessageResponse, StreamResponse,
-    SubscribeToTaskParams, Task,
+    CancelTaskParams, GetTaskParams, Interface, ListTasksParams, ListTasksResult, Method, SKILL_EXTENSION, SendMessageParams,
+    SendMessageResponse, StreamResponse, SubscribeToTaskParams, Task,
 };
 
 const VERSION: HeaderName = HeaderName::from_static("a2a-version");
@@ -116,23 +116,62 @@ impl Endpoint {
 
     /// `GetTask`, without history. The number is the size of the answer.
     pub(super) async fn task(&self, task_id: &str) -> Result<(Task, usize), Failure> {
+        self.task_with(task_id, Some(0)).await
+    }
+
+    /// `GetTask` with as much history as is asked for; unset is what the agent likes.
+    pub(super) async fn task_with(&self, task_id: &str, history_length: Option<u32>) -> Result<(Task, usize), Failure> {
         let id = self.next_id();
-        let params = GetTaskParams { tenant: self.tenant(), id: task_id.to_owned(), history_length: Some(0) };
+        let params = GetTaskParams { tenant: self.tenant(), id: task_id.to_owned(), history_length };
         let request = match self.wire {
             Wire::V1 => v1::get(&id, &params),
             Wire::V03 => v03::get(&id, &params),
         };
-        let response = self.post(request, false).await?;
-        match Content::of(response.headers()) {
-            Content::Json => {}
-            other => return Err(other.refused("JSON")),
+        self.task_of(request, &id).await
+    }
+
+    /// `CancelTask`, and what the agent says to it.
+    pub(super) async fn cancel(&self, task_id: &str) -> Result<Task, Failure> {
+        let id = self.next_id();
+        let request = self.cancel_request(&id, task_id);
+        Ok(self.task_of(request, &id).await?.0)
+    }
+
+    /// `ListTasks`; 0.3 has no such method.
+    pub(super) async fn list(&self, params: &ListTasksParams) -> Result<ListTasksResult, Failure> {
+        if self.wire == Wire::V03 {
+            return Err(Failure::new(ErrorKind::Refused, "A2A 0.3 has no list of tasks; only 1.0 has"));
         }
-        let bytes = body::read(response, self.http.reply_bytes_max).await?;
+        let id = self.next_id();
+        let bytes = self.json(v1::list(&id, params)).await?;
+        v1::listed(&bytes, &id)?.ok_or_else(null_result)
+    }
+
+    /// A request that is answered with a task; the number is the size of the answer.
+    async fn task_of(&self, request: Vec<u8>, id: &str) -> Result<(Task, usize), Failure> {
+        let bytes = self.json(request).await?;
         let task = match self.wire {
-            Wire::V1 => v1::task(&bytes, &id),
-            Wire::V03 => v03::task(&bytes, &id),
+            Wire::V1 => v1::task(&bytes, id),
+            Wire::V03 => v03::task(&bytes, id),
         };
         Ok((task?.ok_or_else(null_result)?, bytes.len()))
+    }
+
+    /// A request that is answered with JSON.
+    async fn json(&self, request: Vec<u8>) -> Result<Vec<u8>, Failure> {
+        let response = self.post(request, false).await?;
+        match Content::of(response.headers()) {
+            Content::Json => body::read(response, self.http.reply_bytes_max).await,
+            other => Err(other.refused("JSON")),
+        }
+    }
+
+    fn cancel_request(&self, id: &str, task_id: &str) -> Vec<u8> {
+        let params = CancelTaskParams { tenant: self.tenant(), id: task_id.to_owned(), metadata: serde_json::Map::new() };
+        match self.wire {
+            Wire::V1 => v1::cancel(id, &params),
+            Wire::V03 => v03::cancel(id, &params),
+        }
     }
 
     /// Tells the agent, in the background and bounded, that a task is no longer wanted. Whether it listens changes nothing.
@@ -143,11 +182,7 @@ impl Endpoint {
         // Dropped outside a runtime there is nobody left to tell with.
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         let id = self.next_id();
-        let params = CancelTaskParams { tenant: self.tenant(), id: task_id, metadata: serde_json::Map::new() };
-        let request = match self.wire {
-            Wire::V1 => v1::cancel(&id, &params),
-            Wire::V03 => v03::cancel(&id, &params),
-        };
+        let request = self.cancel_request(&id, &task_id);
         let (http, url, headers) = (Arc::clone(&self.http), self.url.clone(), self.headers(false));
         let work = async move {
             let told = tokio::time::timeout(CANCEL_TIMEOUT, async {
@@ -156,9 +191,9 @@ impl Endpoint {
                 Ok::<_, Failure>(())
             });
             match told.await {
-                Ok(Ok(())) => debug!(task = %params.id, "remote task canceled"),
-                Ok(Err(failure)) => debug!(task = %params.id, reason = %failure.message, "remote task not canceled"),
-                Err(_) => debug!(task = %params.id, "remote task not canceled in time"),
+                Ok(Ok(())) => debug!(task = %task_id, "remote task canceled"),
+                Ok(Err(failure)) => debug!(task = %task_id, reason = %failure.message, "remote task not canceled"),
+                Err(_) => debug!(task = %task_id, "remote task not canceled in time"),
             }
         };
         self.http.tasks.spawn_on(work, &runtime);

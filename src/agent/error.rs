@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::a2a::Method;
 use crate::limits::REMOTE_ERROR_BYTES_MAX;
 
 /// What a caller can do about it.
@@ -45,7 +46,7 @@ pub struct Error {
     pub kind: ErrorKind,
     /// The agent's name.
     pub agent: String,
-    /// The skill that was called; empty when the card was read.
+    /// The skill that was called, or the A2A method (by its 1.0 name); empty when the card was read.
     pub skill: String,
     /// What happened, for people.
     pub message: String,
@@ -67,6 +68,8 @@ impl fmt::Display for Error {
         let Self { agent, skill, message, .. } = self;
         if skill.is_empty() {
             write!(f, "cannot read the card of agent `{agent}`: {message}")
+        } else if Method::parse_v1(skill).is_some() {
+            write!(f, "agent `{agent}` failed at {skill}: {message}")
         } else {
             write!(f, "agent `{agent}` failed at skill `{skill}`: {message}")
         }

@@ -78,7 +78,7 @@ async fn drive(endpoint: &Endpoint, call: &Call, watch: &mut Watch<'_>) -> Resul
 
 /// Sends the message, streaming where the agent can. An agent whose card promises more than it does is asked again without.
 async fn open(endpoint: &Endpoint, call: &Call) -> Result<Opened, Failure> {
-    let mut message = Message::calling(&call.card, &call.skill, &call.inputs, &call.message_id, call.metadata.clone());
+    let mut message = Message::calling(&call.card, &call.skill, &call.inputs, &call.message_id, (*call.metadata).clone());
     if let Some(remote) = &call.resume {
         message.task_id = Some(remote.task_id.clone());
         message.context_id = Some(remote.context_id.clone()).filter(|id| !id.is_empty());

@@ -27,6 +27,7 @@ pub(super) struct Http {
     client: reqwest::Client,
     guard: Guard,
     credentials: BTreeMap<String, Secret>,
+    headers: BTreeMap<String, HeaderMap>,
     pub(super) reply_bytes_max: usize,
     /// Work that outlives its call: telling agents that a task is no longer wanted.
     pub(super) tasks: TaskTracker,
@@ -41,7 +42,9 @@ impl Http {
         connect_timeout: Duration,
         reply_bytes_max: usize,
         credentials: BTreeMap<String, Secret>,
+        mut headers: BTreeMap<String, HeaderMap>,
     ) -> Self {
+        headers.values_mut().flat_map(HeaderMap::values_mut).for_each(|value| value.set_sensitive(true));
         // Whoever installed a provider before us keeps it.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let builder = || {
@@ -63,7 +66,8 @@ impl Http {
             tracing::warn!(%error, "no root certificates, so agents over https cannot be called");
             builder().tls_certs_only([]).build().expect("a client without certificates needs nothing from the machine")
         });
-        Self { client, guard, credentials, reply_bytes_max, tasks: TaskTracker::new(), leaves_tasks: AtomicBool::new(false) }
+        let leaves_tasks = AtomicBool::new(false);
+        Self { client, guard, credentials, headers, reply_bytes_max, tasks: TaskTracker::new(), leaves_tasks }
     }
 
     /// Parses and judges a URL.
@@ -90,6 +94,9 @@ impl Http {
             value.set_sensitive(true);
             request = request.header(AUTHORIZATION, value);
         }
+        if let Some(headers) = of_host(&self.headers, url) {
+            request = request.headers(headers.clone());
+        }
         let response = request.send().await.map_err(|error| body::transport(&error))?;
         let status = response.status();
         if status.is_success() && status != StatusCode::NO_CONTENT && status != StatusCode::RESET_CONTENT {
@@ -98,15 +105,28 @@ impl Http {
         Err(refused(response).await)
     }
 
-    /// The credential for a URL: by `host:port` first, then by `host`.
+    /// The credential for a URL.
     pub(super) fn credential(&self, url: &Url) -> Option<&Secret> {
-        if self.credentials.is_empty() {
-            return None;
-        }
-        let host = url.host_str()?;
-        let port = url.port_or_known_default()?;
-        self.credentials.get(&format!("{host}:{port}")).or_else(|| self.credentials.get(host))
+        of_host(&self.credentials, url)
     }
+
+    /// A text without what is secret of this URL.
+    pub(super) fn hide(&self, text: &str, url: &Url) -> String {
+        let credential = self.credential(url).map(Secret::reveal);
+        let headers = of_host(&self.headers, url).into_iter().flat_map(HeaderMap::values).filter_map(|value| value.to_str().ok());
+        let secrets = credential.into_iter().chain(headers).filter(|secret| !secret.is_empty());
+        secrets.fold(text.to_owned(), |text, secret| text.replace(secret, "***"))
+    }
+}
+
+/// What stands under the host of a URL: under `host:port` first, then under `host`.
+fn of_host<'a, T>(by_host: &'a BTreeMap<String, T>, url: &Url) -> Option<&'a T> {
+    if by_host.is_empty() {
+        return None;
+    }
+    let host = url.host_str()?;
+    let port = url.port_or_known_default()?;
+    by_host.get(&format!("{host}:{port}")).or_else(|| by_host.get(host))
 }
 
 /// Whatever is not a success, as a failure.

@@ -4,6 +4,7 @@
 
 mod call;
 mod client;
+mod direct;
 mod error;
 mod secret;
 
@@ -26,5 +27,6 @@ mod stream;
 pub use call::{Call, Progress, Question, Remote, Reply};
 pub use client::{Client, Options};
 pub use dialer::Dialer;
+pub use direct::{Direct, Opened, Updates};
 pub use error::{Error, ErrorKind};
 pub use secret::Secret;

@@ -1,7 +1,8 @@
 //! A2A 1.0 on the wire.
 
 use crate::a2a::{
-    CancelTaskParams, GetTaskParams, Method, SendMessageParams, SendMessageResponse, StreamResponse, SubscribeToTaskParams, Task,
+    CancelTaskParams, GetTaskParams, ListTasksParams, ListTasksResult, Method, SendMessageParams, SendMessageResponse, StreamResponse,
+    SubscribeToTaskParams, Task,
 };
 
 use super::error::Failure;
@@ -26,6 +27,10 @@ pub(super) fn subscribe(id: &str, params: &SubscribeToTaskParams) -> Vec<u8> {
     rpc::request(id, Method::SubscribeToTask.v1(), params)
 }
 
+pub(super) fn list(id: &str, params: &ListTasksParams) -> Vec<u8> {
+    rpc::request(id, Method::ListTasks.v1(), params)
+}
+
 pub(super) fn sent(body: &[u8], id: &str) -> Result<Option<SendMessageResponse>, Failure> {
     rpc::result(body, id, Id::Needed)
 }
@@ -35,5 +40,9 @@ pub(super) fn event(body: &[u8], id: &str) -> Result<Option<StreamResponse>, Fai
 }
 
 pub(super) fn task(body: &[u8], id: &str) -> Result<Option<Task>, Failure> {
+    rpc::result(body, id, Id::Needed)
+}
+
+pub(super) fn listed(body: &[u8], id: &str) -> Result<Option<ListTasksResult>, Failure> {
     rpc::result(body, id, Id::Needed)
 }

@@ -6,12 +6,12 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use super::exit::EXIT_CODES;
-use super::{agent, completions, registry, replay, run, runs, sample_agents, serve, up, workflow};
+use super::{agent, completions, registry, replay, run, runs, sample_agents, send, serve, task, up, workflow};
 use crate::config::{AgentPorts, Config, LogFormat};
 
 /// Runs workflows whose steps call A2A agents by skill.
 #[derive(Debug, Parser)]
-#[command(name = "gantry", version, after_help = EXIT_CODES, max_term_width = 120, arg_required_else_help = true)]
+#[command(name = "gantry", version, after_help = EXIT_CODES, help_template = HELP, max_term_width = 120, arg_required_else_help = true)]
 pub struct Arguments {
     /// What holds for every subcommand.
     #[command(flatten)]
@@ -20,6 +20,33 @@ pub struct Arguments {
     #[command(subcommand)]
     pub command: Command,
 }
+
+/// The help with the subcommands in groups, which clap has no words for. A test compares it with the subcommands themselves.
+const HELP: &str = "\
+{about-with-newline}
+{usage-heading} {usage}
+
+Workflows:
+  run            Run a workflow and show what it made
+  workflow       List, show, push, pull and check workflows
+
+Agents:
+  send           Send a message to any A2A agent
+  task           Get, cancel, follow and list the tasks of any A2A agent
+  agent          List, show and push agent cards
+
+Servers:
+  up             Start everything: orchestrator, registry, sample agents, example workflows
+  serve          Serve gantry as an A2A agent
+  sample-agents  Start the six sample agents alone
+  registry       Serve the embedded registry alone
+
+Shell:
+  completions    Print completions for a shell
+  help           Print this message or the help of the given subcommand(s)
+
+Options:
+{options}{after-help}";
 
 /// What holds for every subcommand.
 #[derive(Debug, Args)]
@@ -50,12 +77,17 @@ impl Global {
 /// The subcommands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Start the embedded registry and the sample agents, and push the example workflows
+    /// Start everything: orchestrator, registry, sample agents, example workflows
     Up(up::UpArguments),
     /// Serve gantry as an A2A agent
     Serve(serve::ServeArguments),
     /// Run a workflow and show what it made
     Run(run::RunArguments),
+    /// Send a message to any A2A agent
+    Send(send::SendArguments),
+    /// Get, cancel, follow and list the tasks of any A2A agent
+    #[command(subcommand, arg_required_else_help = true)]
+    Task(task::TaskCommand),
     /// List, show, follow, cancel, retry, answer, export and forget runs
     #[command(subcommand, arg_required_else_help = true)]
     Runs(runs::RunsCommand),
@@ -83,6 +115,8 @@ impl Command {
             Self::Run(_) => "error",
             Self::Up(_)
             | Self::Serve(_)
+            | Self::Send(_)
+            | Self::Task(_)
             | Self::Runs(_)
             | Self::Replay(_)
             | Self::Workflow(_)
@@ -167,5 +201,16 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn the_help_has_every_subcommand_as_it_is() {
+        let mut listed: Vec<&str> = HELP.lines().filter(|line| line.starts_with("  ") && !line.starts_with("  help ")).collect();
+        for subcommand in Arguments::command().get_subcommands() {
+            let line = format!("  {:<15}{}", subcommand.get_name(), subcommand.get_about().unwrap());
+            assert!(listed.contains(&line.as_str()), "{line}");
+            listed.retain(|other| *other != line);
+        }
+        assert_eq!(listed, Vec::<&str>::new());
     }
 }

@@ -2,7 +2,7 @@
 
 use super::arguments::{Command, Global};
 use super::exit::{Exit, Failure, chain};
-use super::{Terminal, agent, completions, registry, replay, run, runs, sample_agents, serve, up, workflow};
+use super::{Terminal, agent, completions, registry, replay, run, runs, sample_agents, send, serve, task, up, workflow};
 use crate::config::Config;
 use crate::shutdown::Shutdown;
 
@@ -23,6 +23,8 @@ pub async fn dispatch(command: Command, config: Config, terminal: Terminal) -> R
             Command::Up(arguments) => up::execute(arguments, config, &shutdown).await,
             Command::Serve(arguments) => serve::execute(arguments, config, terminal, &shutdown).await,
             Command::Run(arguments) => run::execute(arguments, config, terminal, &shutdown).await,
+            Command::Send(arguments) => send::execute(arguments, &config, terminal).await,
+            Command::Task(command) => task::execute(command, &config, terminal).await,
             Command::Runs(command) => runs::execute(command, config, terminal).await,
             Command::Replay(arguments) => replay::execute(&arguments, terminal),
             Command::Workflow(command) => workflow::execute(command, config, terminal).await,

@@ -10,14 +10,16 @@ use crate::workflow::Diagnostic;
 pub enum Exit {
     /// Done.
     Ok,
-    /// The run failed, or a workflow is invalid.
+    /// The run or task failed, or a workflow is invalid.
     Failed,
     /// The command line, the configuration or the input is wrong.
     Usage,
-    /// A registry, an agent, a workflow or a port is not there.
+    /// A registry, an agent, a workflow, a task or a port is not there.
     Unavailable,
     /// A fault of gantry's own, or of the machine.
     Internal,
+    /// An agent's task waits for an answer.
+    Waiting,
     /// Interrupted by Ctrl-C or SIGTERM.
     Interrupted,
 }
@@ -31,6 +33,7 @@ impl Exit {
             Self::Usage => 2,
             Self::Unavailable => 3,
             Self::Internal => 4,
+            Self::Waiting => 5,
             Self::Interrupted => 130,
         }
     }
@@ -46,10 +49,11 @@ impl From<Exit> for ExitCode {
 pub(super) const EXIT_CODES: &str = "\
 Exit codes:
   0    done
-  1    the run failed, or a workflow is invalid
+  1    the run or task failed, or a workflow is invalid
   2    the command line, the configuration or the input is wrong
-  3    a registry, an agent, a workflow or a port is not available
+  3    a registry, an agent, a workflow, a task or a port is not available
   4    a fault of gantry itself or of the machine
+  5    the agent's task waits for an answer
   130  interrupted
 
 Settings come from flags, then the environment (GANTRY_REGISTRY, GANTRY_DATA_DIR, GANTRY_MODEL, …),

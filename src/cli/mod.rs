@@ -12,9 +12,14 @@ mod replay;
 mod run;
 mod runs;
 mod sample_agents;
+mod send;
 mod serve;
+mod task;
 mod up;
 mod workflow;
+
+mod answer;
+mod callee;
 
 mod diagnostics;
 mod local;

@@ -32,6 +32,9 @@ const PRUNE_EVERY: Duration = Duration::from_secs(3600);
 /// Parked runs that are named; the others are counted.
 const PARKED_NAMED: usize = 10;
 
+/// How long the start waits for the registry to take the card.
+const PUBLISH_PATIENCE: Duration = Duration::from_secs(2);
+
 /// Arguments of `gantry serve`.
 #[derive(Debug, clap::Args)]
 pub struct ServeArguments {
@@ -58,7 +61,7 @@ pub struct ServeArguments {
 pub(super) struct Keeping {
     /// How long steps in flight may go on after Ctrl-C or SIGTERM before their runs are parked
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, default_value = "30s")]
-    grace: Duration,
+    pub(super) grace: Duration,
 }
 
 /// What the agent offers, over the configuration.
@@ -164,10 +167,15 @@ impl Orchestrator {
         let engine = Embedded::new(embedded::Options::default(), Arc::clone(&discovery), agents, journal);
         let bound = Server::bind(options, Arc::new(engine.clone()), discovery).await.map_err(|error| match &error {
             server::Error::Bind { address, .. } => {
-                unavailable(&error).hint(format!("another program may listen on port {}; choose another with --port", address.port()))
+                Failure::unavailable(format!("cannot start the orchestrator: port {}: {}", address.port(), chain(&error)))
+                    .hint("stop what listens there, or choose another port with --port (0 lets the system choose)")
             }
+            server::Error::Auth(_) => Failure::usage(chain(&error)).hint("these settings stand in the configuration file under [server]"),
             _ => Failure::usage(chain(&error)),
         })?;
+        engine.serve_as(bound.url());
+        // Whoever waits for the ready file finds the card. A registry that is slow gets it later.
+        let _slow = tokio::time::timeout(PUBLISH_PATIENCE, bound.publish()).await;
         let control = match &mut data_dir {
             Some(held) => Some(control::Listener::bind(held).await.map_err(|error| unavailable(&error))?),
             None => None,

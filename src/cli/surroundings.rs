@@ -96,17 +96,10 @@ impl Surroundings {
     /// A client for the agents that are found here.
     pub(super) fn agent_client(&self, config: &Config) -> agent::Client {
         // Agents that were started here are on loopback, whatever the policy for others says.
-        let loopback = self.local.as_ref().and_then(|_| "127.0.0.0/8".parse().ok());
-        agent::Client::new(agent::Options {
-            allow_private_addresses: config.allow_private_addresses,
-            allow: config.allow_networks.iter().copied().chain(loopback).collect(),
-            credentials: config
-                .agent_credentials
-                .iter()
-                .map(|(host, secret)| (host.clone(), agent::Secret::new(secret.expose())))
-                .collect(),
-            ..agent::Options::default()
-        })
+        let loopback: Option<ipnet::IpNet> = self.local.as_ref().and_then(|_| "127.0.0.0/8".parse().ok());
+        let mut options = agent_options(config);
+        options.allow.extend(loopback);
+        agent::Client::new(options)
     }
 
     /// What an error of discovery is for the one at the command line.
@@ -126,6 +119,17 @@ impl Surroundings {
         if let Some(local) = self.local {
             local.shutdown().await;
         }
+    }
+}
+
+/// What the configuration says of calling agents.
+pub(super) fn agent_options(config: &Config) -> agent::Options {
+    let credential = |(host, secret): (&String, &crate::config::Secret)| (host.clone(), agent::Secret::new(secret.expose()));
+    agent::Options {
+        allow_private_addresses: config.allow_private_addresses,
+        allow: config.allow_networks.clone(),
+        credentials: config.agent_credentials.iter().map(credential).collect(),
+        ..agent::Options::default()
     }
 }
 

@@ -31,12 +31,14 @@ impl Terminal {
 
 /// Writes data, with a line end.
 pub(super) fn data(text: &str) -> Result<(), Failure> {
+    piece(text)?;
+    if text.ends_with('\n') { Ok(()) } else { piece("\n") }
+}
+
+/// Writes a piece of data that others follow.
+pub(super) fn piece(text: &str) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
-    match out
-        .write_all(text.as_bytes())
-        .and_then(|()| if text.ends_with('\n') { Ok(()) } else { out.write_all(b"\n") })
-        .and_then(|()| out.flush())
-    {
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         Err(error) => Err(Failure::internal(format!("cannot write to standard output: {error}"))),
@@ -47,6 +49,11 @@ pub(super) fn data(text: &str) -> Result<(), Failure> {
 pub(super) fn json(value: &impl Serialize) -> Result<(), Failure> {
     let text = serde_json::to_string_pretty(value).map_err(|error| Failure::internal(format!("cannot write JSON: {error}")))?;
     data(&text)
+}
+
+/// Writes one JSON value on one line.
+pub(super) fn json_line(value: &impl Serialize) -> Result<(), Failure> {
+    data(&serde_json::to_string(value).map_err(|error| Failure::internal(format!("cannot write JSON: {error}")))?)
 }
 
 /// Says something to the person at the terminal. A closed standard error is nobody's problem.

@@ -1,20 +1,30 @@
-//! `gantry up`: the embedded registry, the sample agents and the example workflows in one process, until it is told to stop.
+//! `gantry up`: the orchestrator, the embedded registry, the sample agents and the example workflows in one process, until it is
+//! told to stop.
 
-use std::net::SocketAddr;
+use std::fmt::Write as _;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use ipnet::IpNet;
 use serde_json::{Value, json};
 
 use super::arguments::{AgentPortsChoice, ListenChoice, ModelChoice};
 use super::exit::{Exit, Failure};
 use super::local::{Local, Seeded};
+use super::serve::{Keep, Keeping, Orchestrator};
+use super::surroundings::agent_options;
 use super::terminal::{self, say, table};
+use crate::agent;
 use crate::config::Config;
 use crate::shutdown::Shutdown;
 
 /// Arguments of `gantry up`.
 #[derive(Debug, clap::Args)]
 pub struct UpArguments {
+    /// The orchestrator's port; 0 lets the system choose [default: 8000]
+    #[arg(long, value_name = "PORT")]
+    port: Option<u16>,
     /// The registry's port; 0 lets the system choose [default: 5000]
     #[arg(long, value_name = "PORT")]
     registry_port: Option<u16>,
@@ -24,6 +34,8 @@ pub struct UpArguments {
     listen: ListenChoice,
     #[command(flatten)]
     storage: StorageChoice,
+    #[command(flatten)]
+    keeping: Keeping,
     #[command(flatten)]
     model: ModelChoice,
 }
@@ -63,14 +75,36 @@ pub(super) async fn execute(arguments: UpArguments, mut config: Config, shutdown
     local.start_agents(config.host, config.agent_ports.0, &config).await?;
     local.push_cards().await?;
     let workflows = local.seed().await?;
-    let up = Up { registry: url(registry), data_dir, workflows, local: &local };
+    let orchestrator = orchestrator(&arguments, &config, &local, data_dir.as_deref()).await?;
+    let up = Up { orchestrator: &orchestrator.url, registry: url(registry), data_dir, workflows, local: &local };
     terminal::data(&up.table())?;
     let ready = arguments.listen.ready_file.as_deref().map(|path| ReadyFile::write(path, &up.addresses())).transpose()?;
     shutdown.requested().cancelled().await;
     say("stopping; interrupt again to leave at once");
     drop(ready);
+    // First, so that its runs still find agents and registry while they drain.
+    orchestrator.shutdown().await;
     local.shutdown().await;
     Ok(Exit::Ok)
+}
+
+/// Starts the endpoint over the embedded registry. Everything here is on this machine, so agents and webhooks on it are called.
+async fn orchestrator(arguments: &UpArguments, config: &Config, local: &Local, data_dir: Option<&Path>) -> Result<Orchestrator, Failure> {
+    let mut options = config.server.clone();
+    if arguments.listen.host.is_some() {
+        options.bind.set_ip(config.host);
+    }
+    if let Some(port) = arguments.port {
+        options.bind.set_port(port);
+    }
+    let loopback = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
+    let loopback = [IpNet::new_assert(loopback[0], 8).trunc(), IpNet::new_assert(loopback[1], 128)];
+    options.grace = options.grace.min(arguments.keeping.grace);
+    options.push.allow_networks.extend(loopback);
+    let keep = Keep { data_dir, grace: arguments.keeping.grace, config };
+    let mut agents = agent_options(config);
+    agents.allow.extend(loopback);
+    Orchestrator::start(options, Arc::clone(&local.discovery), agent::Client::new(agents), keep).await
 }
 
 /// `http://localhost:5000`: the name, because tools take a registry of that name for plain HTTP.
@@ -83,6 +117,7 @@ pub(super) fn url(address: SocketAddr) -> String {
 
 /// What runs where.
 struct Up<'a> {
+    orchestrator: &'a str,
     registry: String,
     data_dir: Option<PathBuf>,
     workflows: Vec<Seeded>,
@@ -94,7 +129,11 @@ impl Up<'_> {
         let agents = self.local.agents.iter().flat_map(|running| &running.agents);
         let stored =
             self.data_dir.as_ref().map_or_else(|| "nothing is kept".to_owned(), |directory| format!("kept in {}", directory.display()));
-        let mut rows = vec![vec!["registry".to_owned(), self.registry.clone(), stored]];
+        let offers = "execute_workflow, route_request, every workflow".to_owned();
+        let mut rows = vec![
+            vec!["gantry".to_owned(), self.orchestrator.to_owned(), offers],
+            vec!["registry".to_owned(), self.registry.clone(), stored],
+        ];
         rows.extend(agents.map(|agent| vec![agent.name.to_owned(), agent.url.clone(), skills(&agent.card).join(", ")]));
         let mut text = table(&["WHAT", "WHERE", "OFFERS"], &rows);
         text.push_str("\nworkflows: ");
@@ -103,7 +142,9 @@ impl Up<'_> {
             None => workflow.id.clone(),
         });
         text.push_str(&names.collect::<Vec<_>>().join(", "));
-        text.push_str("\n\ngantry is up. Try: gantry run \"Create a function to calculate prime numbers\"\nCtrl-C stops it.\n");
+        text.push_str("\n\ngantry is up. Try: gantry run \"Create a function to calculate prime numbers\"\n");
+        let _ = writeln!(text, "or, as any A2A agent: gantry send {} \"Create a function to calculate prime numbers\"", self.orchestrator);
+        text.push_str("Ctrl-C stops it.\n");
         text
     }
 
@@ -111,7 +152,10 @@ impl Up<'_> {
         let agents = self.local.agents.iter().flat_map(|running| &running.agents);
         let agents: serde_json::Map<String, Value> = agents.map(|agent| (agent.name.to_owned(), json!(agent.url))).collect();
         let workflows: Vec<&str> = self.workflows.iter().map(|workflow| workflow.id.as_str()).collect();
-        json!({"pid": std::process::id(), "registry": self.registry, "agents": agents, "workflows": workflows, "data_dir": self.data_dir})
+        json!({
+            "pid": std::process::id(), "gantry": self.orchestrator, "registry": self.registry, "agents": agents, "workflows": workflows,
+            "data_dir": self.data_dir
+        })
     }
 }
 

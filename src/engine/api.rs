@@ -211,6 +211,8 @@ pub trait Engine: Send + Sync {
     async fn retry(&self, run: &RunId, labels: BTreeMap<String, String>) -> Result<Started, Error>;
     /// The run as it stands.
     async fn snapshot(&self, run: &RunId) -> Result<Snapshot, Error>;
+    /// The run when it has ended or waits for an answer; as it stands when it was parked. Cheaper than watching every update.
+    async fn wait(&self, run: &RunId) -> Result<Snapshot, Error>;
     /// The run as it stands and everything after.
     async fn subscribe(&self, run: &RunId) -> Result<Subscription, Error>;
     /// One line of each run that fits, newest change first.

@@ -62,7 +62,7 @@ pub struct Entry {
     /// When it ended.
     pub finished_at: Option<Timestamp>,
     /// Who was asked, and why this agent.
-    pub agent: Option<AgentUsed>,
+    pub agent: Option<Arc<AgentUsed>>,
     /// What it was asked with.
     pub inputs: Option<Payload>,
     /// What came back.

@@ -80,6 +80,8 @@ pub struct Invocation {
     pub inputs: Arc<Value>,
     /// How long the attempt may take.
     pub timeout: Duration,
+    /// How large its reply may be, in bytes of JSON, when the workflow bounds it (`limits.max_payload`).
+    pub reply_bytes_max: Option<u64>,
     /// The task that these inputs answer.
     pub resume: Option<RemoteTask>,
 }
@@ -150,7 +152,7 @@ pub enum Change {
         /// Attempts made.
         attempts: u32,
         /// Who did it.
-        by: Option<AgentUsed>,
+        by: Option<Arc<AgentUsed>>,
     },
     /// The run is over; nothing follows.
     RunFinished {

@@ -43,7 +43,7 @@ pub enum Event {
         value: Arc<Value>,
         /// Who gave it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        by: Option<AgentUsed>,
+        by: Option<Arc<AgentUsed>>,
         /// When.
         at: Timestamp,
     },
@@ -57,7 +57,7 @@ pub enum Event {
         error: StepError,
         /// Who was asked.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        by: Option<AgentUsed>,
+        by: Option<Arc<AgentUsed>>,
         /// Random bits for the jitter of a retry: randomness comes in as data.
         entropy: u32,
         /// When.
@@ -73,7 +73,7 @@ pub enum Event {
         question: Question,
         /// Who asks.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        by: Option<AgentUsed>,
+        by: Option<Arc<AgentUsed>>,
         /// When.
         at: Timestamp,
     },

@@ -111,16 +111,19 @@ impl Run {
     }
 
     fn stop(&mut self, places: &[Place], reason: &str) {
+        let mut repetitions = Vec::new();
         for place in places {
             let Some(state) = self.frame_mut(place.frame).states.remove(&place.node) else { continue };
             let path = self.path(*place);
+            repetitions.extend(state.repetitions());
             let (attempts, by, started_at) = match state {
                 State::Call(call) => {
                     self.waiting -= usize::from(matches!(call.phase, CallPhase::Waiting(_)));
                     match call.phase {
                         CallPhase::InFlight => self.out.commands.push(Command::CancelCall { path }),
                         CallPhase::BackingOff => self.out.commands.push(Command::CancelTimer { path, timer: Timer::Retry }),
-                        CallPhase::Waiting(question) => self.cancel_task(*place, question.remote, call.by.as_ref()),
+                        CallPhase::Waiting(question) => self.cancel_task(*place, question.remote, call.by.as_deref()),
+                        CallPhase::Over => {}
                     }
                     (call.attempt, call.by, Some(call.started_at))
                 }
@@ -151,6 +154,10 @@ impl Run {
             let record = Record { status: StepStatus::Canceled, outputs: Arc::new(Value::Null), error, attempts, by, started_at };
             self.announce(*place, &record);
             self.remember(*place, record);
+        }
+        // The steps inside come after the step around them, so its repetitions are forgotten when all are stopped.
+        for frame in repetitions {
+            self.close_frame(frame);
         }
     }
 

@@ -189,10 +189,17 @@ impl Run {
         let text = path.as_str();
         let over = text.rmatch_indices('[').any(|(at, _)| {
             let container = text[..at].trim_end_matches('~');
+            let in_reduce = container.len() < at;
             let index = text[at + 1..].split(']').next().and_then(|index| index.parse::<usize>().ok());
             match (self.places.get(&Path::new(container)).and_then(|place| self.state(*place)), index) {
-                (Some(State::Settled(_)), _) => true,
-                (Some(State::Map(map)), Some(index)) => index < map.next && !map.frames.contains_key(&index),
+                // A catch branch runs when everything in the container that failed is over.
+                (Some(State::Settled(_) | State::Catching(_)), _) => true,
+                (Some(State::Map(map)), Some(index)) => match (map.reducing, in_reduce) {
+                    (false, false) => index < map.next && !map.frames.contains_key(&index),
+                    (false, true) => false,
+                    (true, false) => index < map.next,
+                    (true, true) => map.frames.keys().any(|reduced| index < *reduced),
+                },
                 (Some(State::Loop(repeated)), Some(index)) => index < repeated.iteration as usize,
                 _ => false,
             }

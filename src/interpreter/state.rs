@@ -74,6 +74,23 @@ pub(super) enum State {
     Settled(Record),
 }
 
+impl State {
+    /// The frames of the repetitions under way.
+    pub(super) fn repetitions(&self) -> Vec<FrameIndex> {
+        match self {
+            Self::Map(map) => map.frames.values().copied().collect(),
+            Self::Loop(repeated) => vec![repeated.frame],
+            Self::Call(_)
+            | Self::Group(_)
+            | Self::Body { .. }
+            | Self::Wait { .. }
+            | Self::Input { .. }
+            | Self::Catching(_)
+            | Self::Settled(_) => Vec::new(),
+        }
+    }
+}
+
 /// A skill call that is not over.
 #[derive(Debug)]
 pub(super) struct CallState {
@@ -81,7 +98,7 @@ pub(super) struct CallState {
     pub(super) inputs: Arc<Value>,
     pub(super) started_at: Timestamp,
     pub(super) phase: CallPhase,
-    pub(super) by: Option<AgentUsed>,
+    pub(super) by: Option<Arc<AgentUsed>>,
 }
 
 /// What a call waits for.
@@ -93,6 +110,8 @@ pub(super) enum CallPhase {
     BackingOff,
     /// An answer.
     Waiting(Question),
+    /// Nothing: how it ended is known, and is about to be settled.
+    Over,
 }
 
 /// Branches under way.
@@ -141,7 +160,7 @@ pub(super) struct Record {
     pub(super) outputs: Arc<Value>,
     pub(super) error: Option<StepError>,
     pub(super) attempts: u32,
-    pub(super) by: Option<AgentUsed>,
+    pub(super) by: Option<Arc<AgentUsed>>,
     pub(super) started_at: Option<Timestamp>,
 }
 

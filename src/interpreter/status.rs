@@ -161,7 +161,7 @@ pub struct StepReport {
     pub attempts: u32,
     /// Who did it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub agent: Option<AgentUsed>,
+    pub agent: Option<Arc<AgentUsed>>,
     /// When it began.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Timestamp>,

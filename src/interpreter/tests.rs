@@ -1126,3 +1126,79 @@ fn ten_thousand_items_leave_nothing_behind() {
     assert!(case.run.frames.len() <= 2 + crate::limits::GROUP_CONCURRENCY as usize, "{} frames", case.run.frames.len());
     assert_eq!(case.run.places.len(), 1);
 }
+
+/// Bodies that are stopped, by a race or a deadline, leave as little behind as those that end.
+#[test]
+fn stopped_repetitions_leave_nothing_behind() {
+    let items: Vec<u32> = (0..1_000).collect();
+    let yaml = "
+steps:
+  - id: m
+    step_type: map
+    items: \"{{ workflow.input }}\"
+    steps:
+      - id: r
+        step_type: race
+        branches:
+          first: [{id: a, step_type: set, value: 1}, {id: b, step_type: set, value: 2}]
+          second: [{id: l, step_type: loop, max_iterations: 2, while: \"true\", steps: [{id: n, step_type: map, items: [1], steps: [{id: c, skill: s}]}]}]
+";
+    let case = Case::new(yaml, json!(items));
+    assert!(matches!(case.run.outcome(), Some(Outcome::Completed { .. })));
+    assert!(case.run.frames.len() <= 2 + 3 * crate::limits::GROUP_CONCURRENCY as usize, "{} frames", case.run.frames.len());
+    assert_eq!((case.run.places.len(), case.run.free.len()), (1, case.run.frames.len() - 1));
+
+    let yaml = "
+steps:
+  - {id: l, step_type: loop, timeout: 1, max_iterations: 9, while: \"true\", on_error: continue, steps: [{id: n, step_type: map, items: [1], steps: [{id: c, skill: s}]}]}
+";
+    let mut case = Case::new(yaml, json!({}));
+    case.perform(&Fire("l", Timer::Deadline));
+    case.perform(&ReplyAt("/0:l[0]/0:n[0]/0:c", json!("late")));
+    assert_eq!(case.trace.last().unwrap(), "completed null");
+    assert_eq!((case.run.places.len(), case.run.free.len()), (1, case.run.frames.len() - 1));
+    case.replay();
+}
+
+/// Late outcomes of items are late, whatever their map does by then: it is reduced, it is caught.
+#[test]
+fn outcomes_of_items_come_late_to_a_map_that_goes_on() {
+    let race = "{id: r, step_type: race, branches: {f: [{id: a, skill: s}], s: [{id: b, skill: s}]}}";
+    let reduced =
+        format!("steps: [{{id: m, step_type: map, items: [1], steps: [{race}], reduce: {{initial: 0, steps: [{{id: x, skill: s}}]}}}}]");
+    check(
+        &reduced,
+        &[ReplyAt("/0:m[0]/0:r[0]/0:a", json!(1)), ReplyAt("/0:m[0]/0:r[1]/0:b", json!("late")), ReplyAt("/0:m~[0]/0:x", json!(3))],
+        "call a#1 {}\ncall b#1 {}\ncancel b\ncall x#1 {}\na completed\nb canceled canceled\nr completed\nx completed\nm completed\ncompleted 3",
+    );
+    let caught = "steps: [{id: m, step_type: map, items: [1, 2], steps: [{id: a, skill: s}], on_error: {steps: [{id: c, skill: s}]}}]";
+    check(
+        caught,
+        &[FailAt("/0:m[0]/0:a", ErrorClass::Rejected), ReplyAt("/0:m[1]/0:a", json!("late")), Reply("c", json!(4))],
+        "call a#1 {}\ncall a#1 {}\ncancel a\ncall c#1 {}\na failed rejected\na canceled canceled\nc completed\nm failed rejected\ncompleted 4",
+    );
+}
+
+#[test]
+fn windows_of_billions_cost_nothing() {
+    check(
+        "steps: [{id: p, step_type: parallel, max_concurrency: 4294967295, branches: {steps: [{id: a, step_type: set, value: 1}]}}]",
+        &[],
+        "a completed\np completed\ncompleted {\"a\":1}",
+    );
+}
+
+#[test]
+fn a_call_beyond_the_budget_was_never_made() {
+    let yaml = "limits: {max_agent_calls: 1}\nsteps: [{id: a, skill: s, retry: {max_attempts: 2, initial: 1s, jitter: false}}]";
+    let mut case = Case::new(yaml, json!({}));
+    case.perform(&Fail("a", ErrorClass::Timeout));
+    case.perform(&Fire("a", Timer::Retry));
+    assert_eq!(case.run.snapshot().steps[0].attempts, 1);
+
+    // The task that asked is told that no answer will come.
+    let mut case = Case::new("limits: {max_agent_calls: 1}\nsteps: [{id: a, skill: s}]", json!({}));
+    case.perform(&Ask("a"));
+    case.perform(&Answer("a", json!("blue")));
+    assert!(case.trace.iter().any(|line| line.contains("task-a")), "{:?}", case.trace);
+}

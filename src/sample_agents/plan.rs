@@ -85,8 +85,12 @@ fn create_plan(input: Input) -> StandInResult<Plan> {
     let language = match input.language.as_deref().and_then(brief::language_of).or(brief.language) {
         Some(language) => language,
         None => {
-            assumptions.push(format!("No language is named, so {} is used", brief::default_language().id));
-            brief::default_language()
+            let default = brief::default_language();
+            assumptions.push(match input.language.as_deref().map(str::trim).filter(|asked| !asked.is_empty()) {
+                Some(asked) => format!("`{}` is not a language known here, so {} is used", words::shorten(asked, 40), default.id),
+                None => format!("No language is named, so {} is used", default.id),
+            });
+            default
         }
     };
     if let Some(constraints) = &input.constraints {

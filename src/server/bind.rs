@@ -132,6 +132,14 @@ impl Bound {
         self.app.cards.public(&self.app.discovery).await.json.clone()
     }
 
+    /// Pushes the card once, so that it is there before anything is served. [`serve`](Self::serve) does it again, until the
+    /// registry takes it; a failure here is only logged.
+    pub async fn publish(&self) {
+        if let Some(repository) = &self.app.options.card.publish {
+            publish_once(&self.app, repository).await;
+        }
+    }
+
     /// Serves until `shutdown`, then ends streams, drains open requests within the grace period, and returns how many
     /// connections were cut. Runs are the engine's: let it recover before, and shut it down afterwards.
     pub async fn serve(self, shutdown: CancellationToken) -> usize {
@@ -166,13 +174,23 @@ impl Bound {
 /// Pushes the card until the registry takes it. The registry may come up after us.
 async fn publish(app: &App, repository: &str) {
     let mut rest = Duration::from_secs(1);
-    loop {
-        let card = app.cards.public(&app.discovery).await.json.clone();
-        match app.discovery.push_card(card, Some(repository), &["latest".to_owned()]).await {
-            Ok(pushed) => return tracing::info!(repository, digest = %pushed.digest, "card published"),
-            Err(error) => tracing::warn!(repository, %error, "the card could not be published yet"),
-        }
+    while !publish_once(app, repository).await {
         tokio::time::sleep(rest).await;
         rest = (rest * 2).min(PUBLISH_REST_MAX);
+    }
+}
+
+/// Whether the registry took the card.
+async fn publish_once(app: &App, repository: &str) -> bool {
+    let card = app.cards.public(&app.discovery).await.json.clone();
+    match app.discovery.push_card(card, Some(repository), &["latest".to_owned()]).await {
+        Ok(pushed) => {
+            tracing::info!(repository, digest = %pushed.digest, "card published");
+            true
+        }
+        Err(error) => {
+            tracing::warn!(repository, %error, "the card could not be published yet");
+            false
+        }
     }
 }

@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use serde::{Deserialize, Deserializer};
 
 use crate::router;
@@ -202,6 +203,9 @@ impl Default for LimitOptions {
 pub struct PushOptions {
     /// Loopback, private and link-local addresses may be called.
     pub allow_private_addresses: bool,
+    /// Networks that may be called all the same. Not a setting: whoever starts the server on one's own machine gives them.
+    #[serde(skip)]
+    pub allow_networks: Vec<IpNet>,
     /// Most webhooks of a task.
     pub configs_max: usize,
     /// Notifications that wait for one webhook; more are dropped and counted.
@@ -222,6 +226,7 @@ impl Default for PushOptions {
     fn default() -> Self {
         Self {
             allow_private_addresses: false,
+            allow_networks: Vec::new(),
             configs_max: 8,
             queue_max: 256,
             concurrency: 64,

@@ -13,6 +13,8 @@ mod local;
 mod outputs;
 mod runs;
 mod scripts;
+mod send;
+mod send_odd;
 mod up;
 mod validate;
 

@@ -10,9 +10,15 @@ mod cli;
 mod discovery;
 mod engine;
 #[cfg(test)]
+mod gantries;
+#[cfg(test)]
+mod nested;
+#[cfg(test)]
 mod registry;
 #[cfg(test)]
 mod sample_agents;
+#[cfg(test)]
+mod sdk;
 #[cfg(test)]
 mod server;
 mod workflow;

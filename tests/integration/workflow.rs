@@ -354,9 +354,34 @@ fn rendering_shows_the_place_the_text_and_what_to_do() {
 #[test]
 fn texts_of_an_author_cannot_steer_a_terminal() {
     let parsed = parse("metadata: {id: a, name: A, version: 1.0.0, \"\\e[2Jx\\ny\": 1}\nsteps: []\n");
-    let shown = short("w.yaml", &parsed) + &workflow::render("w.yaml", "", &parsed.diagnostics[..0], false);
+    let shown = short("w.yaml", &parsed);
     assert!(shown.contains("unknown key") && !shown.contains('\x1b'), "{shown:?}");
     assert_eq!(shown.lines().count(), parsed.diagnostics.len());
+    // What YAML refuses is drawn all the same, in the snippet.
+    for raw in ["\x1b[2J", "\u{9b}2J", "\u{202e}", "\u{2066}", "\x07", "\0", "\u{200f}", "\r"] {
+        let text = format!("# {raw}\nmetadata: {{id: a, name: A, version: 1.0.0, x: \"{raw}\"}} # {raw} here\nsteps: []\n");
+        let parsed = parse(&text);
+        assert!(!parsed.diagnostics.is_empty(), "{raw:?}");
+        let shown = workflow::render("w.yaml", &text, &parsed.diagnostics, false);
+        assert!(shown.contains(" here") && !shown.contains(raw), "{shown:?}");
+    }
+    // Tabs and the line ends of other systems are no harm.
+    let text = "metadata: {id: a, name: A, version: 1.0.0}\r\nsteps: 5 #\té\r\n";
+    let shown = workflow::render("w.yaml", text, &parse(text).diagnostics, false);
+    assert!(shown.contains("steps: 5 #") && shown.contains('é') && !shown.contains('?'), "{shown:?}");
+}
+
+#[test]
+fn mistakes_in_a_long_line_are_quoted_instead_of_drawn_whole() {
+    let steps: Vec<String> = (0..5_000).map(|number| format!("{{id: é{number}, skil: x}}")).collect();
+    let text = format!("metadata: {{id: m, name: M, version: 1.0.0}}\nsteps: [{}]\n", steps.join(", "));
+    let parsed = parse(&text);
+    let shown = workflow::render("w.yaml", &text, &parsed.diagnostics, false);
+    assert!(parsed.diagnostics.len() > 50 && shown.len() < 1_000 * parsed.diagnostics.len(), "{} bytes", shown.len());
+    for one in &parsed.diagnostics {
+        assert!(shown.contains(&format!("w.yaml:{}:{}, in the", one.line, one.column)), "{one:?}");
+    }
+    assert!(shown.contains("skil: x}") && shown.contains("help: "), "{shown}");
 }
 
 mod hostile {
@@ -515,15 +540,15 @@ mod hostile {
 
     #[test]
     fn any_file_of_the_hostile_collections_is_read_without_a_panic() {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data");
-        // The collections are large and kept outside of the repository: nothing to do where they are not.
-        let mut files: Vec<PathBuf> = ["hostile/json-parsing", "naughty-strings"]
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+        let mut files: Vec<PathBuf> = ["server/json-parsing", "naughty-strings"]
             .iter()
-            .filter_map(|name| fs::read_dir(folder.join(name)).ok())
-            .flat_map(|entries| entries.filter_map(|entry| entry.ok()).map(|entry| entry.path()))
+            .flat_map(|name| fs::read_dir(folder.join(name)).unwrap())
+            .map(|entry| entry.unwrap().path())
             .filter(|path| path.is_file())
             .collect();
         files.sort();
+        assert!(files.len() >= 50, "only {} files", files.len());
         for path in files {
             let bytes = fs::read(&path).unwrap();
             let parsed = parse_bytes(&bytes);

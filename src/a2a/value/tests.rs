@@ -71,6 +71,28 @@ fn tasks_become_values() {
 }
 
 #[test]
+fn the_output_of_a_run_is_its_value_alone() {
+    let step = json!({ "artifactId": "step:/0", "name": "one", "parts": [{ "data": 1 }], "metadata": { RUN: { "artifact": "step" } } });
+    for (form, parts, expected) in [
+        (json!({}), json!([{ "data": { "n": 42 } }]), json!({ "n": 42 })),
+        (json!({}), json!([{ "data": null }]), Value::Null),
+        (json!({}), json!([{ "text": "hi" }]), json!({ "text": "hi" })),
+        (json!({ "form": "text" }), json!([{ "text": "hi" }]), json!("hi")),
+        (json!({ "form": "text" }), json!([{ "text": "" }]), json!("")),
+        (json!({ "form": "text" }), json!([{ "text": "{\"a\": 1}" }]), json!("{\"a\": 1}")),
+        (json!({ "form": "files" }), json!([{ "raw": "AA", "filename": "a" }]), json!([{ "file": { "bytes": "AA", "filename": "a" } }])),
+        (json!({ "form": "of a later version" }), json!([{ "text": "hi" }]), json!({ "text": "hi" })),
+        (json!({ "form": 7 }), json!([{ "data": 1 }]), json!(1)),
+    ] {
+        let mut about = form.clone();
+        about["artifact"] = json!("output");
+        let output = json!({ "artifactId": "output", "name": "output", "parts": parts, "metadata": { RUN: about } });
+        let task = Task { artifacts: serde_json::from_value(json!([step, output])).unwrap(), ..Task::default() };
+        assert_eq!(reply_value(task, Shape::Any), Some(expected), "{form} {parts}");
+    }
+}
+
+#[test]
 fn many_parts_of_one_name_stay_cheap() {
     let many: Vec<Part> = (0..200_000).map(|_| Part::data(Value::Null)).collect();
     let Some(Value::Object(members)) = parts_value(many, Shape::Any) else { panic!("not an object") };

@@ -114,8 +114,8 @@ fn object(file: &str) -> Result<Map<String, Value>, Failure> {
     }
 }
 
-/// A file's text, or that of standard input, never more than a run may take.
-fn read(file: &str) -> Result<String, Failure> {
+/// A file's text, or that of standard input (`-`), never more than a run may take.
+pub(in crate::cli) fn read(file: &str) -> Result<String, Failure> {
     let limit = RUN_INPUT_BYTES_MAX as u64 + 1;
     let mut text = String::new();
     let outcome = match file {

@@ -13,3 +13,5 @@ mod show;
 
 pub(super) use command::{RunArguments, execute};
 pub(super) use find::read_card;
+pub(super) use input::read;
+pub(super) use show::{rule, whole};

@@ -77,7 +77,7 @@ impl Progress {
                             status: step.status,
                             error: step.error.as_ref(),
                             attempts: step.attempts,
-                            by: step.agent.as_ref(),
+                            by: step.agent.as_deref(),
                             took,
                         };
                         self.finish(&step.path, step.id.as_str(), skill, &told);
@@ -107,7 +107,7 @@ impl Progress {
                 self.line(&format!("? {step} asks: {}", one_line(&question.prompt.to_string(), 200)));
             }
             Change::StepFinished { path, step, status, error, attempts, by, .. } => {
-                let told = Told { status: *status, error: error.as_ref(), attempts: *attempts, by: by.as_ref(), took: None };
+                let told = Told { status: *status, error: error.as_ref(), attempts: *attempts, by: by.as_deref(), took: None };
                 self.finish(path, step.as_str(), None, &told);
             }
             Change::RunStarted | Change::RunFinished { .. } => {}

@@ -56,7 +56,7 @@ pub(super) struct StepReport {
     pub(super) outputs: Arc<Value>,
     pub(super) error: Option<StepError>,
     pub(super) attempts: u32,
-    pub(super) agent: Option<AgentUsed>,
+    pub(super) agent: Option<std::sync::Arc<AgentUsed>>,
     pub(super) started_at: Option<Timestamp>,
     pub(super) finished_at: Option<Timestamp>,
     pub(super) duration_ms: Option<u64>,

@@ -97,11 +97,8 @@ pub(super) fn outcome(report: &Report, terminal: Terminal) -> String {
 }
 
 fn section(text: &mut String, heading: &str, body: &str, terminal: Terminal) {
-    let rule = format!("── {heading} ");
-    let rule = format!("{rule}{}", "─".repeat(72_usize.saturating_sub(rule.chars().count())));
-    let rule = if terminal.color { rule.bold().to_string() } else { rule };
     let lines: Vec<&str> = body.trim_end().lines().collect();
-    let _ = writeln!(text, "{rule}");
+    let _ = writeln!(text, "{}", rule(heading, terminal));
     for line in lines.iter().take(LINES_MAX) {
         match line.char_indices().nth(LINE_CHARACTERS_MAX) {
             Some((end, _)) => {
@@ -116,6 +113,13 @@ fn section(text: &mut String, heading: &str, body: &str, terminal: Terminal) {
         let _ = writeln!(text, "… {} more lines", lines.len() - LINES_MAX);
     }
     text.push('\n');
+}
+
+/// A heading across the page.
+pub(in crate::cli) fn rule(heading: &str, terminal: Terminal) -> String {
+    let rule = format!("── {heading} ");
+    let rule = format!("{rule}{}", "─".repeat(72_usize.saturating_sub(rule.chars().count())));
+    if terminal.color { rule.bold().to_string() } else { rule }
 }
 
 fn body(value: &Value, shown: &[(&str, &Value)]) -> String {
@@ -138,6 +142,14 @@ fn body(value: &Value, shown: &[(&str, &Value)]) -> String {
             }
             lines.join("\n")
         }
+    }
+}
+
+/// A value of somebody who is not a step: code as code, a text as it is, anything else as all of its JSON.
+pub(in crate::cli) fn whole(value: &Value) -> String {
+    match (value, Form::of(value)) {
+        (Value::String(_), _) | (_, Form::Code { .. }) => body(value, &[]),
+        (_, Form::Text(_) | Form::Data(_)) => printable(&format!("{value:#}")).into_owned(),
     }
 }
 

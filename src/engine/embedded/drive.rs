@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug, error, info, info_span, warn};
 
+use super::invoke::Lineage;
 use super::outstanding::Outstanding;
 use super::registrar::Running;
 use super::timers::Timers;
@@ -32,6 +33,8 @@ pub(super) enum Control {
     /// Finish what is in flight, begin nothing, and end: the journal has the rest.
     Park,
     Snapshot(oneshot::Sender<Snapshot>),
+    /// Answered when the run ends or waits for an answer.
+    Wait(oneshot::Sender<Snapshot>),
     Subscribe(oneshot::Sender<Subscription>),
 }
 
@@ -57,8 +60,9 @@ pub(super) struct Driver {
     calls: JoinSet<Option<Event>>,
     tokens: HashMap<Path, CancellationToken>,
     timers: Timers,
-    lineage: Arc<[Ancestor]>,
+    lineage: Arc<Lineage>,
     parking: bool,
+    waiters: Vec<oneshot::Sender<Snapshot>>,
 }
 
 impl Driver {
@@ -75,8 +79,9 @@ impl Driver {
             calls: JoinSet::new(),
             tokens: HashMap::new(),
             timers: Timers::default(),
-            lineage: Arc::from([]),
+            lineage: Arc::default(),
             parking: false,
+            waiters: Vec::new(),
         }
     }
 
@@ -226,6 +231,8 @@ impl Driver {
             }
             Control::Park => self.parking = true,
             Control::Snapshot(reply) => drop(reply.send(self.run.snapshot())),
+            Control::Wait(reply) if self.run.status() == RunStatus::Running => self.waiters.push(reply),
+            Control::Wait(reply) => drop(reply.send(self.run.snapshot())),
             Control::Subscribe(reply) => {
                 let updates = self.updates.get_or_insert_with(|| broadcast::channel(limits::SUBSCRIBER_UPDATES_MAX).0).subscribe();
                 drop(reply.send(Subscription { snapshot: self.run.snapshot(), seq: self.seq, updates: Some(updates) }));
@@ -261,6 +268,12 @@ impl Driver {
     }
 
     fn carry_out(&mut self, transition: Transition) {
+        if self.run.status() != RunStatus::Running {
+            for waiter in std::mem::take(&mut self.waiters) {
+                // Who waited may have gone.
+                drop(waiter.send(self.run.snapshot()));
+            }
+        }
         for change in transition.changes {
             self.publish(change);
         }
@@ -311,7 +324,7 @@ impl Driver {
     fn set_lineage(&mut self) {
         let plan = self.run.plan();
         let own = Ancestor { digest: plan.digest().clone(), workflow: plan.workflow().metadata.id.to_string() };
-        self.lineage = self.run.ancestry().iter().cloned().chain([own]).collect();
+        self.lineage = Arc::new(Lineage::new(self.run.ancestry().iter().cloned().chain([own]).collect()));
     }
 
     /// Within a run timestamps never go backwards, whatever the wall clock does.
@@ -331,11 +344,16 @@ impl Driver {
         self.inbox.close();
         while let Some(control) = self.inbox.recv().await {
             match control {
-                Control::Snapshot(reply) if faithful => drop(reply.send(self.run.snapshot())),
+                Control::Snapshot(reply) | Control::Wait(reply) if faithful => drop(reply.send(self.run.snapshot())),
                 Control::Subscribe(reply) if faithful => {
                     drop(reply.send(Subscription { snapshot: self.run.snapshot(), seq: self.seq, updates: None }));
                 }
-                Control::Snapshot(_) | Control::Subscribe(_) | Control::Cancel(..) | Control::Answer(..) | Control::Park => {}
+                Control::Snapshot(_)
+                | Control::Wait(_)
+                | Control::Subscribe(_)
+                | Control::Cancel(..)
+                | Control::Answer(..)
+                | Control::Park => {}
             }
         }
         // Cancelled calls end by themselves within the bound of the agent client.

@@ -20,12 +20,30 @@ use crate::limits;
 /// The skill that starts a workflow.
 pub(super) const EXECUTE_WORKFLOW: &str = "execute_workflow";
 
+/// Skills that are a workflow each: `workflow:<id>`.
+const WORKFLOW_PREFIX: &str = "workflow:";
+
 /// What came of an attempt.
 pub(super) enum Outcome {
     Value(Value),
     Question(Question),
     /// None yet: this engine stops, and the attempt is made again after the restart.
     Parked,
+}
+
+/// The runs that calls of one run belong to: its ancestors and itself, and the same as agents are told.
+#[derive(Debug, Default)]
+pub(super) struct Lineage {
+    pub(super) runs: Vec<Ancestor>,
+    metadata: Arc<Map<String, Value>>,
+}
+
+impl Lineage {
+    /// Made once for each run, not for each call.
+    pub(super) fn new(runs: Vec<Ancestor>) -> Self {
+        let metadata = Map::from_iter([(extension::RUN.to_owned(), json!({"depth": runs.len(), "ancestry": runs}))]);
+        Self { runs, metadata: Arc::new(metadata) }
+    }
 }
 
 /// How this engine is called where an agent's name is wanted.
@@ -37,14 +55,14 @@ impl Embedded {
         self,
         run: RunId,
         invocation: Invocation,
-        lineage: Arc<[Ancestor]>,
+        lineage: Arc<Lineage>,
         cancel: CancellationToken,
     ) -> Option<Event> {
         let Invocation { path, step, attempt, skill, .. } = &invocation;
         let (path, attempt) = (path.clone(), *attempt);
         debug!(%step, attempt, %skill, "step started");
         let mut by = None;
-        let made = AssertUnwindSafe(self.attempt(&run, &invocation, &lineage, &cancel, &mut by)).catch_unwind().await;
+        let made = AssertUnwindSafe(self.bounded_attempt(&run, &invocation, &lineage, &cancel, &mut by)).catch_unwind().await;
         // A fault of ours must end the step: nothing else would.
         let outcome = made.unwrap_or_else(|_| Err(StepError::new(ErrorClass::Internal, "gantry broke while it made this call")));
         if cancel.is_cancelled() {
@@ -60,24 +78,44 @@ impl Embedded {
                 if error.agent.is_none() {
                     error.agent = by.as_ref().map(|by| by.name.clone());
                 }
-                warn!(%step, attempt, %skill, agent = by.as_ref().map(|by: &AgentUsed| by.name.as_str()), code = error.code.code(), "attempt failed");
+                warn!(%step, attempt, %skill, agent = by.as_ref().map(|by: &Arc<AgentUsed>| by.name.as_str()), code = error.code.code(), "attempt failed");
                 Event::Failed { path, attempt, error, by, entropy: fastrand::u32(..), at }
             }
         })
+    }
+
+    /// The attempt, and the bound that the workflow sets on its reply.
+    async fn bounded_attempt(
+        &self,
+        run: &RunId,
+        invocation: &Invocation,
+        lineage: &Lineage,
+        cancel: &CancellationToken,
+        by: &mut Option<Arc<AgentUsed>>,
+    ) -> Result<Outcome, StepError> {
+        let outcome = self.attempt(run, invocation, lineage, cancel, by).await?;
+        if let (Outcome::Value(value), Some(bytes_max)) = (&outcome, invocation.reply_bytes_max) {
+            let bytes = json_bytes(value);
+            if bytes > bytes_max {
+                let message = format!("the reply has {bytes} bytes, more than the workflow's `limits.max_payload` of {bytes_max}");
+                return Err(StepError::new(ErrorClass::TooLarge, message));
+            }
+        }
+        Ok(outcome)
     }
 
     async fn attempt(
         &self,
         run: &RunId,
         invocation: &Invocation,
-        lineage: &Arc<[Ancestor]>,
+        lineage: &Lineage,
         cancel: &CancellationToken,
-        by: &mut Option<AgentUsed>,
+        by: &mut Option<Arc<AgentUsed>>,
     ) -> Result<Outcome, StepError> {
         let started = tokio::time::Instant::now();
         if invocation.own {
-            *by = Some(AgentUsed { name: "gantry".to_owned(), card: None, reason: "a sub-workflow".to_owned() });
-            return self.delegate(run, invocation, lineage, cancel).await;
+            *by = Some(Arc::new(AgentUsed { name: "gantry".to_owned(), card: None, reason: "a sub-workflow".to_owned() }));
+            return Box::pin(self.delegate(run, invocation, &lineage.runs, cancel)).await;
         }
         let found = match self.find(invocation).await {
             Ok(found) => found,
@@ -86,12 +124,17 @@ impl Embedded {
                     && error.code == ErrorClass::NoAgent
                     && invocation.agent.as_deref().is_none_or(|agent| agent == OWN_NAME) =>
             {
-                *by = Some(AgentUsed { name: OWN_NAME.to_owned(), card: None, reason: "no other agent offers it".to_owned() });
-                return self.delegate(run, invocation, lineage, cancel).await;
+                *by = Some(Arc::new(AgentUsed { name: OWN_NAME.to_owned(), card: None, reason: "no other agent offers it".to_owned() }));
+                return Box::pin(self.delegate(run, invocation, &lineage.runs, cancel)).await;
             }
             Err(error) => return Err(error),
         };
-        *by = Some(AgentUsed { name: found.card.name.clone(), card: found.digest.clone(), reason: found.reason.clone() });
+        *by = Some(Arc::new(AgentUsed { name: found.card.name.clone(), card: found.digest.clone(), reason: found.reason.clone() }));
+        if self.is_own(&found.card)
+            && let Some(delegated) = delegated(invocation)
+        {
+            return Box::pin(self.delegate(run, &delegated, &lineage.runs, cancel)).await;
+        }
         let timeout = invocation.timeout.saturating_sub(started.elapsed());
         self.call(run, invocation, lineage, cancel, &found, timeout).await
     }
@@ -116,6 +159,7 @@ impl Embedded {
         }
         let found = tokio::time::timeout(limits::REGISTRY_TIMEOUT, self.inner.discovery.agent(skill.as_str(), agent.as_deref())).await;
         match found {
+            Ok(Ok(found)) if self.is_own(&found.card) && runs_a_workflow(skill.as_str()) => self.give_up_child(&remote).await,
             Ok(Ok(found)) => self.inner.agents.cancel_task(&found.card, &remote.task_id),
             Ok(Err(_)) if skill.as_str() == EXECUTE_WORKFLOW => self.give_up_child(&remote).await,
             Ok(Err(error)) => warn!(task = %remote.task_id, %error, "remote task not canceled"),
@@ -127,7 +171,7 @@ impl Embedded {
         &self,
         run: &RunId,
         invocation: &Invocation,
-        lineage: &[Ancestor],
+        lineage: &Lineage,
         cancel: &CancellationToken,
         found: &FoundAgent,
         timeout: Duration,
@@ -138,7 +182,7 @@ impl Embedded {
             inputs: Arc::clone(&invocation.inputs),
             message_id: format!("{run}{}#{}", invocation.path, invocation.attempt),
             timeout,
-            metadata: Map::from_iter([(extension::RUN.to_owned(), json!({"depth": lineage.len(), "ancestry": lineage}))]),
+            metadata: Arc::clone(&lineage.metadata),
             resume: invocation
                 .resume
                 .as_ref()
@@ -165,6 +209,42 @@ impl Embedded {
             }
         }
     }
+}
+
+/// How many bytes a value has as JSON, without writing it anywhere.
+fn json_bytes(value: &Value) -> u64 {
+    struct Count(u64);
+    impl std::io::Write for Count {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0 += bytes.len() as u64;
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut count = Count(0);
+    // Counting cannot fail, and every value can be written.
+    let _ = serde_json::to_writer(&mut count, value);
+    count.0
+}
+
+/// Skills of ours that run a workflow, and nothing else.
+fn runs_a_workflow(skill: &str) -> bool {
+    skill == EXECUTE_WORKFLOW || skill.starts_with(WORKFLOW_PREFIX)
+}
+
+/// The same call as one of `execute_workflow`, when it runs a workflow.
+fn delegated(invocation: &Invocation) -> Option<Invocation> {
+    if !runs_a_workflow(invocation.skill.as_str()) {
+        return None;
+    }
+    let mut delegated = invocation.clone();
+    // An answer is passed on as it is; only what starts a run names the workflow.
+    if let (Some(id), None) = (invocation.skill.as_str().strip_prefix(WORKFLOW_PREFIX), &invocation.resume) {
+        delegated.inputs = Arc::new(json!({"workflow_id": id, "input": Value::clone(&invocation.inputs)}));
+    }
+    Some(delegated)
 }
 
 /// Failures that an agent which moved, or whose card was updated, would explain: look its card up again next time.

@@ -10,8 +10,8 @@ mod registrar;
 mod timers;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -24,6 +24,7 @@ use self::drive::{Control, Driver};
 use self::registrar::{Registrar, Running};
 use super::retry::{Seed, seed};
 use super::{Engine, Error, Filter, RETRY_OF_LABEL, RunSummary, Start, Started, Subscription};
+use crate::a2a::Card;
 use crate::agent;
 use crate::discovery::Discovery;
 use crate::ids::RunId;
@@ -75,6 +76,8 @@ struct Inner {
     stopping: CancellationToken,
     /// Cancelled when the grace period is over.
     abandon: CancellationToken,
+    /// Where this engine is itself offered as an agent.
+    own_url: OnceLock<String>,
 }
 
 impl Embedded {
@@ -82,7 +85,19 @@ impl Embedded {
     pub fn new(options: Options, discovery: Arc<Discovery>, agents: agent::Client, journal: Arc<dyn Journal>) -> Self {
         let (runs, tasks) = (Registrar::default(), TaskTracker::new());
         let (stopping, abandon) = (CancellationToken::new(), CancellationToken::new());
-        Self { inner: Arc::new(Inner { options, discovery, agents, journal, runs, tasks, stopping, abandon }) }
+        let own_url = OnceLock::new();
+        Self { inner: Arc::new(Inner { options, discovery, agents, journal, runs, tasks, stopping, abandon, own_url }) }
+    }
+
+    /// Says where this engine is itself offered as an agent: workflows that its steps call there are run in-process, with the
+    /// same checks and records. To be called once, before runs start; a second call changes nothing.
+    pub fn serve_as(&self, url: &str) {
+        let _ = self.inner.own_url.set(url.trim_end_matches('/').to_owned());
+    }
+
+    fn is_own(&self, card: &Card) -> bool {
+        let own = self.inner.own_url.get();
+        own.is_some_and(|own| card.interfaces.iter().any(|interface| interface.url.trim_end_matches('/') == own))
     }
 
     /// Goes on with every run that had not ended when the process did. Call it once, before the first start.
@@ -300,6 +315,13 @@ impl Engine for Embedded {
 
     async fn snapshot(&self, run: &RunId) -> Result<Snapshot, Error> {
         match self.ask(run, Control::Snapshot).await {
+            Some(snapshot) => Ok(snapshot),
+            None => Ok(self.replay(run).await?.0.snapshot()),
+        }
+    }
+
+    async fn wait(&self, run: &RunId) -> Result<Snapshot, Error> {
+        match self.ask(run, Control::Wait).await {
             Some(snapshot) => Ok(snapshot),
             None => Ok(self.replay(run).await?.0.snapshot()),
         }

@@ -46,19 +46,37 @@ impl Run {
             && self.agent_calls >= max
         {
             let message = format!("the run may make at most {max} calls to agents (`limits.max_agent_calls`)");
+            if let Some(State::Call(call)) = self.frame_mut(place.frame).states.get_mut(&place.node) {
+                // The attempt that was due is never made.
+                call.attempt -= 1;
+                let by = call.by.clone();
+                self.cancel_task(place, resume.map(|(remote, _)| remote), by.as_deref());
+            }
             return self.settle_call(place, Err(StepError::new(ErrorClass::Limit, message)));
         }
         self.agent_calls += 1;
         let Some(State::Call(state)) = self.state(place) else { return };
         let (resume, inputs, agent) = match resume {
-            Some((remote, answer)) => (Some(remote), answer, asker(pinned, state.by.as_ref())),
+            Some((remote, answer)) => (Some(remote), answer, asker(pinned, state.by.as_deref())),
             None => (None, Arc::clone(&state.inputs), pinned),
         };
         let attempt = state.attempt;
         let (path, step) = (self.path(place), node.id.clone());
         self.out.changes.push(Change::StepStarted { path: path.clone(), step: step.clone(), skill: Some(skill.clone()), attempt });
         let timeout = node.timeout.unwrap_or(limits::DURATION_MAX);
-        self.out.commands.push(Command::Call(Invocation { path, step, attempt, skill, own, agent, inputs, timeout, resume }));
+        let reply_bytes_max = plan.workflow().limits.max_payload_bytes;
+        self.out.commands.push(Command::Call(Invocation {
+            path,
+            step,
+            attempt,
+            skill,
+            own,
+            agent,
+            inputs,
+            timeout,
+            reply_bytes_max,
+            resume,
+        }));
     }
 
     /// The state of a call that waits for the outcome of just this attempt. Anything else is late or a repetition.
@@ -70,13 +88,13 @@ impl Run {
         }
     }
 
-    pub(in crate::interpreter) fn replied(&mut self, path: &Path, attempt: u32, value: Arc<Value>, by: Option<AgentUsed>) {
+    pub(in crate::interpreter) fn replied(&mut self, path: &Path, attempt: u32, value: Arc<Value>, by: Option<Arc<AgentUsed>>) {
         let Some((place, call)) = self.expecting(path, attempt) else { return };
         call.by = by;
         self.settle_call(place, Ok(value));
     }
 
-    pub(in crate::interpreter) fn failed(&mut self, path: &Path, attempt: u32, error: StepError, by: Option<AgentUsed>, entropy: u32) {
+    pub(in crate::interpreter) fn failed(&mut self, path: &Path, attempt: u32, error: StepError, by: Option<Arc<AgentUsed>>, entropy: u32) {
         let plan = Arc::clone(&self.plan);
         let Some((place, call)) = self.expecting(path, attempt) else { return };
         call.by = by;
@@ -100,7 +118,7 @@ impl Run {
         self.invoke(place, None);
     }
 
-    pub(in crate::interpreter) fn asked(&mut self, path: &Path, attempt: u32, question: Question, by: Option<AgentUsed>) {
+    pub(in crate::interpreter) fn asked(&mut self, path: &Path, attempt: u32, question: Question, by: Option<Arc<AgentUsed>>) {
         let Some((place, call)) = self.expecting(path, attempt) else { return };
         call.by = by;
         call.phase = CallPhase::Waiting(question.clone());
@@ -128,7 +146,8 @@ impl Run {
     fn settle_call(&mut self, place: Place, outcome: Result<Arc<Value>, StepError>) {
         let plan = Arc::clone(&self.plan);
         let node = plan.node(place.node);
-        let Some(State::Call(call)) = self.state(place) else { return };
+        let Some(State::Call(call)) = self.frame_mut(place.frame).states.get_mut(&place.node) else { return };
+        call.phase = CallPhase::Over;
         let (status, outputs, error) = match outcome {
             Ok(value) => (StepStatus::Completed, named(node, value), None),
             Err(error) => (StepStatus::Failed, Arc::new(Value::Null), Some(error)),

@@ -82,6 +82,9 @@ impl Run {
         let message =
             format!("the {} step took longer than its timeout of {}", node.kind.name(), humanize(node.timeout.unwrap_or_default()));
         self.stop_inside(place, &message);
+        for frame in self.state(place).map(State::repetitions).unwrap_or_default() {
+            self.close_frame(frame);
+        }
         self.work.push_back(Work::Settle(place, Record::failed(StepError::new(ErrorClass::Timeout, message), started_at)));
     }
 
@@ -130,7 +133,7 @@ impl Run {
     }
 
     /// Forgets a repetition: what it yielded has been taken.
-    fn close_frame(&mut self, index: FrameIndex) {
+    pub(super) fn close_frame(&mut self, index: FrameIndex) {
         self.forget_steps(index);
         let frame = self.frame_mut(index);
         frame.values.clear();
@@ -144,18 +147,8 @@ impl Run {
         let first = frame.prefix.to_string();
         frame.last.clear();
         let states = std::mem::take(&mut frame.states);
-        for state in states.into_values() {
-            match state {
-                State::Map(map) => map.frames.into_values().for_each(|inner| self.close_frame(inner)),
-                State::Loop(repeated) => self.close_frame(repeated.frame),
-                State::Call(_)
-                | State::Group(_)
-                | State::Body { .. }
-                | State::Wait { .. }
-                | State::Input { .. }
-                | State::Catching(_)
-                | State::Settled(_) => {}
-            }
+        for frame in states.values().flat_map(State::repetitions) {
+            self.close_frame(frame);
         }
         let inside: Vec<_> = self
             .places

@@ -94,7 +94,11 @@ fn highlight(name: &str, value: &Value) -> String {
         format!("{label} ({compound})")
     } else if let (Some(Value::Array(entities)), Some(count)) = (value.get("entities"), value.get("count").and_then(Value::as_u64)) {
         let names: Vec<&str> = entities.iter().filter_map(|entity| entity.get("text")?.as_str()).take(5).collect();
-        format!("{} ({})", if count == 1 { "1 entity".to_owned() } else { format!("{count} entities") }, names.join(", "))
+        match count {
+            0 => "none".to_owned(),
+            1 => format!("1 entity ({})", names.join(", ")),
+            _ => format!("{count} entities ({})", names.join(", ")),
+        }
     } else if let (Some(primary), Some(Value::Array(keywords))) = (text("primary"), value.get("keywords")) {
         let words: Vec<&str> = keywords.iter().filter_map(|keyword| keyword.get("word")?.as_str()).take(5).collect();
         format!("{primary} (keywords {})", words.join(", "))

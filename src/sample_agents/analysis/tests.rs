@@ -132,6 +132,7 @@ fn results_are_joined() {
     assert_eq!((&result["statistics"]["results"], &result["statistics"]["present"]), (&json!(5), &json!(4)));
     assert_eq!(result["statistics"]["missing"], json!(["broken"]));
     assert!(result["headline"].as_str().unwrap().ends_with("without broken"));
+    check("aggregate_results", json!({"entities": {"entities": [], "count": 0}}), "/headline", json!("entities: none"));
     check("aggregate_results", json!({"results": {"a": 1, "b": 2}}), "/statistics/results", json!(2));
     check("aggregate_results", json!({"a": null}), "/headline", json!("No results; without a"));
     check_refused("aggregate_results", json!({}), "the input");

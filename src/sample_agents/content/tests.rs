@@ -17,6 +17,11 @@ fn requests_are_understood() {
         (json!({"topic": "remote work", "tone": "Professional"}), "/tone", json!("formal")),
         (json!({"topic": "remote work", "format": "report"}), "/outline/0", json!("Summary")),
         (json!({"topic": "Create"}), "/title", json!("Create")),
+        (json!({"topic": "An article about bees"}), "/title", json!("Bees")),
+        (json!({"topic": "A short report on tea"}), "/title", json!("Tea")),
+        (json!({"topic": "The story of tea"}), "/title", json!("The story of tea")),
+        (json!({"topic": "A letter for you"}), "/title", json!("A letter for you")),
+        (json!({"topic": "On liberty"}), "/title", json!("On liberty")),
         (json!({"topic": {"title": "x", "text": "tea"}}), "/title", json!("Tea")),
     ] {
         check("create_content", params, pointer, expected);

@@ -48,6 +48,8 @@ const TEXT_WORDS: &[&str] = &[
     "description",
     "marketing",
 ];
+/// The first of [`LINKS`] that lead to a topic also where nobody asked for a text.
+const SURE_LINKS: usize = 7;
 /// Words between the text and its topic.
 const LINKS: &[&str] = &["about", "on", "regarding", "concerning", "covering", "describing", "explaining", "for", "that", "which", "to"];
 
@@ -94,23 +96,29 @@ impl Topic {
     }
 }
 
-/// The line without its asking words: "Write a short email about tea" is about "tea".
+/// The line without its asking words: "Write a short email about tea" and "An email about tea" are about "tea".
 fn named(line: &str) -> &str {
     let mut rest = line;
     let mut asked = false;
     loop {
         let word = rest.split_whitespace().next().unwrap_or_default();
         let plain = word.trim_matches(|c: char| !c.is_alphanumeric()).to_lowercase();
-        let skip =
-            if asked { TEXT_WORDS.contains(&plain.as_str()) || ASKING.contains(&plain.as_str()) } else { ASKING.contains(&plain.as_str()) };
+        let asks = ASKING.contains(&plain.as_str());
+        let describes = TEXT_WORDS.contains(&plain.as_str());
         let after = rest.trim_start().get(word.len()..).unwrap_or_default().trim_start();
-        if asked && LINKS.contains(&plain.as_str()) && !after.is_empty() {
+        // Without an asking word, only what surely leads to a topic does: "a gift for you" is one as it stands.
+        let links: &[&str] = match (asked, rest.len() < line.len()) {
+            (true, _) => LINKS,
+            (false, true) => &LINKS[..SURE_LINKS],
+            (false, false) => &[],
+        };
+        if links.contains(&plain.as_str()) && !after.is_empty() {
             return after;
         }
-        if word.is_empty() || !skip || after.is_empty() {
-            return rest.trim();
+        if word.is_empty() || !(asks || describes) || after.is_empty() {
+            return if asked { rest.trim() } else { line.trim() };
         }
-        asked = true;
+        asked |= asks;
         rest = after;
     }
 }

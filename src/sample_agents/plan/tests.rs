@@ -17,6 +17,11 @@ fn requirements_become_a_plan() {
         (json!({"requirements": "prime numbers", "language": "JS"}), "/language", json!("javascript")),
         (json!({"requirements": "prime numbers"}), "/assumptions/0", json!("No language is named, so python is used")),
         (
+            json!({"requirements": "prime numbers", "language": "klingon"}),
+            "/assumptions/0",
+            json!("`klingon` is not a language known here, so python is used"),
+        ),
+        (
             json!({"requirements": "prime numbers"}),
             "/acceptance_criteria/0",
             json!("2 is the smallest prime; 0, 1 and negative numbers are none"),

@@ -28,7 +28,7 @@ pub(in crate::server) struct Deliverer {
 
 impl Deliverer {
     pub(in crate::server) fn new(options: PushOptions) -> Self {
-        let dialer = Dialer::new(options.allow_private_addresses);
+        let dialer = Dialer::allowing(options.allow_private_addresses, &options.allow_networks);
         let http = dialer.client(options.timeout);
         let under_way = Semaphore::new(options.concurrency.max(1));
         Self { options, dialer, http, under_way, delivered: AtomicU64::new(0), dropped: AtomicU64::new(0) }

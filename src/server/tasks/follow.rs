@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use super::parts::value_parts;
+use super::parts::{form, value_parts};
 use super::task::{Task, Waiting, now};
+use crate::a2a::extension::OUTPUT;
 use crate::a2a::{Artifact, Part, TaskState};
 use crate::engine::{Engine, Next};
 use crate::ids::RunId;
@@ -16,10 +17,7 @@ use crate::plan::Plan;
 use crate::time::Timestamp;
 
 /// Names the run, its workflow and its steps in metadata; carries depth and ancestry in requests.
-pub(in crate::server) const RUN_EXTENSION: &str = "urn:gantry:a2a:run:v1";
-
-/// The artifact that holds the workflow's output.
-const OUTPUT: &str = "output";
+pub(in crate::server) const RUN_EXTENSION: &str = crate::a2a::extension::RUN;
 
 /// What a task's metadata says about its run.
 pub(in crate::server) fn run_metadata(run: &RunId, plan: &Plan, choice: &str) -> Map<String, Value> {
@@ -223,7 +221,11 @@ impl Follower {
                 if parts.is_empty() {
                     parts.push(Part::data(Arc::clone(output)));
                 }
-                let metadata = Map::from_iter([(RUN_EXTENSION.to_owned(), json!({ "artifact": OUTPUT }))]);
+                let mut about = json!({ "artifact": OUTPUT });
+                if let Some(form) = form(output) {
+                    about["form"] = json!(form);
+                }
+                let metadata = Map::from_iter([(RUN_EXTENSION.to_owned(), about)]);
                 let artifact =
                     Artifact { artifact_id: OUTPUT.to_owned(), name: Some(OUTPUT.to_owned()), parts, metadata, ..Artifact::default() };
                 self.task.add_artifact(artifact, false, true);

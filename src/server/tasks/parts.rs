@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use crate::a2a::extension::{FORM_FILES, FORM_TEXT};
 use crate::a2a::{self, Part, PartContent};
 
 /// The parts that say a value.
@@ -20,6 +21,15 @@ pub(in crate::server) fn value_parts(value: &Arc<Value>) -> Vec<Part> {
             files.unwrap_or_else(|| a2a::value_parts(value))
         }
         Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => a2a::value_parts(value),
+    }
+}
+
+/// How another gantry must read the parts of a value, when they alone would be read as another value.
+pub(in crate::server) fn form(value: &Value) -> Option<&'static str> {
+    match value {
+        Value::String(_) => Some(FORM_TEXT),
+        Value::Array(items) if !items.is_empty() && items.iter().all(|item| file(item).is_some()) => Some(FORM_FILES),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => None,
     }
 }
 

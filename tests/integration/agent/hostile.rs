@@ -1,4 +1,4 @@
-//! The public collection of JSON that parsers disagree about, as answers of an agent.
+//! A part of the public collection of JSON that parsers disagree about, as answers of an agent.
 
 use std::sync::Arc;
 
@@ -9,18 +9,17 @@ use wiremock::{Mock, MockServer, Request, ResponseTemplate, matchers};
 
 use super::support::{DIALECTS, MESSAGE_ID, ask, call, card, client};
 
-/// Name and bytes of every file; nothing where the collection is not checked out.
+/// Name and bytes of every file.
 fn files() -> Arc<Vec<(String, Vec<u8>)>> {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/data/hostile/json-parsing");
-    let Ok(entries) = std::fs::read_dir(folder) else {
-        eprintln!("skipped: {folder} is not here");
-        return Arc::default();
-    };
-    let paths = entries.map(|entry| entry.unwrap().path()).filter(|path| path.extension().is_some_and(|extension| extension == "json"));
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/server/json-parsing");
+    let paths = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "json"));
     let mut files: Vec<_> =
         paths.map(|path| (path.file_name().unwrap().to_string_lossy().into_owned(), std::fs::read(&path).unwrap())).collect();
     files.sort();
-    assert_eq!(files.len(), 318);
+    assert!(files.len() >= 50, "only {} files", files.len());
     Arc::new(files)
 }
 

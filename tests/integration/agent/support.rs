@@ -7,7 +7,7 @@ use std::time::Duration;
 use gantry::a2a::{Card, Dialect, Interface, Skill};
 use gantry::agent::{Call, Client, Error, Options, Progress, Reply};
 use gantry::ids::SkillId;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
@@ -54,7 +54,7 @@ pub(crate) fn call(card: Card) -> Call {
         inputs: Arc::new(json!({ "a": 1 })),
         message_id: MESSAGE_ID.to_owned(),
         timeout: Duration::from_secs(20),
-        metadata: Map::new(),
+        metadata: Arc::default(),
         resume: None,
     }
 }

@@ -27,7 +27,7 @@ impl Drop for Stopped<'_> {
 fn bootstrap_push_and_kill() {
     let machine = Machine::new();
     let guard = Stopped(&machine);
-    let arguments = ["--registry-port", "0", "--agent-ports", "0", "--ephemeral"];
+    let arguments = ["--port", "0", "--registry-port", "0", "--agent-ports", "0", "--ephemeral"];
     let first = script(&machine, "bootstrap.sh", &arguments).expect(0);
     assert!(first.stdout.contains("gantry is up (pid ") && first.stdout.contains("code-generation-v1"), "{}", first.stdout);
     let pid = machine.json("state/ready.json")["pid"].clone();
@@ -66,7 +66,7 @@ fn a_start_that_fails_is_said() {
     let machine = Machine::new();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
-    let ran = script(&machine, "bootstrap.sh", &["--registry-port", &port, "--agent-ports", "0", "--ephemeral"]).expect(1);
+    let ran = script(&machine, "bootstrap.sh", &["--port", "0", "--registry-port", &port, "--agent-ports", "0", "--ephemeral"]).expect(1);
     assert!(ran.stderr.contains(&format!("port {port}")), "{}", ran.stderr);
     assert!(!machine.path("state/gantry.pid").exists());
 }

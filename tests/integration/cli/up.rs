@@ -8,7 +8,7 @@ use super::{Machine, Running, one_step};
 
 fn up(machine: &Machine, more: &[&str]) -> (Running, Value) {
     let ready = machine.path("ready.json");
-    let mut arguments = vec!["up", "--registry-port", "0", "--agent-ports", "0", "--ready-file", ready.to_str().unwrap()];
+    let mut arguments = vec!["up", "--port", "0", "--registry-port", "0", "--agent-ports", "0", "--ready-file", ready.to_str().unwrap()];
     arguments.extend(more);
     Running::ready(machine.command(&arguments), &ready)
 }
@@ -33,10 +33,22 @@ fn up_serves_what_a_run_needs_and_drains() {
     assert!(report["workflow"]["reference"].as_str().unwrap().starts_with("workflows/code-generation-v1:"));
 
     let agents = machine.run(&["agent", "list", "--registry", registry, "--json"]).expect(0).json();
-    assert_eq!(agents.as_array().unwrap().len(), 6);
+    assert_eq!(agents.as_array().unwrap().len(), 7, "six and the orchestrator");
+
+    let orchestrator = ready["gantry"].as_str().unwrap();
+    let answer = machine.run(&["send", orchestrator, "--json", "Create a function to calculate prime numbers"]).expect(0).json();
+    assert_eq!(answer["task"]["status"]["state"], "TASK_STATE_COMPLETED");
+    assert_eq!(answer["task"]["metadata"]["urn:gantry:a2a:run:v1"]["workflow"], "code-generation-v1");
+    let nested = ["run", "--registry", registry, "--json", "--no-save", "-w", "smart-router-v1", "Write code for prime numbers"];
+    let nested = machine.run(&nested).expect(0).json();
+    let delegated =
+        nested["steps"].as_array().unwrap().iter().find(|step| step["skill"] == "execute_workflow" && step["status"] == "completed");
+    assert_eq!(delegated.unwrap()["agent"]["name"], "gantry", "{nested:#}");
+    assert!(delegated.unwrap()["agent"]["card"].is_string(), "found by its card in the registry: {nested:#}");
 
     running.signal("TERM");
     let ended = running.end().expect(0);
+    assert!(ended.stdout.contains(orchestrator), "{}", ended.stdout);
     assert!(ended.stdout.contains(registry) && ended.stdout.contains("plan-agent"), "{}", ended.stdout);
     assert!(!machine.path("ready.json").exists(), "the ready file is there only as long as something is ready");
 }
@@ -71,7 +83,7 @@ fn what_is_pushed_is_kept_and_found() {
     let pulled = machine.run(&["workflow", "pull", "one-step", "--registry", &registry]).expect(0).stdout;
     assert_eq!(pulled, std::fs::read_to_string(machine.path("mine.yaml")).unwrap());
 
-    let other = machine.run(&["up", "--registry-port", "0", "--agent-ports", "0", "--data-dir", data]).expect(3);
+    let other = machine.run(&["up", "--port", "0", "--registry-port", "0", "--agent-ports", "0", "--data-dir", data]).expect(3);
     assert!(other.stderr.contains("in use"), "{}", other.stderr);
 
     running.signal("INT");
@@ -116,13 +128,23 @@ fn a_taken_port_is_named() {
     let machine = Machine::new();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
-    let ran = machine.run(&["up", "--ephemeral", "--registry-port", &port, "--agent-ports", "0"]).expect(3);
+    let ran = machine.run(&["up", "--ephemeral", "--port", "0", "--registry-port", &port, "--agent-ports", "0"]).expect(3);
     assert!(ran.stderr.contains(&format!("port {port}")) && ran.stderr.contains("--registry-port"), "{}", ran.stderr);
+    let ran = machine.run(&["up", "--ephemeral", "--port", &port, "--registry-port", "0", "--agent-ports", "0"]).expect(3);
+    assert!(ran.stderr.contains(&format!("port {port}")) && ran.stderr.contains("choose another port with --port"), "{}", ran.stderr);
     let ports = format!("0,0,{port},0,0,0");
-    let ran = machine.run(&["up", "--ephemeral", "--registry-port", "0", "--agent-ports", &ports]).expect(3);
+    let ran = machine.run(&["up", "--ephemeral", "--port", "0", "--registry-port", "0", "--agent-ports", &ports]).expect(3);
     assert!(
         ran.stderr.contains(&format!("port {port}")) && ran.stderr.contains("test-agent") && ran.stderr.contains("--agent-ports"),
         "{}",
         ran.stderr
     );
+}
+
+#[test]
+fn the_orchestrator_is_not_open_to_the_network_by_itself() {
+    let machine = Machine::new();
+    let ran =
+        machine.run(&["up", "--ephemeral", "--host", "0.0.0.0", "--port", "0", "--registry-port", "0", "--agent-ports", "0"]).expect(2);
+    assert!(ran.stderr.contains("auth.anonymous") && ran.stderr.contains("[server]"), "{}", ran.stderr);
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use gantry::a2a::{Card, Dialect};
 use gantry::agent::{Call, Client, Reply};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::Agents;
@@ -75,7 +75,7 @@ async fn gantrys_client_calls_each_dialect() {
             inputs: Arc::new(json!({ "data": data })),
             message_id: format!("m-{dialect:?}-{data}"),
             timeout: Duration::from_secs(20),
-            metadata: Map::new(),
+            metadata: Arc::default(),
             resume: None,
         };
         let reply = client.call(call("a\n1\n3"), CancellationToken::new(), |_| {}).await.unwrap();

@@ -9,6 +9,7 @@ mod dialects;
 mod limits;
 mod malformed;
 mod methods;
+mod nested;
 mod push;
 mod runs;
 mod streams;

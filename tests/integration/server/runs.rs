@@ -13,7 +13,7 @@ use super::world::{World, broken, echo, message, short};
 
 const RUN: &str = "urn:gantry:a2a:run:v1";
 
-fn execute(id: &str, workflow: &str, input: Value) -> Value {
+pub(super) fn execute(id: &str, workflow: &str, input: Value) -> Value {
     json!({ "messageId": id, "role": "ROLE_USER", "parts": [{ "data": { "workflow_id": workflow, "input": input } }],
         "metadata": { "skill": "execute_workflow" } })
 }
@@ -28,7 +28,7 @@ const TWO_STEPS: &str = "  - id: one
 ";
 
 /// An agent of A2A 1.0 that asks for a color first, and answers with the one it is told.
-async fn asking_agent(world: &World, name: &str, skill: &str, state: &'static str) -> MockServer {
+pub(super) async fn asking_agent(world: &World, name: &str, skill: &str, state: &'static str) -> MockServer {
     let server = MockServer::start().await;
     let respond = move |request: &Request| {
         let call: Value = serde_json::from_slice(&request.body).unwrap();

@@ -1,0 +1,151 @@
+//! Recorded runs, kept for ever: what followed from each event when it was recorded must follow from it today.
+//!
+//! `GANTRY_RECORD_JOURNALS=1` adds a file for each workflow of the corpus that has none; a file that is there is never written again.
+//! A workflow of the corpus whose text changes keeps its old recording, which holds the old text, and a new one beside it is made by
+//! naming the new workflow otherwise.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use gantry::ids::Digest;
+use gantry::interpreter::{Change, Command, Event, Outcome, Run, Transition};
+use gantry::journal::Journal;
+use gantry::plan::Plan;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::agent::Agent;
+use super::process::{Deadly, Process, corpus};
+
+/// A recorded run. What follows is kept as lines for people, which name what matters and nothing that may be added later.
+#[derive(Debug, Serialize, Deserialize)]
+struct Recorded {
+    format: u32,
+    digest: Digest,
+    workflow: String,
+    /// As the journal had them. Read as events only in the test: that they can be read is part of it.
+    events: Vec<serde_json::Value>,
+    transitions: Vec<Vec<String>>,
+}
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/journals")
+}
+
+fn plan(workflow: &str, digest: &Digest) -> Arc<Plan> {
+    let parsed = gantry::workflow::parse(workflow);
+    let workflow_read = parsed.workflow.unwrap_or_else(|| panic!("an old workflow is valid for ever: {:#?}", parsed.diagnostics));
+    Arc::new(Plan::new(workflow_read, workflow, digest.clone()))
+}
+
+/// What follows from an event, in words that do not change.
+fn lines(transition: &Transition) -> Vec<String> {
+    transition.commands.iter().map(command).chain(transition.changes.iter().map(change)).collect()
+}
+
+fn command(command: &Command) -> String {
+    match command {
+        Command::Call(call) => {
+            let timeout = call.timeout.as_millis();
+            let resume = call.resume.as_ref().map(|remote| format!(" to {}", remote.task_id)).unwrap_or_default();
+            let agent = call.agent.as_deref().unwrap_or("any");
+            let own = if call.own { " own" } else { "" };
+            format!("call {}#{}{own} {} of {agent} within {timeout} ms{resume}: {}", call.path, call.attempt, call.skill, call.inputs)
+        }
+        Command::CancelCall { path } => format!("cancel {path}"),
+        Command::CancelTask { path, remote, .. } => format!("cancel task {} of {path}", remote.task_id),
+        Command::StartTimer { path, timer, due } => format!("timer {path} {timer:?} {due}"),
+        Command::CancelTimer { path, timer } => format!("no timer {path} {timer:?}"),
+    }
+}
+
+fn change(change: &Change) -> String {
+    match change {
+        Change::RunStarted => "run started".to_owned(),
+        Change::StepStarted { path, attempt, .. } => format!("{path} started #{attempt}"),
+        Change::StepRetrying { path, attempt, due, error, .. } => format!("{path} retried as #{attempt} {due}: {}", error.code.code()),
+        Change::StepWaiting { path, question, .. } => format!("{path} asks {}", question.prompt),
+        Change::StepFinished { path, status, outputs, error, .. } => {
+            let error = error.as_ref().map(|error| format!(" {}", error.code.code())).unwrap_or_default();
+            format!("{path} {}{error}: {outputs}", status.as_str())
+        }
+        Change::RunFinished { outcome } => match outcome {
+            Outcome::Completed { output } => format!("run completed: {output}"),
+            Outcome::Failed { error } => format!("run failed: {} {}", error.code.code(), error.reason.as_deref().unwrap_or_default()),
+            Outcome::Canceled { .. } => "run canceled".to_owned(),
+        },
+    }
+}
+
+/// Applies the events of a journal and tells what follows.
+fn replay(plan: &Arc<Plan>, events: &[serde_json::Value]) -> Vec<Vec<String>> {
+    let mut run = Run::new(Arc::clone(plan));
+    let apply = |event: &serde_json::Value| {
+        let read: Event = serde_json::from_value(event.clone()).unwrap_or_else(|error| panic!("{event} cannot be read: {error}"));
+        lines(&run.apply(read).unwrap_or_else(|mismatch| panic!("{event}: {mismatch}")))
+    };
+    let transitions = events.iter().map(apply).collect();
+    assert!(run.outcome().is_some(), "a recorded run has ended");
+    transitions
+}
+
+fn recordings() -> Vec<PathBuf> {
+    let mut files: Vec<_> = std::fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.retain(|file| file.extension().is_some_and(|extension| extension == "json"));
+    files.sort();
+    files
+}
+
+#[test]
+fn recorded_journals_replay_for_ever() {
+    let mut kinds = BTreeSet::new();
+    let files = recordings();
+    for file in &files {
+        let name = file.display();
+        let recorded: Recorded = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(recorded.format, 1, "{name}");
+        let plan = plan(&recorded.workflow, &recorded.digest);
+        let transitions = replay(&plan, &recorded.events);
+        assert_eq!(transitions.len(), recorded.transitions.len(), "{name}");
+        for (index, (now, then)) in transitions.iter().zip(&recorded.transitions).enumerate() {
+            assert_eq!(now, then, "{name}: event {index}, {}", recorded.events[index]);
+        }
+        kinds.extend(plan.nodes().map(|(_, node)| node.kind.name()));
+    }
+    let every = ["sequential", "parallel", "conditional", "switch", "map", "loop", "race", "workflow", "wait", "input", "set", "fail"];
+    assert_eq!(kinds, BTreeSet::from(every), "every step kind is in some recording");
+    assert!(files.len() >= corpus().len(), "a workflow of the corpus has no recording: run with GANTRY_RECORD_JOURNALS=1");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn recordings_are_added_on_request() {
+    if std::env::var_os("GANTRY_RECORD_JOURNALS").is_none() {
+        // What is checked without the request: that a recording of today is like one that is kept.
+        let text = std::fs::read_to_string(&corpus()[0]).unwrap();
+        let recorded = record(&text).await;
+        assert_eq!(replay(&plan(&recorded.workflow, &recorded.digest), &recorded.events), recorded.transitions);
+        return;
+    }
+    for workflow in corpus() {
+        let file = folder().join(workflow.file_stem().unwrap()).with_extension("json");
+        if file.exists() {
+            continue;
+        }
+        let recorded = record(&std::fs::read_to_string(workflow).unwrap()).await;
+        std::fs::write(file, serde_json::to_string_pretty(&json!(recorded)).unwrap() + "\n").unwrap();
+    }
+}
+
+/// Runs a workflow in the real engine and takes its journal.
+async fn record(workflow: &str) -> Recorded {
+    let (agent, dir) = (Agent::start().await, tempfile::tempdir().unwrap());
+    let journal = Deadly::immortal(dir.path());
+    let process = Process::start(Arc::clone(&journal) as Arc<dyn Journal>, &agent).await;
+    let run = process.start_run(workflow).await;
+    process.end(&run).await;
+    let digest = journal.record(&run).await.unwrap().header.digest;
+    let events: Vec<_> = journal.events(&run).await.unwrap().iter().map(|event| json!(event)).collect();
+    let transitions = replay(&plan(workflow, &digest), &events);
+    Recorded { format: 1, digest, workflow: workflow.to_owned(), events, transitions }
+}

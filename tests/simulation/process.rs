@@ -1,0 +1,227 @@
+//! A process of gantry: the engine on a runtime of its own, over a journal that can stop at any write.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use gantry::agent::{Client, Options as ClientOptions};
+use gantry::discovery::{self, Discovery};
+use gantry::engine::embedded::{Embedded, Options};
+use gantry::engine::{Engine, Next, Start};
+use gantry::ids::RunId;
+use gantry::interpreter::{Event, RunStatus, Snapshot, StepStatus};
+use gantry::journal::{Created, Error, Header, Journal, Record, Sqlite};
+use gantry::registry::Layout;
+use serde_json::json;
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::Notify;
+
+use super::agent::Agent;
+
+/// Longer than anything here takes; a test that waits in vain says so instead of hanging.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The step of the corpus that a person answers. Other questions run into their timeout.
+const ASKED: &str = "ask";
+
+pub(super) fn corpus() -> Vec<PathBuf> {
+    yaml_files("tests/fixtures/corpus")
+}
+
+fn yaml_files(folder: &str) -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+    let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let mut files: Vec<_> = files.filter(|path| path.extension().is_some_and(|extension| extension == "yaml")).collect();
+    files.sort();
+    assert!(!files.is_empty());
+    files
+}
+
+/// Stores what it is given until the n-th write, and then never answers again: just before that is stored, or just after.
+#[derive(Debug)]
+pub(super) struct Deadly {
+    sqlite: Sqlite,
+    writes: AtomicUsize,
+    last: usize,
+    stores_the_last: bool,
+    dead: Notify,
+}
+
+impl Deadly {
+    pub(super) fn open(dir: &Path, last: usize, stores_the_last: bool) -> Arc<Self> {
+        let sqlite = Sqlite::open(dir).unwrap();
+        Arc::new(Self { sqlite, writes: AtomicUsize::new(0), last, stores_the_last, dead: Notify::new() })
+    }
+
+    /// One that lives.
+    pub(super) fn immortal(dir: &Path) -> Arc<Self> {
+        Self::open(dir, usize::MAX, true)
+    }
+
+    pub(super) fn writes(&self) -> usize {
+        self.writes.load(Ordering::SeqCst)
+    }
+
+    pub(super) async fn death(&self) {
+        tokio::time::timeout(PATIENCE, self.dead.notified()).await.expect("the journal dies");
+    }
+
+    async fn write<T>(&self, store: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        let count = self.writes.fetch_add(1, Ordering::SeqCst) + 1;
+        if count < self.last {
+            return store.await;
+        }
+        if count == self.last {
+            if self.stores_the_last {
+                store.await?;
+            }
+            self.dead.notify_one();
+        }
+        std::future::pending().await
+    }
+}
+
+#[async_trait]
+impl Journal for Deadly {
+    fn is_durable(&self) -> bool {
+        true
+    }
+
+    async fn create(&self, header: Header, first: Event) -> Result<Created, Error> {
+        if header.labels.is_empty() {
+            // Before the run that the test starts is stored there is nothing that could be lost.
+            return self.sqlite.create(header, first).await;
+        }
+        self.write(self.sqlite.create(header, first)).await
+    }
+
+    async fn append(&self, run: &RunId, events: Vec<Event>, status: RunStatus) -> Result<(), Error> {
+        self.write(self.sqlite.append(run, events, status)).await
+    }
+
+    async fn record(&self, run: &RunId) -> Result<Record, Error> {
+        self.sqlite.record(run).await
+    }
+
+    async fn first(&self, run: &RunId) -> Result<Event, Error> {
+        self.sqlite.first(run).await
+    }
+
+    async fn find(&self, key: &str) -> Result<Option<RunId>, Error> {
+        self.sqlite.find(key).await
+    }
+
+    async fn events(&self, run: &RunId) -> Result<Vec<Event>, Error> {
+        self.sqlite.events(run).await
+    }
+
+    async fn list(&self) -> Result<Vec<Record>, Error> {
+        self.sqlite.list().await
+    }
+
+    async fn unfinished(&self) -> Result<Vec<Record>, Error> {
+        self.sqlite.unfinished().await
+    }
+}
+
+pub(super) struct Process {
+    runtime: Option<Runtime>,
+    engine: Option<Embedded>,
+    discovery: Arc<Discovery>,
+}
+
+impl Process {
+    pub(super) async fn start(journal: Arc<dyn Journal>, agent: &Agent) -> Self {
+        let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let (discovery, engine) = {
+            let _inside = runtime.enter();
+            let store = Arc::new(Layout::ephemeral().unwrap());
+            let discovery = Arc::new(Discovery::new(store, discovery::Options::default()));
+            let client = Client::new(ClientOptions { allow_private_addresses: true, ..ClientOptions::default() });
+            (Arc::clone(&discovery), Embedded::new(Options::default(), discovery, client, journal))
+        };
+        discovery.add_card(agent.card());
+        let process = Self { runtime: Some(runtime), engine: Some(engine), discovery };
+        for child in yaml_files("tests/fixtures/corpus/children") {
+            let (text, discovery) = (Bytes::from(std::fs::read(child).unwrap()), Arc::clone(&process.discovery));
+            process.inside(async move { discovery.push_workflow("child.yaml", text, None, &[]).await.unwrap() }).await;
+        }
+        process
+    }
+
+    fn engine(&self) -> Embedded {
+        self.engine.clone().unwrap()
+    }
+
+    /// Runs something inside the process, while the agent outside goes on.
+    async fn inside<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> T {
+        let done = self.runtime.as_ref().unwrap().spawn(work);
+        tokio::time::timeout(PATIENCE, done).await.expect("it takes no longer").unwrap()
+    }
+
+    /// Starts a run of the workflow, and a person who answers it.
+    pub(super) async fn start_run(&self, yaml: &str) -> RunId {
+        let plan = self.discovery.plan_from_text("corpus", yaml.as_bytes()).unwrap_or_else(|error| panic!("{error:#?}"));
+        let (engine, start) = (self.engine(), Start::new(plan, Arc::new(json!({"of": "start"}))));
+        let run = self.inside(async move { engine.start(start).await.unwrap().run }).await;
+        self.answer(&run);
+        run
+    }
+
+    fn answer(&self, run: &RunId) {
+        let (engine, run) = (self.engine(), run.clone());
+        self.runtime.as_ref().unwrap().spawn(async move {
+            let Ok(mut watched) = engine.subscribe(&run).await else { return };
+            loop {
+                let Ok(snapshot) = engine.snapshot(&run).await else { return };
+                if snapshot.steps.iter().any(|step| step.id.as_str() == ASKED && step.status == StepStatus::Waiting) {
+                    // Once it is answered, or the run has ended, there is nothing to answer.
+                    let _ = engine.answer(&run, Some(ASKED), Arc::new(json!({"said": "yes"}))).await;
+                }
+                if let Next::End = watched.next().await {
+                    return;
+                }
+            }
+        });
+    }
+
+    /// Goes on with the runs that have not ended.
+    pub(super) async fn recover(&self, run: &RunId) {
+        let engine = self.engine();
+        let recovered = self.inside(async move { engine.recover().await.unwrap() }).await;
+        assert_eq!(recovered.stuck, []);
+        self.answer(run);
+    }
+
+    /// Waits for the run's end.
+    pub(super) async fn end(&self, run: &RunId) -> Snapshot {
+        let (engine, run) = (self.engine(), run.clone());
+        let end = async move {
+            let mut watched = engine.subscribe(&run).await.unwrap();
+            while !matches!(watched.next().await, Next::End) {}
+            engine.snapshot(&run).await.unwrap()
+        };
+        self.inside(end).await
+    }
+
+    /// The power goes.
+    pub(super) fn crash(mut self) {
+        self.end_at_once();
+    }
+
+    fn end_at_once(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+        self.engine.take();
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.end_at_once();
+    }
+}
