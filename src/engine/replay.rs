@@ -99,15 +99,15 @@ fn settled(recorded: &Transition, now: &Transition) -> Option<Difference> {
 type Settlement<'a> = (&'static str, &'a Value, Option<String>);
 
 fn settlements(transition: &Transition) -> BTreeMap<&Path, Settlement<'_>> {
-    let settlement = |change| match change {
-        // The step and line of an error move with the text; what it says counts.
-        &Change::StepFinished { ref path, status, ref outputs, ref error, .. } => {
+    let mut found = BTreeMap::new();
+    for change in &transition.changes {
+        if let Change::StepFinished { path, status, outputs, error, .. } = change {
+            // The step and line of an error move with the text; what it says counts.
             let error = error.as_ref().map(|error| format!("{} ({})", error.message, error.code.code()));
-            Some((path, (status.as_str(), &**outputs, error)))
+            found.insert(path, (status.as_str(), &**outputs, error));
         }
-        _ => None,
-    };
-    transition.changes.iter().filter_map(settlement).collect()
+    }
+    found
 }
 
 fn asked(recorded: &Transition, now: &Transition) -> Option<Difference> {
@@ -125,9 +125,13 @@ fn asked(recorded: &Transition, now: &Transition) -> Option<Difference> {
 }
 
 fn questions(transition: &Transition) -> BTreeMap<&Path, &Value> {
-    let question =
-        |change| if let &Change::StepWaiting { ref path, ref question, .. } = change { Some((path, &*question.prompt)) } else { None };
-    transition.changes.iter().filter_map(question).collect()
+    let mut found = BTreeMap::new();
+    for change in &transition.changes {
+        if let Change::StepWaiting { path, question, .. } = change {
+            found.insert(path, &*question.prompt);
+        }
+    }
+    found
 }
 
 fn called(recorded: &Transition, now: &Transition) -> Option<Difference> {
@@ -151,8 +155,13 @@ fn called(recorded: &Transition, now: &Transition) -> Option<Difference> {
 }
 
 fn calls(transition: &Transition) -> BTreeMap<&Path, &Invocation> {
-    let call = |command| if let &Command::Call(ref invocation) = command { Some((&invocation.path, invocation)) } else { None };
-    transition.commands.iter().filter_map(call).collect()
+    let mut found = BTreeMap::new();
+    for command in &transition.commands {
+        if let Command::Call(invocation) = command {
+            found.insert(&invocation.path, invocation);
+        }
+    }
+    found
 }
 
 fn target(call: &Invocation) -> String {

@@ -339,7 +339,7 @@ impl Driver {
             token.cancel();
         }
         // The run is out of reach first, so that whoever asks from now on reads the journal; then what was asked before is answered.
-        self.running.ended.store(self.run.outcome().is_some(), Ordering::Relaxed);
+        self.running.ended.store(faithful && self.run.outcome().is_some(), Ordering::Relaxed);
         self.engine.inner.runs.remove(&self.id);
         self.inbox.close();
         while let Some(control) = self.inbox.recv().await {

@@ -119,7 +119,7 @@ fn step(name: &str) -> String {
 #[test]
 fn a_retry_asks_only_for_what_went_wrong() {
     let (a, b, c) = (step("a"), step("b"), step("c"));
-    let with = |name: &str, more: &str| step(name).replace('}', "").replace("inputs: {n: ", "inputs: {n: ") + &format!("}}, {more}}}");
+    let with = |name: &str, more: &str| step(name).replace('}', "") + &format!("}}, {more}}}");
     let chain = format!("steps: [{a}, {b}, {c}]");
     let together = |more: &str| format!("steps:\n- {a}\n- id: p\n  step_type: parallel\n{more}  branches: {{x: [{b}], y: [{c}]}}\n",);
     let list = format!(

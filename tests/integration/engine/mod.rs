@@ -10,6 +10,7 @@ mod attempts;
 mod data;
 mod durable;
 mod edge_cases;
+mod full;
 mod load;
 mod parallel;
 mod prototype;

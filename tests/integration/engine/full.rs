@@ -1,0 +1,120 @@
+//! A journal without space: nothing new begins, what is under way waits and goes on by itself.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use gantry::engine::{Engine, Error as EngineError};
+use gantry::ids::RunId;
+use gantry::interpreter::{Event, RunStatus};
+use gantry::journal::{Created, Error, Header, Journal, Memory, Record};
+use serde_json::json;
+
+use super::agent::{Act, Agent, Gate, Speaks};
+use super::world::{World, output};
+
+/// Has no space while it is said so.
+#[derive(Debug, Default)]
+struct Small {
+    memory: Memory,
+    full: AtomicBool,
+    refused: AtomicUsize,
+}
+
+impl Small {
+    fn space(&self) -> Result<(), Error> {
+        if !self.full.load(Ordering::SeqCst) {
+            return Ok(());
+        }
+        self.refused.fetch_add(1, Ordering::SeqCst);
+        Err(Error::Full("the disk is full".to_owned()))
+    }
+}
+
+#[async_trait]
+impl Journal for Small {
+    fn is_durable(&self) -> bool {
+        true
+    }
+
+    async fn create(&self, header: Header, first: Event) -> Result<Created, Error> {
+        self.space()?;
+        self.memory.create(header, first).await
+    }
+
+    async fn append(&self, run: &RunId, events: Vec<Event>, status: RunStatus) -> Result<(), Error> {
+        self.space()?;
+        self.memory.append(run, events, status).await
+    }
+
+    async fn record(&self, run: &RunId) -> Result<Record, Error> {
+        self.memory.record(run).await
+    }
+
+    async fn first(&self, run: &RunId) -> Result<Event, Error> {
+        self.memory.first(run).await
+    }
+
+    async fn find(&self, key: &str) -> Result<Option<RunId>, Error> {
+        self.memory.find(key).await
+    }
+
+    async fn events(&self, run: &RunId) -> Result<Vec<Event>, Error> {
+        self.memory.events(run).await
+    }
+
+    async fn list(&self) -> Result<Vec<Record>, Error> {
+        self.memory.list().await
+    }
+
+    async fn unfinished(&self) -> Result<Vec<Record>, Error> {
+        self.memory.unfinished().await
+    }
+}
+
+const TWO: &str = "steps: [{id: a, skill: s}, {id: b, skill: s}]";
+
+#[tokio::test]
+async fn a_full_journal_refuses_new_runs_and_lets_those_under_way_go_on_later() {
+    let gate = Gate::new();
+    let opened = gate.clone();
+    let agent = Agent::start("a", &["s"], Speaks::Plain, move |call| Act::Reply(json!(call.before)).behind(&opened)).await;
+    let journal = Arc::new(Small::default());
+    let world = World::with(Arc::clone(&journal) as Arc<dyn Journal>);
+    world.meet(&[&agent]);
+    let run = world.start(TWO, json!({})).await;
+    agent.until("the first call", |seen| seen.calls.len() == 1).await;
+    journal.full.store(true, Ordering::SeqCst);
+    let refused = world.try_start(TWO, json!({})).await.unwrap_err();
+    assert!(matches!(&refused, EngineError::Limit(why) if why.contains("disk is full")), "{refused:?}");
+    gate.open();
+    let waits = async {
+        while journal.refused.load(Ordering::SeqCst) < 2 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(super::agent::PATIENCE, waits).await.expect("the reply is offered to the journal");
+    assert_eq!(agent.look(|seen| seen.calls.len()), 1, "nothing follows from what is not stored");
+    journal.full.store(false, Ordering::SeqCst);
+    assert_eq!(output(&world.end(&run).await), &json!(1));
+    assert_eq!(agent.look(|seen| seen.calls.len()), 2, "nothing was called again");
+}
+
+#[tokio::test]
+async fn a_shutdown_does_not_wait_for_space() {
+    let journal = Arc::new(Small::default());
+    let world = World::with(Arc::clone(&journal) as Arc<dyn Journal>);
+    let gate = Gate::new();
+    let opened = gate.clone();
+    let slow = Agent::start("slow", &["t"], Speaks::Plain, move |_| Act::Reply(json!(1)).behind(&opened)).await;
+    world.meet(&[&slow]);
+    let run = world.start("steps: [{id: a, skill: t}]", json!({})).await;
+    slow.until("the call", |seen| seen.calls.len() == 1).await;
+    journal.full.store(true, Ordering::SeqCst);
+    gate.open();
+    let left = tokio::time::timeout(Duration::from_secs(15), world.engine.shutdown(Duration::from_secs(5))).await;
+    assert_eq!(left.expect("the shutdown is bounded"), 1);
+    assert_eq!(journal.record(&run).await.unwrap().status, RunStatus::Running, "it goes on at the next start");
+    assert_eq!(world.engine.summary(&run).await.unwrap().status, RunStatus::Running);
+}
