@@ -142,7 +142,10 @@ impl Up<'_> {
             None => workflow.id.clone(),
         });
         text.push_str(&names.collect::<Vec<_>>().join(", "));
-        text.push_str("\n\ngantry is up. Try: gantry run \"Create a function to calculate prime numbers\"\n");
+        // `gantry run` looks for a registry at the usual place only.
+        let usual = self.registry.ends_with(&format!(":{}", crate::config::REGISTRY_PORT));
+        let option = if usual { String::new() } else { format!("--registry {} ", self.registry) };
+        let _ = writeln!(text, "\n\ngantry is up. Try: gantry run {option}\"Create a function to calculate prime numbers\"");
         let _ = writeln!(text, "or, as any A2A agent: gantry send {} \"Create a function to calculate prime numbers\"", self.orchestrator);
         text.push_str("Ctrl-C stops it.\n");
         text

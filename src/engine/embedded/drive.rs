@@ -178,7 +178,14 @@ impl Driver {
                 }
             };
             match happened {
-                Happened::Called(event) | Happened::Fired(event) => self.record(event).await?,
+                Happened::Called(event) => {
+                    // Before the event is acted on: what follows may be the next attempt, which has a token of its own.
+                    if let Some(path) = event.path() {
+                        self.tokens.remove(path);
+                    }
+                    self.record(event).await?;
+                }
+                Happened::Fired(event) => self.record(event).await?,
                 Happened::Control(control) => self.control(control).await?,
                 Happened::Silence => {}
             }

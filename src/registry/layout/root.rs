@@ -52,7 +52,7 @@ struct Inner {
     changes: watch::Sender<u64>,
     // Dropped in this order: first the lock, then the folder of an ephemeral layout.
     _lock: Lock,
-    _ephemeral: Option<tempfile::TempDir>,
+    ephemeral: Option<tempfile::TempDir>,
 }
 
 impl Layout {
@@ -113,7 +113,7 @@ impl Layout {
             uploads: Uploads::new(),
             changes: watch::Sender::new(0),
             _lock: lock,
-            _ephemeral: ephemeral,
+            ephemeral,
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -121,6 +121,10 @@ impl Layout {
 
 // What the store and the HTTP face ask for.
 impl Layout {
+    pub(super) fn is_ephemeral(&self) -> bool {
+        self.inner.ephemeral.is_some()
+    }
+
     pub(in super::super) async fn manifest_at(&self, repository: &str, at: &At) -> Result<Manifest, Error> {
         let at = at.clone();
         self.with_existing(repository, move |_, repository| repository.manifest(&at)).await

@@ -15,7 +15,8 @@ use crate::limits;
 #[async_trait]
 impl Store for Layout {
     fn location(&self) -> String {
-        self.root().display().to_string()
+        // The folder of a layout that ends with the process says nothing to people.
+        if self.is_ephemeral() { "the registry built into gantry".to_owned() } else { self.root().display().to_string() }
     }
 
     fn generation(&self) -> Option<u64> {
