@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use gantry::a2a::Dialect;
 use gantry::agent::ErrorKind;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 
 use super::support::{DIALECTS, MESSAGE_ID, Raw, ask, call, card, client, head, success};
 
@@ -212,5 +214,70 @@ async fn gzip_bombs_are_cut_at_the_limit() {
         let error = ask(&client(), call(card(dialect, &agent.url))).await.unwrap_err();
         assert_eq!(error.kind, ErrorKind::TooLarge, "{dialect:?}: {error}");
         assert!(started.elapsed() < Duration::from_secs(5));
+    }
+}
+
+/// Calls of each kind; `GANTRY_SCALE=full` makes it ten thousand.
+fn calls_at_scale() -> usize {
+    if std::env::var("GANTRY_SCALE").is_ok_and(|scale| scale == "full") { 10_000 } else { 300 }
+}
+
+/// Connections from or to a port that somebody still holds: established, or closed by the other side only.
+fn held(port: u16) -> usize {
+    let table = std::fs::read_to_string("/proc/self/net/tcp").unwrap();
+    let port = format!(":{port:04X}");
+    let holds = |line: &&str| {
+        let mut fields = line.split_whitespace().skip(1);
+        let (local, remote, state) = (fields.next().unwrap_or(""), fields.next().unwrap_or(""), fields.next().unwrap_or(""));
+        (local.ends_with(&port) || remote.ends_with(&port)) && matches!(state, "01" | "08")
+    };
+    table.lines().skip(1).filter(holds).count()
+}
+
+/// Agents that reset, close in the middle, go silent or trickle, many times over: each call is a failure that a retry may cure, and
+/// not one connection is left behind.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn misbehaving_connections_are_all_given_back() {
+    const AT_ONCE: usize = 32;
+    for what in ["reset", "cut", "silent", "trickle"] {
+        let agent = Raw::start(move |mut stream, _| async move {
+            match what {
+                "reset" => drop(stream.set_zero_linger()),
+                "cut" => {
+                    drop(stream.write_all(format!("{}{{\"half", head("application/json", "Content-Length: 100\r\n")).as_bytes()).await)
+                }
+                "silent" => std::future::pending().await,
+                _ => {
+                    let _ = stream.write_all(head("application/json", "Content-Length: 100\r\n").as_bytes()).await;
+                    while stream.write_all(b" ").await.is_ok() {
+                        tokio::time::sleep(Duration::from_millis(20)).await;
+                    }
+                }
+            }
+        })
+        .await;
+        let client = client();
+        let mut open = JoinSet::new();
+        for n in 0..calls_at_scale() {
+            let (client, mut call) = (client.clone(), call(card(Dialect::Plain, &agent.url)));
+            call.timeout = Duration::from_millis(if matches!(what, "silent" | "trickle") { 50 } else { 10_000 });
+            open.spawn(async move { ask(&client, call).await.unwrap_err() });
+            if open.len() == AT_ONCE || n + 1 == calls_at_scale() {
+                while let Some(error) = open.join_next().await {
+                    let error = error.unwrap();
+                    assert!(error.is_transient(), "{what}: {error}");
+                }
+            }
+        }
+        let port = agent.url.rsplit(':').next().unwrap().parse().unwrap();
+        drop((client, agent));
+        // Sockets are closed by tasks that end after their owner is gone.
+        let mut tries = 0;
+        while held(port) > 0 {
+            assert!(tries < 500, "{what}: {} connections are still held", held(port));
+            tries += 1;
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
 }
