@@ -12,4 +12,6 @@ mod methods;
 mod nested;
 mod push;
 mod runs;
+mod scale;
 mod streams;
+mod tls;
