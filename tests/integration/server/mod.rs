@@ -13,5 +13,6 @@ mod nested;
 mod push;
 mod runs;
 mod scale;
+mod secrets;
 mod streams;
 mod tls;

@@ -244,7 +244,7 @@ async fn trickle(address: String, begin: &'static [u8], little: &'static [u8]) -
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn slow_connections_are_cut_and_healthy_requests_answered_meanwhile() {
-    const DEADLINE: Duration = Duration::from_secs(1);
+    const DEADLINE: Duration = Duration::from_secs(3);
     let world = World::with(|options| {
         options.limits.header_timeout = DEADLINE;
         options.limits.body_timeout = DEADLINE;
@@ -266,7 +266,7 @@ async fn slow_connections_are_cut_and_healthy_requests_answered_meanwhile() {
     assert!(answered >= 10, "{answered} healthy requests were answered in {DEADLINE:?}");
     for slow in slow {
         let (took, said) = slow.await.unwrap();
-        assert!(took < DEADLINE * 5, "a slow connection was cut after {took:?} only");
+        assert!(took < DEADLINE * 3, "a slow connection was cut after {took:?} only");
         assert!(said.is_empty() || said.starts_with("HTTP/1.1 408"), "{said}");
     }
 }
