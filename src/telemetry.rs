@@ -5,6 +5,7 @@
 use std::io::IsTerminal;
 
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::ParseError;
 
 /// What is written and how.
 #[derive(Debug, Clone)]
@@ -30,9 +31,7 @@ pub enum Error {
 
 /// Sends log lines to standard error from now on. Later calls change nothing.
 pub fn init(options: &Options) -> Result<(), Error> {
-    let filter = EnvFilter::builder()
-        .parse(&options.filter)
-        .map_err(|error| Error::Filter { filter: options.filter.clone(), message: error.to_string() })?;
+    let filter = filter(&options.filter)?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // A second call in one process (tests do it) finds the first one's choice in place, which is as good.
     let _already_set = if options.json {
@@ -41,6 +40,16 @@ pub fn init(options: &Options) -> Result<(), Error> {
         builder.with_ansi(std::io::stderr().is_terminal()).try_init()
     };
     Ok(())
+}
+
+/// Reads a filter. Whatever it asks for, jsonrpsee stays at `debug`: below that it writes whole requests and answers, with the
+/// credentials of webhooks in them.
+pub fn filter(text: &str) -> Result<EnvFilter, Error> {
+    let fault = |message: String| Error::Filter { filter: text.to_owned(), message };
+    let asked = EnvFilter::builder().parse(text).map_err(|error| fault(error.to_string()))?;
+    ["jsonrpsee=debug", "jsonrpsee-core=debug", "jsonrpsee-http=debug", "jsonrpsee-server=debug"]
+        .into_iter()
+        .try_fold(asked, |filter, quiet| Ok(filter.add_directive(quiet.parse().map_err(|error: ParseError| fault(error.to_string()))?)))
 }
 
 #[cfg(test)]

@@ -229,9 +229,17 @@ fn read<T: DeserializeOwned>(params: &Params<'static>) -> Result<T, Failure> {
         return Err(Failure::field("params", "must be an object"));
     }
     serde_json::from_str(text).map_err(|error| {
-        let description: String = error.to_string().chars().take(300).collect();
+        let description: String = unquoted(&error.to_string()).chars().take(300).collect();
         Failure::field("params", description)
     })
+}
+
+/// What serde says about a text in the wrong place, without the text: it may be a secret, a webhook's credentials for one.
+fn unquoted(error: &str) -> String {
+    match (error.find("string \""), error.rfind("\", expected ")) {
+        (Some(from), Some(to)) if from < to => format!("{}string{}", &error[..from], &error[to + 1..]),
+        _ => error.to_owned(),
+    }
 }
 
 /// An unknown state reads as unspecified in answers of others; as a filter it is a mistake.

@@ -12,4 +12,7 @@ mod methods;
 mod nested;
 mod push;
 mod runs;
+mod scale;
+mod secrets;
 mod streams;
+mod tls;

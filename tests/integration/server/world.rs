@@ -68,9 +68,14 @@ impl World {
         options.push.backoff = Duration::from_millis(5);
         options.router.rules = rules();
         change(&mut options);
+        let agents = agent::Options { allow_private_addresses: true, ..agent::Options::default() };
+        Self::calling(agents, journal, layout, options).await
+    }
+
+    /// With a client of agents of its own.
+    pub(super) async fn calling(agents: agent::Options, journal: Arc<dyn Journal>, layout: Arc<Layout>, options: Options) -> Self {
         let discovery = Arc::new(Discovery::new(layout, discovery::Options { ttl: Duration::from_secs(60), ..Default::default() }));
-        let agents = agent::Client::new(agent::Options { allow_private_addresses: true, ..agent::Options::default() });
-        let engine = Embedded::new(embedded::Options::default(), Arc::clone(&discovery), agents, journal);
+        let engine = Embedded::new(embedded::Options::default(), Arc::clone(&discovery), agent::Client::new(agents), journal);
         let bound = Server::bind(options, Arc::new(engine.clone()) as Arc<dyn Engine>, Arc::clone(&discovery)).await.unwrap();
         let url = format!("http://{}", bound.address());
         let stop = CancellationToken::new();
