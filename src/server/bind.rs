@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
@@ -23,6 +24,10 @@ use crate::discovery::Discovery;
 use crate::engine::Engine;
 use crate::router::{self, Router};
 
+/// Shortest time between two looks at whether the card has changed, whatever the options say.
+const PUBLISH_EVERY_MIN: Duration = Duration::from_millis(10);
+/// Rest after the first try to publish the card that failed; doubled with each.
+const PUBLISH_REST_MIN: Duration = Duration::from_secs(1);
 /// Longest rest between two tries to publish the card.
 const PUBLISH_REST_MAX: Duration = Duration::from_secs(60);
 
@@ -128,15 +133,16 @@ impl Bound {
     }
 
     /// The card as it is served and published.
-    pub async fn card(&self) -> bytes::Bytes {
+    pub async fn card(&self) -> Bytes {
         self.app.cards.public(&self.app.discovery).await.json.clone()
     }
 
     /// Pushes the card once, so that it is there before anything is served. [`serve`](Self::serve) does it again, until the
-    /// registry takes it; a failure here is only logged.
+    /// registry takes it, and whenever the card has changed; a failure here is only logged.
     pub async fn publish(&self) {
         if let Some(repository) = &self.app.options.card.publish {
-            publish_once(&self.app, repository).await;
+            let card = self.card().await;
+            push(&self.app, repository, card).await;
         }
     }
 
@@ -171,18 +177,30 @@ impl Bound {
     }
 }
 
-/// Pushes the card until the registry takes it. The registry may come up after us.
+/// Pushes the card until the registry takes it, which may come up after us, and again whenever it has changed.
 async fn publish(app: &App, repository: &str) {
-    let mut rest = Duration::from_secs(1);
-    while !publish_once(app, repository).await {
+    let every = app.options.card.publish_every.max(PUBLISH_EVERY_MIN);
+    let mut published = None;
+    let mut retry = PUBLISH_REST_MIN;
+    loop {
+        let card = app.cards.public(&app.discovery).await.json.clone();
+        let rest = if published.as_ref() == Some(&card) {
+            every
+        } else if push(app, repository, card.clone()).await {
+            published = Some(card);
+            retry = PUBLISH_REST_MIN;
+            every
+        } else {
+            let rest = retry;
+            retry = (retry * 2).min(PUBLISH_REST_MAX);
+            rest
+        };
         tokio::time::sleep(rest).await;
-        rest = (rest * 2).min(PUBLISH_REST_MAX);
     }
 }
 
 /// Whether the registry took the card.
-async fn publish_once(app: &App, repository: &str) -> bool {
-    let card = app.cards.public(&app.discovery).await.json.clone();
+async fn push(app: &App, repository: &str, card: Bytes) -> bool {
     match app.discovery.push_card(card, Some(repository), &["latest".to_owned()]).await {
         Ok(pushed) => {
             tracing::info!(repository, digest = %pushed.digest, "card published");

@@ -70,6 +70,9 @@ pub struct CardOptions {
     pub name: Option<String>,
     /// Where the card is pushed in the registry; none: nowhere.
     pub publish: Option<String>,
+    /// How often it is looked whether the card that was pushed is still the one that is served: its skills follow the workflows.
+    #[serde(deserialize_with = "duration")]
+    pub publish_every: Duration,
     /// Whether every workflow is a skill of its own, and in which card.
     pub workflow_skills: WorkflowSkills,
     /// Streams.
@@ -90,6 +93,7 @@ impl Default for CardOptions {
             template: None,
             name: None,
             publish: Some("agents/gantry".to_owned()),
+            publish_every: Duration::from_secs(30),
             workflow_skills: WorkflowSkills::Public,
             streaming: true,
             push_notifications: true,

@@ -80,6 +80,30 @@ async fn the_card_is_published_and_found_by_skill() {
 }
 
 #[tokio::test]
+async fn a_workflow_that_comes_and_changes_is_in_the_published_card() {
+    let world = World::with(|options| options.card.publish_every = std::time::Duration::from_millis(20)).await;
+    let published = async |skill: &str| {
+        let wait = async {
+            loop {
+                if let Ok(found) = world.discovery.agent(skill, None).await {
+                    break found;
+                }
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(super::world::PATIENCE, wait).await.unwrap_or_else(|_| panic!("`{skill}` was not published"))
+    };
+    let first = published("execute_workflow").await;
+    assert!(world.discovery.agent("workflow:late", None).await.is_err());
+    world.workflow("late", "  - {id: one, step_type: set, value: 1}\n").await;
+    let second = published("workflow:late").await;
+    assert!(second.digest.is_some() && second.digest != first.digest, "from the registry, and another one");
+    world.workflow("later", "  - {id: one, step_type: set, value: 1}\n").await;
+    let third = published("workflow:later").await;
+    assert!(third.card.skills.iter().any(|skill| skill.id.as_str() == "workflow:late"), "what was there stays");
+}
+
+#[tokio::test]
 async fn the_extended_card_is_there_when_configured() {
     let world = World::with(|options| {
         options.card.extended = true;
