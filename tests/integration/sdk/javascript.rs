@@ -23,7 +23,7 @@ async fn it_speaks_1_0() {
     assert_eq!(status(sent), "COMPLETED", "{sent:#}");
     assert_eq!(artifact(sent, "output")[0]["data"], json!({ "n": 42, "next": 43, "big": 9_007_199_254_740_992_u64, "text": "42 apples" }));
     assert_eq!(artifact(seen.task("route"), "output")[0]["text"], "leaves fall: a haiku about autumn leaves");
-    assert_eq!(status(seen.task("failed")), "FAILED: step `too_much`: 2000 is more than 1000 (too_expensive)");
+    assert_eq!(status(seen.task("failed")), "FAILED: step `too_much`: 2000 is more than 1000 (author)");
     for (name, told) in [("no_workflow", "sdk-nowhere"), ("no_task", "nobody")] {
         assert!(seen.at(name)["message"].as_str().unwrap().contains(told), "{}", seen.at(name));
     }

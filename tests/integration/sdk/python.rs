@@ -37,7 +37,7 @@ async fn version_1_speaks_all_of_1_0() {
         assert_eq!((kept["n"].to_string(), kept["next"].to_string()), ("42".to_owned(), "43".to_owned()), "{name}");
     }
     assert_eq!(artifact(seen.task("route"), "output")[0]["text"], "leaves fall: a haiku about autumn leaves");
-    assert_eq!(status(seen.task("failed")), "FAILED: step `too_much`: 2000 is more than 1000 (too_expensive)");
+    assert_eq!(status(seen.task("failed")), "FAILED: step `too_much`: 2000 is more than 1000 (author)");
     for (name, error, told) in [
         ("no_workflow", "InvalidParamsError", "sdk-nowhere"),
         ("no_task", "TaskNotFoundError", "nobody"),
@@ -91,7 +91,7 @@ async fn version_0_3_speaks_all_of_0_3() {
     }
     let part = &artifact(seen.task("route"), "output")[0];
     assert_eq!(part, &json!({ "kind": "text", "text": "leaves fall: a haiku about autumn leaves" }));
-    assert_eq!(status(seen.task("failed")), "failed: step `too_much`: 2000 is more than 1000 (too_expensive)");
+    assert_eq!(status(seen.task("failed")), "failed: step `too_much`: 2000 is more than 1000 (author)");
     for (name, code, told) in [
         ("no_workflow", -32602, "sdk-nowhere"),
         ("no_task", -32001, "nobody"),
