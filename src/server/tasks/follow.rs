@@ -74,7 +74,7 @@ impl Follower {
                 StepStatus::Completed | StepStatus::Failed | StepStatus::Skipped | StepStatus::Canceled => {
                     self.calling.remove(step.path.as_str());
                     self.task.set_waiting(step.path.as_str(), None);
-                    if step.status == StepStatus::Completed && step.skill.is_some() {
+                    if step.status == StepStatus::Completed && has_own_output(step.kind) {
                         self.step_artifact(step.path.as_str(), step.id.as_str(), &step.outputs);
                     }
                 }
@@ -136,10 +136,10 @@ impl Follower {
                 self.task.set_waiting(path.as_str(), Some(waiting));
                 self.ask_if_nothing_else_is_under_way(at).await;
             }
-            Change::StepFinished { path, step, status, outputs, error, by, .. } => {
+            Change::StepFinished { path, step, kind, status, outputs, error, .. } => {
                 self.calling.remove(path.as_str());
                 let waits = self.task.set_waiting(path.as_str(), None);
-                if *status == StepStatus::Completed && by.is_some() {
+                if *status == StepStatus::Completed && has_own_output(kind) {
                     self.step_artifact(path.as_str(), step.as_str(), outputs);
                 }
                 if let Some(error) = error {
@@ -240,6 +240,11 @@ impl Follower {
             }
         }
     }
+}
+
+/// Whether a step of this `step_type` yields something that is not just what the steps inside it yielded, and were told for.
+fn has_own_output(kind: &str) -> bool {
+    !matches!(kind, "parallel" | "conditional" | "switch")
 }
 
 fn told(error: &StepError) -> String {

@@ -37,7 +37,7 @@ async fn version_1_speaks_all_of_1_0() {
         assert_eq!((kept["n"].to_string(), kept["next"].to_string()), ("42".to_owned(), "43".to_owned()), "{name}");
     }
     assert_eq!(artifact(seen.task("route"), "output")[0]["text"], "leaves fall: a haiku about autumn leaves");
-    assert_eq!(status(seen.task("failed")), "FAILED: step `too_much`: 2000 is more than 1000 (author)");
+    assert_eq!(status(seen.task("failed")), "FAILED: step `too_much`: 2000 is more than 1000 (too_expensive)");
     for (name, error, told) in [
         ("no_workflow", "InvalidParamsError", "sdk-nowhere"),
         ("no_task", "TaskNotFoundError", "nobody"),
@@ -48,19 +48,19 @@ async fn version_1_speaks_all_of_1_0() {
         assert!(seen.at(name)["message"].as_str().unwrap().contains(told), "{}", seen.at(name));
     }
 
-    let whole = ["task:TASK_STATE_SUBMITTED", "status:TASK_STATE_WORKING", "artifact:output", "status:TASK_STATE_COMPLETED"];
-    assert_eq!(strings(&seen.at("stream")["events"]), whole);
+    let whole = |step| ["task:TASK_STATE_SUBMITTED", "status:TASK_STATE_WORKING", step, "artifact:output", "status:TASK_STATE_COMPLETED"];
+    assert_eq!(strings(&seen.at("stream")["events"]), whole("artifact:step:/0:next"));
     assert_eq!(seen.at("stream")["output"]["artifact"]["parts"][0]["data"]["text"], "42 apples");
-    assert_eq!(strings(&seen.at("stream_route")["events"]), whole);
+    assert_eq!(strings(&seen.at("stream_route")["events"]), whole("artifact:step:/0:verse"));
 
     assert_eq!(status(seen.task("asked")), "INPUT_REQUIRED: Publish this? ship it");
     let answered = seen.at("answered");
     assert_eq!((status(&answered["task"]).as_str(), &answered["same"]), ("COMPLETED", &json!(true)));
     let kept = gantry.task(&answered["task"]["id"]).await;
     assert_eq!(artifact(&kept, "output")[0]["data"], json!({ "answer": { "publish": true, "copies": 42 } }));
-    let first = ["task:TASK_STATE_SUBMITTED", "status:TASK_STATE_WORKING", "status:TASK_STATE_INPUT_REQUIRED"];
+    let first = ["task:TASK_STATE_SUBMITTED", "status:TASK_STATE_WORKING", "artifact:step:/0:draft", "status:TASK_STATE_INPUT_REQUIRED"];
     assert_eq!(strings(&seen.at("stream_asked")["first"]), first, "the stream ends with the question");
-    let second = ["task:TASK_STATE_WORKING", "artifact:output", "status:TASK_STATE_COMPLETED"];
+    let second = ["task:TASK_STATE_WORKING", "artifact:step:/1:approve", "artifact:output", "status:TASK_STATE_COMPLETED"];
     assert_eq!(strings(&seen.at("stream_asked")["second"]), second);
     assert_eq!(artifact(seen.task("stream_answered"), "output")[0]["data"], json!({ "answer": { "publish": false } }));
 
@@ -91,7 +91,7 @@ async fn version_0_3_speaks_all_of_0_3() {
     }
     let part = &artifact(seen.task("route"), "output")[0];
     assert_eq!(part, &json!({ "kind": "text", "text": "leaves fall: a haiku about autumn leaves" }));
-    assert_eq!(status(seen.task("failed")), "failed: step `too_much`: 2000 is more than 1000 (author)");
+    assert_eq!(status(seen.task("failed")), "failed: step `too_much`: 2000 is more than 1000 (too_expensive)");
     for (name, code, told) in [
         ("no_workflow", -32602, "sdk-nowhere"),
         ("no_task", -32001, "nobody"),
@@ -102,18 +102,19 @@ async fn version_0_3_speaks_all_of_0_3() {
         assert!(seen.at(name)["message"].as_str().unwrap().contains(told), "{}", seen.at(name));
     }
 
-    let whole = ["task:submitted", "status:working", "artifact:output", "status:completed final"];
-    assert_eq!(strings(&seen.at("stream")["events"]), whole);
+    let whole = |step| ["task:submitted", "status:working", step, "artifact:output", "status:completed final"];
+    assert_eq!(strings(&seen.at("stream")["events"]), whole("artifact:step:/0:next"));
     assert_eq!(artifact(seen.task("stream"), "output")[0]["data"]["n"].to_string(), "42", "as the SDK put the events together");
-    assert_eq!(strings(&seen.at("stream_route")["events"]), whole);
+    assert_eq!(strings(&seen.at("stream_route")["events"]), whole("artifact:step:/0:verse"));
 
     assert_eq!(status(seen.task("asked")), "input-required: Publish this? ship it");
     let answered = seen.at("answered");
     assert_eq!((status(&answered["task"]).as_str(), &answered["same"]), ("completed", &json!(true)));
     assert_eq!(artifact(&answered["task"], "output")[0]["data"], json!({ "answer": { "publish": true, "copies": 42 } }));
-    let first = ["task:submitted", "status:working", "status:input-required final"];
+    let first = ["task:submitted", "status:working", "artifact:step:/0:draft", "status:input-required final"];
     assert_eq!(strings(&seen.at("stream_asked")["first"]), first, "the stream ends with the question");
-    assert_eq!(strings(&seen.at("stream_asked")["second"]), ["task:working", "artifact:output", "status:completed final"]);
+    let second = ["task:working", "artifact:step:/1:approve", "artifact:output", "status:completed final"];
+    assert_eq!(strings(&seen.at("stream_asked")["second"]), second);
     assert_eq!(artifact(seen.task("stream_answered"), "output")[0]["data"], json!({ "answer": { "publish": false } }));
 
     let canceled = seen.at("canceled");

@@ -85,6 +85,43 @@ async fn a_run_is_a_task_with_an_artifact_for_each_step_and_the_output() {
     assert!(working.iter().any(|event| event["result"]["statusUpdate"]["metadata"][RUN]["step"] == "two"));
 }
 
+/// Every kind of step that needs no agent: `group`, `choice` and `fork` repeat what is inside, `nothing` and `rest` yield nothing.
+const EVERY_KIND: &str = "  - {id: value, step_type: set, value: {n: 1}}
+  - {id: nothing, step_type: set, value: null}
+  - {id: rest, step_type: wait, for: 1ms}
+  - {id: group, step_type: parallel, branches: {steps: [{id: inside, step_type: set, value: 2}]}}
+  - {id: choice, step_type: conditional, condition: \"{{ true }}\", branches: {if_true: [{id: chosen, step_type: set, value: 3}]}}
+  - {id: fork, step_type: switch, condition: \"{{ 'a' }}\", branches: {a: [{id: taken, step_type: set, value: 4}]}}
+  - {id: each, step_type: map, items: [5], steps: [{id: item, step_type: set, value: 6}]}
+  - {id: again, step_type: loop, until: \"true\", max_iterations: 1, steps: [{id: turn, step_type: set, value: 7}]}
+  - {id: first, step_type: race, branches: {steps: [{id: winner, step_type: set, value: 8}]}}
+  - {id: asked, step_type: input, prompt: well?}
+";
+
+#[tokio::test]
+async fn every_step_with_an_output_of_its_own_is_an_artifact() {
+    let world = World::new().await;
+    world.workflow("kinds", EVERY_KIND).await;
+    let task = world.call("SendMessage", json!({ "message": execute("m-1", "kinds", json!({})) })).await.result()["task"].clone();
+    assert_eq!(task["status"]["state"], "TASK_STATE_INPUT_REQUIRED", "{task:#}");
+    let mut answer = message("m-2");
+    answer["taskId"] = task["id"].clone();
+    let done = world.call("SendMessage", json!({ "message": answer })).await.result()["task"].clone();
+    assert_eq!(done["status"]["state"], "TASK_STATE_COMPLETED", "{done:#}");
+    let names: Vec<&str> = done["artifacts"].as_array().unwrap().iter().map(|a| a["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["value", "inside", "chosen", "taken", "item", "each", "turn", "again", "winner", "first", "asked", "output"]);
+    assert_eq!(done["artifacts"][5]["parts"], json!([{ "data": [6] }]));
+}
+
+#[tokio::test]
+async fn a_fail_step_tells_its_own_code() {
+    let world = World::new().await;
+    world.workflow("dear", "  - {id: stop, step_type: fail, error: {code: too_expensive, message: over 1000}}\n").await;
+    let task = world.call("SendMessage", json!({ "message": execute("m-1", "dear", json!({})) })).await.result()["task"].clone();
+    assert_eq!(task["status"]["state"], "TASK_STATE_FAILED");
+    assert_eq!(task["status"]["message"]["parts"][0]["text"], "step `stop`: over 1000 (too_expensive)");
+}
+
 #[tokio::test]
 async fn a_workflow_is_a_skill_and_a_request_finds_it() {
     let world = World::new().await;
