@@ -185,7 +185,7 @@ pub(super) async fn cancel(app: &Arc<App>, caller: &Caller, params: CancelTaskPa
             // The run ends by itself when its handlers have run; a task that does not within the time is answered as it stands.
             let _ = tokio::time::timeout(CANCEL_WAIT, task.ended()).await;
         }
-        Kind::Script | Kind::Dialogue { .. } => {
+        Kind::Script | Kind::Dialogue(_) => {
             task.cancel.cancel();
             if !task.set_status(TaskState::Canceled, vec![Part::text("canceled by the caller")], now(), Map::new()) {
                 return Err(ended(&params.id));

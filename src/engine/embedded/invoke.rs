@@ -9,8 +9,9 @@ use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
+use super::own::OwnCall;
 use super::{Embedded, now};
-use crate::a2a::extension;
+use crate::a2a::{Card, extension};
 use crate::agent::{self, ErrorKind, Progress, Reply};
 use crate::discovery::{self, FoundAgent};
 use crate::ids::{RunId, SkillId};
@@ -119,23 +120,22 @@ impl Embedded {
         }
         let found = match self.find(invocation).await {
             Ok(found) => found,
-            Err(error)
-                if invocation.skill.as_str() == EXECUTE_WORKFLOW
-                    && error.code == ErrorClass::NoAgent
-                    && invocation.agent.as_deref().is_none_or(|agent| agent == OWN_NAME) =>
-            {
+            Err(error) => {
+                let ours = error.code == ErrorClass::NoAgent && invocation.agent.as_deref().is_none_or(|agent| agent == OWN_NAME);
+                let Some(delegated) = delegated(invocation).filter(|_| ours) else { return Err(error) };
                 *by = Some(Arc::new(AgentUsed { name: OWN_NAME.to_owned(), card: None, reason: "no other agent offers it".to_owned() }));
-                return Box::pin(self.delegate(run, invocation, &lineage.runs, cancel)).await;
+                return Box::pin(self.delegate(run, &delegated, &lineage.runs, cancel)).await;
             }
-            Err(error) => return Err(error),
         };
         *by = Some(Arc::new(AgentUsed { name: found.card.name.clone(), card: found.digest.clone(), reason: found.reason.clone() }));
-        if self.is_own(&found.card)
-            && let Some(delegated) = delegated(invocation)
-        {
-            return Box::pin(self.delegate(run, &delegated, &lineage.runs, cancel)).await;
-        }
         let timeout = invocation.timeout.saturating_sub(started.elapsed());
+        if let Some(skills) = self.own_skills(&found.card) {
+            if let Some(delegated) = delegated(invocation) {
+                return Box::pin(self.delegate(run, &delegated, &lineage.runs, cancel)).await;
+            }
+            let own = OwnCall { skills, card: &found.card };
+            return Box::pin(self.call_own(own, run, &Invocation { timeout, ..invocation.clone() }, lineage, cancel)).await;
+        }
         self.call(run, invocation, lineage, cancel, &found, timeout).await
     }
 
@@ -159,9 +159,9 @@ impl Embedded {
         }
         let found = tokio::time::timeout(limits::REGISTRY_TIMEOUT, self.inner.discovery.agent(skill.as_str(), agent.as_deref())).await;
         match found {
-            Ok(Ok(found)) if self.is_own(&found.card) && runs_a_workflow(skill.as_str()) => self.give_up_child(&remote).await,
+            Ok(Ok(found)) if self.own_skills(&found.card).is_some() => self.give_up_child(&remote).await,
             Ok(Ok(found)) => self.inner.agents.cancel_task(&found.card, &remote.task_id),
-            Ok(Err(_)) if skill.as_str() == EXECUTE_WORKFLOW => self.give_up_child(&remote).await,
+            Ok(Err(_)) if runs_a_workflow(skill.as_str()) => self.give_up_child(&remote).await,
             Ok(Err(error)) => warn!(task = %remote.task_id, %error, "remote task not canceled"),
             Err(_) => warn!(task = %remote.task_id, "remote task not canceled: its agent was not found in time"),
         }
@@ -176,18 +176,7 @@ impl Embedded {
         found: &FoundAgent,
         timeout: Duration,
     ) -> Result<Outcome, StepError> {
-        let call = agent::Call {
-            card: Arc::clone(&found.card),
-            skill: invocation.skill.to_string(),
-            inputs: Arc::clone(&invocation.inputs),
-            message_id: format!("{run}{}#{}", invocation.path, invocation.attempt),
-            timeout,
-            metadata: Arc::clone(&lineage.metadata),
-            resume: invocation
-                .resume
-                .as_ref()
-                .map(|remote| agent::Remote { task_id: remote.task_id.clone(), context_id: remote.context_id.clone() }),
-        };
+        let call = agent_call(run, invocation, lineage, Arc::clone(&found.card), timeout);
         let step = &invocation.step;
         let progress = |news: Progress| match news {
             Progress::Task(remote) => debug!(%step, task = %remote.task_id, "agent made a task"),
@@ -208,6 +197,20 @@ impl Embedded {
                 Err(step_error(&error))
             }
         }
+    }
+}
+
+/// What an agent is asked by an attempt.
+pub(super) fn agent_call(run: &RunId, invocation: &Invocation, lineage: &Lineage, card: Arc<Card>, timeout: Duration) -> agent::Call {
+    let remote = invocation.resume.as_ref();
+    agent::Call {
+        card,
+        skill: invocation.skill.to_string(),
+        inputs: Arc::clone(&invocation.inputs),
+        message_id: format!("{run}{}#{}", invocation.path, invocation.attempt),
+        timeout,
+        metadata: Arc::clone(&lineage.metadata),
+        resume: remote.map(|remote| agent::Remote { task_id: remote.task_id.clone(), context_id: remote.context_id.clone() }),
     }
 }
 

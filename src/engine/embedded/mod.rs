@@ -6,6 +6,7 @@ mod delegate;
 mod drive;
 mod invoke;
 mod outstanding;
+mod own;
 mod registrar;
 mod timers;
 
@@ -23,7 +24,7 @@ use tokio_util::task::TaskTracker;
 use self::drive::{Control, Driver};
 use self::registrar::{Registrar, Running};
 use super::retry::{Seed, seed};
-use super::{Engine, Error, Filter, RETRY_OF_LABEL, RunSummary, Start, Started, Subscription};
+use super::{Engine, Error, Filter, OwnSkills, RETRY_OF_LABEL, RunSummary, Start, Started, Subscription};
 use crate::a2a::Card;
 use crate::agent;
 use crate::discovery::Discovery;
@@ -76,8 +77,14 @@ struct Inner {
     stopping: CancellationToken,
     /// Cancelled when the grace period is over.
     abandon: CancellationToken,
-    /// Where this engine is itself offered as an agent.
-    own_url: OnceLock<String>,
+    /// How this engine is itself offered as an agent.
+    own: OnceLock<Own>,
+}
+
+#[derive(Debug)]
+struct Own {
+    url: String,
+    skills: Arc<dyn OwnSkills>,
 }
 
 impl Embedded {
@@ -85,19 +92,20 @@ impl Embedded {
     pub fn new(options: Options, discovery: Arc<Discovery>, agents: agent::Client, journal: Arc<dyn Journal>) -> Self {
         let (runs, tasks) = (Registrar::default(), TaskTracker::new());
         let (stopping, abandon) = (CancellationToken::new(), CancellationToken::new());
-        let own_url = OnceLock::new();
-        Self { inner: Arc::new(Inner { options, discovery, agents, journal, runs, tasks, stopping, abandon, own_url }) }
+        let own = OnceLock::new();
+        Self { inner: Arc::new(Inner { options, discovery, agents, journal, runs, tasks, stopping, abandon, own }) }
     }
 
-    /// Says where this engine is itself offered as an agent: workflows that its steps call there are run in-process, with the
+    /// Says where this engine is itself offered as an agent, and by whom: what its steps call there stays in the process, with the
     /// same checks and records. To be called once, before runs start; a second call changes nothing.
-    pub fn serve_as(&self, url: &str) {
-        let _ = self.inner.own_url.set(url.trim_end_matches('/').to_owned());
+    pub fn serve_as(&self, url: &str, skills: Arc<dyn OwnSkills>) {
+        let _ = self.inner.own.set(Own { url: url.trim_end_matches('/').to_owned(), skills });
     }
 
-    fn is_own(&self, card: &Card) -> bool {
-        let own = self.inner.own_url.get();
-        own.is_some_and(|own| card.interfaces.iter().any(|interface| interface.url.trim_end_matches('/') == own))
+    /// Who serves the card, when this process does.
+    fn own_skills(&self, card: &Card) -> Option<&dyn OwnSkills> {
+        let own = self.inner.own.get()?;
+        card.interfaces.iter().any(|interface| interface.url.trim_end_matches('/') == own.url).then_some(&*own.skills)
     }
 
     /// Goes on with every run that had not ended when the process did. Call it once, before the first start.

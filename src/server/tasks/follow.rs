@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use super::parts::{form, value_parts};
+use super::parts::{form, question_parts, value_parts};
 use super::task::{Task, Waiting, now};
 use crate::a2a::extension::OUTPUT;
 use crate::a2a::{Artifact, Part, TaskState};
@@ -189,7 +189,7 @@ impl Follower {
             .map(|(path, w)| json!({ "step": w.step, "path": path, "auth": w.question.auth, "prompt": w.question.prompt }))
             .collect();
         let parts = match waiting.values().next() {
-            Some(only) if waiting.len() == 1 => value_parts(&only.question.prompt),
+            Some(only) if waiting.len() == 1 => question_parts(&only.question.prompt),
             _ => {
                 let names: Vec<String> = waiting.values().map(|waiting| format!("`{}`", waiting.step)).collect();
                 let text = format!("{} steps wait for an answer: {}. Name the step in `metadata.step`.", names.len(), names.join(", "));

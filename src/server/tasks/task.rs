@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -37,12 +38,18 @@ pub(in crate::server) enum Kind {
     /// A script.
     Script,
     /// A question about what is wanted: the request so far.
-    Dialogue {
-        /// All text said so far.
-        text: String,
-        /// The ids that were offered, in order.
-        offered: Vec<String>,
-    },
+    Dialogue(Dialogue),
+}
+
+/// A request of which it is not clear yet what it means.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(in crate::server) struct Dialogue {
+    /// All text said so far.
+    pub(in crate::server) text: String,
+    /// The data that came along, and the context.
+    pub(in crate::server) data: Map<String, Value>,
+    /// The ids that were offered, in order.
+    pub(in crate::server) offered: Vec<String>,
 }
 
 /// A step that waits for an answer.
