@@ -6,12 +6,24 @@ use tokio::process::Command;
 use super::{Installed, PYTHON_1, PYTHON_03, Seen, script, skills, strings};
 use crate::gantries::{Gantry, Site, artifact, status};
 
+/// Rules that ask who somebody is.
+const LOGIN: &str = r#"
+[[server.router.rules]]
+name = "login"
+when = { text = "^log me in$" }
+respond = [{ status = "auth_required", message = "who are you?" }]
+[[server.router.rules]]
+name = "let in"
+when = { text = "^it is me$", taskId = "." }
+respond = [{ artifact = { id = "pass", name = "pass", parts = [{ data = { valid = 42 } }] } }, { status = "completed" }]
+"#;
+
 /// Runs a client against a gantry that has the workflows; none when the SDK is not installed.
 async fn run(installed: &Installed, client: &str) -> Option<(Site, Gantry, Seen)> {
     let python = installed.find()?;
     let site = Site::new().await;
     site.push_workflows("sdk").await;
-    let gantry = site.serve("gantry", "").await;
+    let gantry = site.serve("gantry", LOGIN).await;
     let seen = Seen::by(Command::new(python).arg(script(client)).arg(&gantry.url)).await;
     Some((site, gantry, seen))
 }
@@ -73,6 +85,14 @@ async fn version_1_speaks_all_of_1_0() {
     let listed = seen.at("list");
     assert_eq!((&listed["total"], &listed["seen"], &listed["distinct"], &listed["pages"]), (&json!(10), &json!(10), &json!(10), &json!(4)));
     assert_eq!(strings(&listed["canceled"]), ["TASK_STATE_CANCELED"]);
+
+    assert_eq!(status(seen.task("login")), "AUTH_REQUIRED: who are you?");
+    let let_in = seen.at("let_in");
+    assert_eq!((status(&let_in["task"]).as_str(), &let_in["same"]), ("COMPLETED", &json!(true)));
+    assert_eq!(artifact(&let_in["task"], "pass")[0]["data"]["valid"], 42.0);
+    assert_eq!(strings(&seen.at("stream_login")["first"]), ["task:TASK_STATE_SUBMITTED", "status:TASK_STATE_AUTH_REQUIRED"]);
+    let second = ["task:TASK_STATE_WORKING", "artifact:pass", "status:TASK_STATE_COMPLETED"];
+    assert_eq!(strings(&seen.at("stream_login")["second"]), second);
 }
 
 #[tokio::test]
@@ -122,4 +142,11 @@ async fn version_0_3_speaks_all_of_0_3() {
     assert!(canceled["first"].as_str().unwrap().starts_with("task:"), "{canceled}");
     assert_eq!(strings(&canceled["rest"]).last(), Some(&"status:canceled final"), "subscribers see the end");
     assert_eq!(seen.at("canceled_twice")["code"], -32002);
+
+    assert_eq!(status(seen.task("login")), "auth-required: who are you?");
+    let let_in = seen.at("let_in");
+    assert_eq!((status(&let_in["task"]).as_str(), &let_in["same"]), ("completed", &json!(true)));
+    assert_eq!(artifact(&let_in["task"], "pass")[0]["data"]["valid"], 42);
+    assert_eq!(strings(&seen.at("stream_login")["first"]), ["task:submitted", "status:auth-required final"]);
+    assert_eq!(strings(&seen.at("stream_login")["second"]), ["task:working", "artifact:pass", "status:completed final"]);
 }
