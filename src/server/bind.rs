@@ -73,7 +73,7 @@ impl Server {
         let router = Router::new(options.router.clone())?;
         let tls = options.tls.as_ref().map(acceptor).transpose()?;
         let address = options.bind;
-        let listener = TcpListener::bind(address).await.map_err(|source| Error::Bind { address, source })?;
+        let listener = connection::listen(address).map_err(|source| Error::Bind { address, source })?;
         let address = listener.local_addr().map_err(|source| Error::Bind { address, source })?;
         let scheme = if tls.is_some() { "https" } else { "http" };
         let url = options.public_url.clone().unwrap_or_else(|| default_url(scheme, address));
