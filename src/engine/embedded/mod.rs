@@ -24,7 +24,7 @@ use tokio_util::task::TaskTracker;
 use self::drive::{Control, Driver};
 use self::registrar::{Registrar, Running};
 use super::retry::{Seed, seed};
-use super::{Engine, Error, Filter, OwnSkills, RETRY_OF_LABEL, RunSummary, Start, Started, Subscription};
+use super::{Engine, Error, Filter, OwnSkills, RETRY_OF_LABEL, RunSummary, Start, Started, Subscription, Update};
 use crate::a2a::Card;
 use crate::agent;
 use crate::discovery::Discovery;
@@ -343,6 +343,26 @@ impl Engine for Embedded {
                 Ok(Subscription { snapshot: replayed.snapshot(), seq, updates: None })
             }
         }
+    }
+
+    async fn updates(&self, run: &RunId, after: u64, upto: u64) -> Result<Vec<Update>, Error> {
+        let record = self.inner.journal.record(run).await.map_err(|error| journal_error(run, error))?;
+        let (plan, events) = self.load(&record).await?;
+        let (mut replayed, mut at, mut seq) = (Run::new(plan), Timestamp::default(), 0);
+        let mut updates = Vec::new();
+        for event in events {
+            if seq >= upto {
+                break;
+            }
+            at = at.max(event.at());
+            for change in replayed.apply(event)?.changes {
+                seq += 1;
+                if (after + 1..=upto).contains(&seq) {
+                    updates.push(Update { seq, at, change });
+                }
+            }
+        }
+        Ok(updates)
     }
 
     async fn list(&self, filter: &Filter) -> Result<Vec<RunSummary>, Error> {

@@ -122,6 +122,11 @@ impl Task {
         (live.record.status.state, live.changed_at)
     }
 
+    /// Whether anybody sees what happens to it when it happens.
+    pub(in crate::server) fn is_watched(&self) -> bool {
+        self.live().is_watched()
+    }
+
     pub(in crate::server) fn kind(&self) -> Kind {
         self.live().kind.clone()
     }
@@ -199,15 +204,16 @@ impl Task {
         true
     }
 
-    /// Adds a result, or a piece of one. One that is there already as a whole is not sent again.
-    pub(in crate::server) fn add_artifact(&self, artifact: Artifact, append: bool, last_chunk: bool) {
+    /// Adds a result, or a piece of one. One that is there already as a whole is not sent again; false then, as for a task that has
+    /// ended.
+    pub(in crate::server) fn add_artifact(&self, artifact: Artifact, append: bool, last_chunk: bool) -> bool {
         let mut live = self.live();
         if live.record.status.state.is_terminal() {
-            return;
+            return false;
         }
         match live.record.artifacts.iter_mut().find(|known| known.artifact_id == artifact.artifact_id) {
             Some(known) if append => known.parts.extend(artifact.parts.iter().cloned()),
-            Some(_) => return,
+            Some(_) => return false,
             None => live.record.artifacts.push(artifact.clone()),
         }
         let update = TaskArtifactUpdate {
@@ -219,6 +225,7 @@ impl Task {
             metadata: Map::new(),
         };
         live.tell(StreamResponse::ArtifactUpdate(update));
+        true
     }
 
     /// The task as it stands, and a queue of everything after.

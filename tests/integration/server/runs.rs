@@ -85,6 +85,45 @@ async fn a_run_is_a_task_with_an_artifact_for_each_step_and_the_output() {
     assert!(working.iter().any(|event| event["result"]["statusUpdate"]["metadata"][RUN]["step"] == "two"));
 }
 
+#[tokio::test]
+async fn every_step_is_seen_to_begin_however_soon_it_ends() {
+    let world = World::new().await;
+    world.workflow("quick", "  - {id: value, step_type: set, value: 1}\n").await;
+    let steps: String = ["a", "b", "c"]
+        .iter()
+        .map(|id| format!("  - {{id: {id}, skill: execute_workflow, inputs: {{workflow_id: quick, input: {{}}}}}}\n"))
+        .collect();
+    world.workflow("three", &steps).await;
+    for round in 0..10 {
+        let params = json!({ "message": execute(&format!("m-{round}"), "three", json!({})) });
+        let events = world.stream("SendStreamingMessage", params).await.rest().await;
+        let said = |event: &Value| event["result"]["statusUpdate"]["status"]["message"]["parts"][0]["text"].as_str().map(str::to_owned);
+        let seen: Vec<String> = events.iter().map(|event| said(event).unwrap_or_else(|| short(event))).collect();
+        let calls = |id: &str| format!("step `{id}` calls `execute_workflow`");
+        let expected = ["task:SUBMITTED", "status:WORKING", &calls("a"), "artifact:step:/0:a", &calls("b"), "artifact:step:/1:b"];
+        assert_eq!(seen[..6], expected, "{seen:?}");
+        assert_eq!(seen[6..], [&calls("c"), "artifact:step:/2:c", "artifact:output", "status:COMPLETED"], "{seen:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_repeated_steps_yield_is_told_however_soon_they_end_and_not_without_end() {
+    let world = World::new().await;
+    world
+        .workflow("repeats", "  - {id: each, step_type: map, items: \"{{ workflow.input.items }}\", steps: [{id: item, step_type: set, value: \"{{ item }}\"}]}\n")
+        .await;
+    for (count, expected) in [(3, 5), (600, 501)] {
+        let items: Vec<usize> = (1..=count).collect();
+        let message = execute(&format!("m-{count}"), "repeats", json!({ "items": items }));
+        let task = world.call("SendMessage", json!({ "message": message })).await.result()["task"].clone();
+        assert_eq!(task["status"]["state"], "TASK_STATE_COMPLETED");
+        let artifacts = task["artifacts"].as_array().unwrap();
+        let names: Vec<&str> = artifacts.iter().map(|artifact| artifact["name"].as_str().unwrap()).collect();
+        assert_eq!((names.len(), names[0], names[names.len() - 1]), (expected, "item", "output"), "{count}");
+        assert_eq!(artifacts.last().unwrap()["parts"][0]["data"].as_array().unwrap().len(), count, "the output has all of it");
+    }
+}
+
 /// Every kind of step that needs no agent: `group`, `choice` and `fork` repeat what is inside, `nothing` and `rest` yield nothing.
 const EVERY_KIND: &str = "  - {id: value, step_type: set, value: {n: 1}}
   - {id: nothing, step_type: set, value: null}
