@@ -187,13 +187,10 @@ impl Driver {
             };
             match happened {
                 Happened::Called(event) => {
-                    // Before the event is acted on: what follows may be the next attempt, which has a token of its own.
-                    if let Some(path) = event.path() {
-                        self.tokens.remove(path);
-                    }
-                    self.record(event).await?;
+                    let events = self.with_others(event);
+                    self.record(events).await?;
                 }
-                Happened::Fired(event) => self.record(event).await?,
+                Happened::Fired(event) => self.record(vec![event]).await?,
                 Happened::Control(control) => self.control(control).await?,
                 Happened::Silence => {}
             }
@@ -218,11 +215,29 @@ impl Driver {
         }
     }
 
+    /// A call's event, and those of the calls that have ended meanwhile: they share one write.
+    fn with_others(&mut self, first: Event) -> Vec<Event> {
+        let mut events = vec![first];
+        while events.len() < limits::JOURNAL_BATCH
+            && let Some(joined) = self.calls.try_join_next()
+        {
+            match joined {
+                Ok(event) => events.extend(event),
+                Err(failure) => error!(%failure, "a call's task failed"),
+            }
+        }
+        // Before the events are acted on: what follows may be the next attempt, which has a token of its own.
+        for path in events.iter().filter_map(Event::path) {
+            self.tokens.remove(path);
+        }
+        events
+    }
+
     async fn control(&mut self, control: Control) -> Result<(), Error> {
         match control {
             Control::Cancel(reason, reply) => {
                 let at = self.now();
-                self.record(Event::CancelRequested { reason, at }).await?;
+                self.record(vec![Event::CancelRequested { reason, at }]).await?;
                 if let Some(reply) = reply {
                     // Who asked may have gone; the wish stands.
                     let _ = reply.send(());
@@ -238,7 +253,7 @@ impl Driver {
                 let result = match waiting {
                     Ok(path) => {
                         let at = self.now();
-                        self.record(Event::Answered { path, answer, at }).await?;
+                        self.record(vec![Event::Answered { path, answer, at }]).await?;
                         Ok(())
                     }
                     Err(error) => Err(error),
@@ -271,15 +286,29 @@ impl Driver {
         })
     }
 
-    /// The transition is pure and comes first; nothing acts on it before its event is in the journal.
-    async fn record(&mut self, event: Event) -> Result<(), Error> {
-        let transition = self.run.apply(event.clone())?;
-        if transition == Transition::default() && self.run.outcome().is_none() {
-            debug!("late event ignored");
+    /// The transitions are pure and come first; nothing acts on them before their events are in the journal.
+    async fn record(&mut self, events: Vec<Event>) -> Result<(), Error> {
+        let (mut kept, mut transitions) = (Vec::with_capacity(events.len()), Vec::with_capacity(events.len()));
+        for event in events {
+            // After the end there is nothing that an event could change.
+            if self.run.outcome().is_some() {
+                break;
+            }
+            let transition = self.run.apply(event.clone())?;
+            if transition == Transition::default() && self.run.outcome().is_none() {
+                debug!("late event ignored");
+                continue;
+            }
+            kept.push(event);
+            transitions.push(transition);
+        }
+        if kept.is_empty() {
             return Ok(());
         }
-        self.append(vec![event], self.run.status()).await?;
-        self.carry_out(transition);
+        self.append(kept, self.run.status()).await?;
+        for transition in transitions {
+            self.carry_out(transition);
+        }
         Ok(())
     }
 
