@@ -6,8 +6,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use serde::Serialize;
 use serde_json::Value;
-use tokio::sync::broadcast;
 
+use super::watchers::Updates;
 use crate::ids::RunId;
 use crate::interpreter::{Ancestor, Change, Mismatch, RunStatus, Snapshot};
 use crate::plan::Plan;
@@ -97,7 +97,7 @@ pub struct Subscription {
     pub snapshot: Snapshot,
     /// Number of the last update that is in the snapshot, or that was given.
     pub seq: u64,
-    pub(super) updates: Option<broadcast::Receiver<Arc<Update>>>,
+    pub(super) updates: Option<Updates>,
 }
 
 /// The next thing a subscriber gets.
@@ -121,17 +121,17 @@ impl Subscription {
     pub async fn next(&mut self) -> Next {
         let Some(updates) = &mut self.updates else { return Next::End };
         loop {
-            match updates.recv().await {
-                Ok(update) if update.seq <= self.seq => {}
-                Ok(update) => {
+            match updates.next().await {
+                Next::Update(update) if update.seq <= self.seq => {}
+                Next::Update(update) => {
                     self.seq = update.seq;
                     if matches!(update.change, Change::RunFinished { .. }) {
                         self.updates = None;
                     }
                     return Next::Update(update);
                 }
-                Err(broadcast::error::RecvError::Lagged(_)) => return Next::Lagged,
-                Err(broadcast::error::RecvError::Closed) => {
+                Next::Lagged => return Next::Lagged,
+                Next::End => {
                     self.updates = None;
                     return Next::End;
                 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use serde_json::Value;
-use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -19,6 +19,7 @@ use super::outstanding::Outstanding;
 use super::registrar::Running;
 use super::timers::Timers;
 use super::{Embedded, now};
+use crate::engine::watchers::Watchers;
 use crate::engine::{Error, Subscription, Update, input};
 use crate::ids::RunId;
 use crate::interpreter::{Ancestor, Change, Command, Event, Mismatch, Run, RunStatus, Snapshot, Transition};
@@ -55,8 +56,7 @@ pub(super) struct Driver {
     run: Run,
     running: Arc<Running>,
     inbox: mpsc::Receiver<Control>,
-    /// Made when somebody subscribes: most runs are never watched.
-    updates: Option<broadcast::Sender<Arc<Update>>>,
+    watchers: Watchers,
     seq: u64,
     at: Timestamp,
     /// The one call that this task makes itself: most runs have one at a time, and it needs no task of its own.
@@ -78,7 +78,7 @@ impl Driver {
             run,
             running,
             inbox,
-            updates: None,
+            watchers: Watchers::default(),
             seq: 0,
             at: Timestamp::default(),
             near: None,
@@ -265,7 +265,7 @@ impl Driver {
             Control::Wait(reply) if self.run.status() == RunStatus::Running => self.waiters.push(reply),
             Control::Wait(reply) => drop(reply.send(self.run.snapshot())),
             Control::Subscribe(reply) => {
-                let updates = self.updates.get_or_insert_with(|| broadcast::channel(limits::SUBSCRIBER_UPDATES_MAX).0).subscribe();
+                let updates = self.watchers.add();
                 drop(reply.send(Subscription { snapshot: self.run.snapshot(), seq: self.seq, updates: Some(updates) }));
             }
         }
@@ -363,9 +363,8 @@ impl Driver {
         if let Change::StepFinished { step, status, attempts, error, .. } = &change {
             info!(%step, status = status.as_str(), attempts, error = error.as_ref().map(|error| error.code.code()), "step finished");
         }
-        if let Some(updates) = &self.updates {
-            // No subscriber left is no error: the next one gets a snapshot.
-            let _ = updates.send(Arc::new(Update { seq: self.seq, at: self.at, change }));
+        if !self.watchers.is_empty() {
+            self.watchers.tell(&Arc::new(Update { seq: self.seq, at: self.at, change }));
         }
     }
 
