@@ -58,8 +58,11 @@ pub const GROUP_CONCURRENCY: u32 = 64;
 pub const MAP_ITEMS_MAX: usize = 1_000_000;
 /// Runs inside runs: a workflow that calls a workflow that calls a workflow.
 pub const RUN_DEPTH_MAX: u32 = 16;
-/// Steps one run may execute, repetitions included, so that a loop in data cannot run for ever.
-pub const RUN_STEPS_MAX: u64 = 2_000_000;
+/// Most iterations an author may ask of one loop.
+pub const LOOP_ITERATIONS_MAX: u64 = 2_000_000;
+/// Steps one run may execute, repetitions included, so that loops in loops cannot run for ever. A map over the most items with a
+/// few steps for each fits.
+pub const RUN_STEPS_MAX: u64 = 10_000_000;
 /// Largest input of a run.
 pub const RUN_INPUT_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Runs under way at once in one engine. Each waits on a connection of its own, and those are bounded by the file limit.

@@ -98,6 +98,13 @@ pub struct GateStatus {
     pub waiting: usize,
 }
 
+impl GateStatus {
+    /// Whether calls with this card go there.
+    pub fn is_of(&self, card: &Card) -> bool {
+        card.interfaces.first().is_some_and(|interface| shown(&interface.url) == self.address)
+    }
+}
+
 impl Gates {
     /// No gates yet: each is made with the first call.
     pub fn new(options: GateOptions) -> Self {
