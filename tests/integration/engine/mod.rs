@@ -7,6 +7,7 @@ mod task;
 mod world;
 
 mod attempts;
+mod budgets;
 mod data;
 mod durable;
 mod edge_cases;
