@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
@@ -64,6 +64,8 @@ pub struct Gate {
     bulkhead: Bulkhead,
     /// When it was chosen last, in choices.
     turn: AtomicU64,
+    /// It was not only compared with others.
+    called: AtomicBool,
 }
 
 /// A call that may be made, and its places. Dropped without a word about the agent, it tells nothing of it.
@@ -140,6 +142,7 @@ impl Gates {
             breaker: Breaker::new(self.options.breaker.clone()),
             bulkhead: Bulkhead::new(self.options.calls_per_agent_max.get(), Arc::clone(&self.all)),
             turn: AtomicU64::new(0),
+            called: AtomicBool::new(false),
         }
     }
 
@@ -147,7 +150,7 @@ impl Gates {
     pub fn statuses(&self) -> Vec<GateStatus> {
         let gates: Vec<_> = self.by_address.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
         let now = Instant::now();
-        let mut statuses: Vec<_> = gates.iter().map(|gate| gate.status(now)).collect();
+        let mut statuses: Vec<_> = gates.iter().filter(|gate| gate.called.load(Ordering::Relaxed)).map(|gate| gate.status(now)).collect();
         statuses.sort_by(|a, b| (&a.agent, &a.address).cmp(&(&b.agent, &b.address)));
         statuses
     }
@@ -193,6 +196,7 @@ impl Gate {
 
     /// Goes in at once: with a pass, or with the refusal of [`Self::enter`]. `None` when it must wait for a place.
     pub fn try_enter(self: &Arc<Self>, agent: &str, skill: &str) -> Option<Result<Pass, Error>> {
+        self.note_call();
         if let Some(shut) = self.breaker.refuses(Instant::now) {
             return Some(Err(refusal(shut).at(agent, skill)));
         }
@@ -204,6 +208,7 @@ impl Gate {
     /// # Errors
     /// With [`ErrorKind::CircuitOpen`] when the agent is left alone: `retry_after` says until when.
     pub async fn enter(self: &Arc<Self>, agent: &str, skill: &str) -> Result<Pass, Error> {
+        self.note_call();
         if let Some(shut) = self.breaker.refuses(Instant::now) {
             return Err(refusal(shut).at(agent, skill));
         }
@@ -220,6 +225,13 @@ impl Gate {
                 self.bulkhead.leave();
                 Err(refusal(shut).at(agent, skill))
             }
+        }
+    }
+
+    fn note_call(&self) {
+        // Read first: written by every call, it would travel between processors.
+        if !self.called.load(Ordering::Relaxed) {
+            self.called.store(true, Ordering::Relaxed);
         }
     }
 

@@ -131,7 +131,13 @@ impl Embedded {
                 return Box::pin(self.delegate(run, &delegated, &lineage.runs, cancel)).await;
             }
             // A call to this engine itself takes no place: the calls of its run need them.
-            let pass = if own { Ok(None) } else { self.pass(invocation, cancel, started, &chosen).await.map(Some) };
+            let pass = match own {
+                true => Ok(None),
+                false => match self.pass(invocation, cancel, started, &chosen).await {
+                    Ok(None) => return Ok(Outcome::Parked),
+                    entered => entered,
+                },
+            };
             let outcome = match pass {
                 Ok(mut pass) => {
                     let left = invocation.timeout.saturating_sub(started.elapsed());
@@ -172,17 +178,17 @@ impl Embedded {
         timeout(left, self.best(invocation, tried)).await.ok()?.ok()?
     }
 
-    /// Waits for a place at the agent, no longer than the attempt may take.
+    /// Waits for a place at the agent, no longer than the attempt may take. `None` when this engine stops meanwhile: nothing has begun.
     async fn pass(
         &self,
         invocation: &Invocation,
         cancel: &CancellationToken,
         started: Instant,
         chosen: &Chosen,
-    ) -> Result<Pass, agent::Error> {
+    ) -> Result<Option<Pass>, agent::Error> {
         let (agent, skill) = (chosen.found.card.name.as_str(), invocation.skill.as_str());
         if let Some(entered) = chosen.gate.try_enter(agent, skill) {
-            return entered;
+            return entered.map(Some);
         }
         let failed = |kind, message: String| {
             let (agent, skill, reach) = (agent.to_owned(), skill.to_owned(), Reach::Nowhere);
@@ -191,7 +197,9 @@ impl Embedded {
         let left = invocation.timeout.saturating_sub(started.elapsed());
         // Dropping the wait leaves the queue.
         tokio::select! {
-            entered = Box::pin(chosen.gate.enter(agent, skill)) => entered,
+            entered = Box::pin(chosen.gate.enter(agent, skill)) => entered.map(Some),
+            // With a journal in memory the run is canceled instead, and its handlers still call.
+            () = self.inner.stopping.cancelled(), if self.inner.journal.is_durable() => Ok(None),
             () = cancel.cancelled() => Err(failed(ErrorKind::Canceled, "the call was canceled".to_owned())),
             () = tokio::time::sleep(left) => Err(failed(ErrorKind::Timeout, format!(
                 "it was not called within {}: as many calls as are allowed at once were in flight (calls_per_agent_max, calls_max)",

@@ -4,14 +4,15 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gantry::agent::{Circuit, GateOptions, GateStatus};
-use gantry::engine::embedded::CallOptions;
+use gantry::agent::{Circuit, Client, GateOptions, GateStatus};
+use gantry::engine::embedded::{CallOptions, Embedded, Options};
 use gantry::engine::{Engine, Start};
 use gantry::interpreter::{ErrorClass, RunStatus};
+use gantry::journal::{Journal, Sqlite};
 use serde_json::json;
 
 use super::agent::{Act, Agent, Call, Gate, Speaks};
-use super::world::{World, failure, output, step};
+use super::world::{World, client_options, end, failure, output, step};
 
 fn places(per_agent: usize, all: usize) -> CallOptions {
     let count = |count| NonZeroUsize::new(count).unwrap();
@@ -108,6 +109,45 @@ async fn a_deadline_of_the_run_and_a_cancel_end_the_wait_at_once() {
     world.engine.cancel(&first, "enough").await.unwrap();
     world.end(&first).await;
     assert_eq!(agent.look(|seen| seen.calls.len()), 1);
+}
+
+#[tokio::test]
+async fn a_stop_begins_nothing_that_waits_and_the_next_start_goes_on_with_it() {
+    let gate = Gate::new();
+    let closed = gate.clone();
+    let agent =
+        Agent::start("busy", &["work"], Speaks::Plain, move |call: &Call| Act::Reply(call.inputs["n"].clone()).behind(&closed)).await;
+    let dir = tempfile::tempdir().unwrap();
+    let journal: Arc<dyn Journal> = Arc::new(Sqlite::open(dir.path()).unwrap());
+    let world = World::with(Arc::clone(&journal));
+    world.meet(&[&agent]);
+    let engine = || {
+        let options = Options { calls: places(1, 10), ..Options::default() };
+        Embedded::new(options, Arc::clone(&world.discovery), Client::new(client_options()), Arc::clone(&journal))
+    };
+    let first = engine();
+    let run = first.start(Start::new(world.plan(&map("work", 3)), Arc::new(json!({})))).await.unwrap().run;
+    let one_in = async {
+        while first.agents().first().is_none_or(|status| (status.in_flight, status.waiting) != (1, 2)) {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    tokio::time::timeout(super::agent::PATIENCE, one_in).await.expect("one call in flight and two that wait");
+    let stopping = first.clone();
+    let stopped = tokio::spawn(async move { stopping.shutdown(Duration::from_secs(15)).await });
+    let left = async {
+        while first.agents()[0].waiting > 0 {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    tokio::time::timeout(super::agent::PATIENCE, left).await.expect("the queue is empty before the call in flight has ended");
+    gate.open();
+    assert_eq!(stopped.await.unwrap(), 1, "one run is parked");
+    assert_eq!(agent.look(|seen| seen.calls.len()), 1);
+    let second = engine();
+    assert_eq!(second.recover().await.unwrap().resumed, 1);
+    assert_eq!(output(&end(&second, &run).await), &json!([0, 1, 2]));
+    assert_eq!(agent.look(|seen| seen.calls.len()), 3, "what had ended is not called again");
 }
 
 /// With a single place, so that anything that holds it while it waits for a child would wait for ever.
