@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use serde_json::Value;
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::task::JoinSet;
@@ -57,6 +59,9 @@ pub(super) struct Driver {
     updates: Option<broadcast::Sender<Arc<Update>>>,
     seq: u64,
     at: Timestamp,
+    /// The one call that this task makes itself: most runs have one at a time, and it needs no task of its own.
+    near: Option<BoxFuture<'static, Option<Event>>>,
+    /// Calls made at the same time as that one.
     calls: JoinSet<Option<Event>>,
     tokens: HashMap<Path, CancellationToken>,
     timers: Timers,
@@ -76,6 +81,7 @@ impl Driver {
             updates: None,
             seq: 0,
             at: Timestamp::default(),
+            near: None,
             calls: JoinSet::new(),
             tokens: HashMap::new(),
             timers: Timers::default(),
@@ -147,7 +153,7 @@ impl Driver {
 
     /// Waits while the journal is full, so that the run goes on by itself when there is space again. A shutdown ends the wait:
     /// what could not be stored then has not happened, and is asked for again after the restart.
-    async fn append(&self, events: Vec<Event>, status: RunStatus) -> Result<(), Error> {
+    async fn append(&mut self, events: Vec<Event>, status: RunStatus) -> Result<(), Error> {
         let inner = &self.engine.inner;
         let mut rest = limits::JOURNAL_FULL_REST;
         loop {
@@ -167,11 +173,13 @@ impl Driver {
 
     async fn work(&mut self) -> Result<(), Error> {
         let abandon = self.engine.inner.abandon.clone();
-        while self.run.outcome().is_none() && !(self.parking && self.calls.is_empty()) {
+        let mut abandoned = std::pin::pin!(abandon.cancelled());
+        while self.run.outcome().is_none() && !(self.parking && self.near.is_none() && self.calls.is_empty()) {
             let happened = tokio::select! {
                 happened = self.next() => happened,
-                () = abandon.cancelled() => {
+                () = &mut abandoned => {
                     // After the restart they are asked for again, with the same keys.
+                    self.near = None;
                     self.calls.abort_all();
                     self.tokens.clear();
                     return Ok(());
@@ -179,13 +187,10 @@ impl Driver {
             };
             match happened {
                 Happened::Called(event) => {
-                    // Before the event is acted on: what follows may be the next attempt, which has a token of its own.
-                    if let Some(path) = event.path() {
-                        self.tokens.remove(path);
-                    }
-                    self.record(event).await?;
+                    let events = self.with_others(event);
+                    self.record(events).await?;
                 }
-                Happened::Fired(event) => self.record(event).await?,
+                Happened::Fired(event) => self.record(vec![event]).await?,
                 Happened::Control(control) => self.control(control).await?,
                 Happened::Silence => {}
             }
@@ -196,6 +201,7 @@ impl Driver {
     /// Waits for the next thing. Every branch is safe to drop: nothing is taken before it is returned.
     async fn next(&mut self) -> Happened {
         tokio::select! {
+            event = near(&mut self.near) => event.map_or(Happened::Silence, Happened::Called),
             Some(joined) = self.calls.join_next(), if !self.calls.is_empty() => match joined {
                 Ok(Some(event)) => Happened::Called(event),
                 Ok(None) => Happened::Silence,
@@ -209,11 +215,29 @@ impl Driver {
         }
     }
 
+    /// A call's event, and those of the calls that have ended meanwhile: they share one write.
+    fn with_others(&mut self, first: Event) -> Vec<Event> {
+        let mut events = vec![first];
+        while events.len() < limits::JOURNAL_BATCH
+            && let Some(joined) = self.calls.try_join_next()
+        {
+            match joined {
+                Ok(event) => events.extend(event),
+                Err(failure) => error!(%failure, "a call's task failed"),
+            }
+        }
+        // Before the events are acted on: what follows may be the next attempt, which has a token of its own.
+        for path in events.iter().filter_map(Event::path) {
+            self.tokens.remove(path);
+        }
+        events
+    }
+
     async fn control(&mut self, control: Control) -> Result<(), Error> {
         match control {
             Control::Cancel(reason, reply) => {
                 let at = self.now();
-                self.record(Event::CancelRequested { reason, at }).await?;
+                self.record(vec![Event::CancelRequested { reason, at }]).await?;
                 if let Some(reply) = reply {
                     // Who asked may have gone; the wish stands.
                     let _ = reply.send(());
@@ -229,7 +253,7 @@ impl Driver {
                 let result = match waiting {
                     Ok(path) => {
                         let at = self.now();
-                        self.record(Event::Answered { path, answer, at }).await?;
+                        self.record(vec![Event::Answered { path, answer, at }]).await?;
                         Ok(())
                     }
                     Err(error) => Err(error),
@@ -262,15 +286,29 @@ impl Driver {
         })
     }
 
-    /// The transition is pure and comes first; nothing acts on it before its event is in the journal.
-    async fn record(&mut self, event: Event) -> Result<(), Error> {
-        let transition = self.run.apply(event.clone())?;
-        if transition == Transition::default() && self.run.outcome().is_none() {
-            debug!("late event ignored");
+    /// The transitions are pure and come first; nothing acts on them before their events are in the journal.
+    async fn record(&mut self, events: Vec<Event>) -> Result<(), Error> {
+        let (mut kept, mut transitions) = (Vec::with_capacity(events.len()), Vec::with_capacity(events.len()));
+        for event in events {
+            // After the end there is nothing that an event could change.
+            if self.run.outcome().is_some() {
+                break;
+            }
+            let transition = self.run.apply(event.clone())?;
+            if transition == Transition::default() && self.run.outcome().is_none() {
+                debug!("late event ignored");
+                continue;
+            }
+            kept.push(event);
+            transitions.push(transition);
+        }
+        if kept.is_empty() {
             return Ok(());
         }
-        self.append(vec![event], self.run.status()).await?;
-        self.carry_out(transition);
+        self.append(kept, self.run.status()).await?;
+        for transition in transitions {
+            self.carry_out(transition);
+        }
         Ok(())
     }
 
@@ -292,7 +330,11 @@ impl Driver {
                     let token = CancellationToken::new();
                     self.tokens.insert(invocation.path.clone(), token.clone());
                     let call = self.engine.clone().invoke(self.id.clone(), invocation, Arc::clone(&self.lineage), token);
-                    self.calls.spawn(call.in_current_span());
+                    if self.near.is_none() {
+                        self.near = Some(call.boxed());
+                    } else {
+                        self.calls.spawn(call.in_current_span());
+                    }
                 }
                 Command::CancelCall { path } => {
                     if let Some(token) = self.tokens.remove(&path) {
@@ -364,6 +406,17 @@ impl Driver {
             }
         }
         // Cancelled calls end by themselves within the bound of the agent client.
+        if let Some(near) = self.near.take() {
+            near.await;
+        }
         while self.calls.join_next().await.is_some() {}
     }
+}
+
+/// Waits for the call that the run's task makes itself, and takes its place away; for ever when there is none. Safe to drop.
+async fn near(call: &mut Option<BoxFuture<'static, Option<Event>>>) -> Option<Event> {
+    let Some(future) = call else { return std::future::pending().await };
+    let event = future.await;
+    *call = None;
+    event
 }
