@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::watchers::Updates;
+use crate::agent::GateStatus;
 use crate::ids::RunId;
 use crate::interpreter::{Ancestor, Change, Mismatch, RunStatus, Snapshot};
 use crate::plan::Plan;
@@ -217,6 +218,8 @@ pub trait Engine: Send + Sync {
     async fn subscribe(&self, run: &RunId) -> Result<Subscription, Error>;
     /// One line of each run that fits, newest change first.
     async fn list(&self, filter: &Filter) -> Result<Vec<RunSummary>, Error>;
+    /// The agents that were called lately: whether they are, and how busy they are.
+    fn agents(&self) -> Vec<GateStatus>;
     /// One run's line, with its labels.
     async fn summary(&self, run: &RunId) -> Result<RunSummary, Error>;
 }
