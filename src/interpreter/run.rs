@@ -9,6 +9,7 @@ use super::state::{CallPhase, CallState, Frame, FrameIndex, Phase, Place, State,
 use super::{Ancestor, Change, Command, Event, Mismatch, Outcome, Question, RunStatus, SEMANTICS, Timer, Transition};
 use crate::expression::Scope;
 use crate::ids::RunId;
+use crate::limits;
 use crate::plan::{Path, Plan};
 use crate::time::Timestamp;
 
@@ -31,6 +32,9 @@ pub struct Run {
     /// Steps that wait for an answer.
     pub(super) waiting: usize,
     pub(super) agent_calls: u64,
+    /// Steps begun, repetitions included; of the handlers' once these run.
+    pub(super) steps: u64,
+    pub(super) steps_max: u64,
     /// When each settled step was over. Kept beside the records, which expressions never see.
     pub(super) ended: BTreeMap<Place, Timestamp>,
     pub(super) work: VecDeque<Work>,
@@ -53,6 +57,8 @@ impl Run {
             places: BTreeMap::new(),
             waiting: 0,
             agent_calls: 0,
+            steps: 0,
+            steps_max: limits::RUN_STEPS_MAX,
             ended: BTreeMap::new(),
             work: VecDeque::new(),
             out: Transition::default(),

@@ -99,7 +99,16 @@ impl Journal for Deadly {
     }
 
     async fn append(&self, run: &RunId, events: Vec<Event>, status: RunStatus) -> Result<(), Error> {
-        self.write(self.sqlite.append(run, events, status)).await
+        let count = events.len();
+        if count == 0 {
+            return self.write(self.sqlite.append(run, events, status)).await;
+        }
+        // Events that share a write may as well have come one by one, and a crash may come after each.
+        for (n, event) in events.into_iter().enumerate() {
+            let status = if n + 1 == count { status } else { RunStatus::Running };
+            self.write(self.sqlite.append(run, vec![event], status)).await?;
+        }
+        Ok(())
     }
 
     async fn record(&self, run: &RunId) -> Result<Record, Error> {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use serde_json::Value;
-use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -19,6 +19,7 @@ use super::outstanding::Outstanding;
 use super::registrar::Running;
 use super::timers::Timers;
 use super::{Embedded, now};
+use crate::engine::watchers::Watchers;
 use crate::engine::{Error, Subscription, Update, input};
 use crate::ids::RunId;
 use crate::interpreter::{Ancestor, Change, Command, Event, Mismatch, Run, RunStatus, Snapshot, Transition};
@@ -55,8 +56,7 @@ pub(super) struct Driver {
     run: Run,
     running: Arc<Running>,
     inbox: mpsc::Receiver<Control>,
-    /// Made when somebody subscribes: most runs are never watched.
-    updates: Option<broadcast::Sender<Arc<Update>>>,
+    watchers: Watchers,
     seq: u64,
     at: Timestamp,
     /// The one call that this task makes itself: most runs have one at a time, and it needs no task of its own.
@@ -78,7 +78,7 @@ impl Driver {
             run,
             running,
             inbox,
-            updates: None,
+            watchers: Watchers::default(),
             seq: 0,
             at: Timestamp::default(),
             near: None,
@@ -187,13 +187,10 @@ impl Driver {
             };
             match happened {
                 Happened::Called(event) => {
-                    // Before the event is acted on: what follows may be the next attempt, which has a token of its own.
-                    if let Some(path) = event.path() {
-                        self.tokens.remove(path);
-                    }
-                    self.record(event).await?;
+                    let events = self.with_others(event);
+                    self.record(events).await?;
                 }
-                Happened::Fired(event) => self.record(event).await?,
+                Happened::Fired(event) => self.record(vec![event]).await?,
                 Happened::Control(control) => self.control(control).await?,
                 Happened::Silence => {}
             }
@@ -218,11 +215,29 @@ impl Driver {
         }
     }
 
+    /// A call's event, and those of the calls that have ended meanwhile: they share one write.
+    fn with_others(&mut self, first: Event) -> Vec<Event> {
+        let mut events = vec![first];
+        while events.len() < limits::JOURNAL_BATCH
+            && let Some(joined) = self.calls.try_join_next()
+        {
+            match joined {
+                Ok(event) => events.extend(event),
+                Err(failure) => error!(%failure, "a call's task failed"),
+            }
+        }
+        // Before the events are acted on: what follows may be the next attempt, which has a token of its own.
+        for path in events.iter().filter_map(Event::path) {
+            self.tokens.remove(path);
+        }
+        events
+    }
+
     async fn control(&mut self, control: Control) -> Result<(), Error> {
         match control {
             Control::Cancel(reason, reply) => {
                 let at = self.now();
-                self.record(Event::CancelRequested { reason, at }).await?;
+                self.record(vec![Event::CancelRequested { reason, at }]).await?;
                 if let Some(reply) = reply {
                     // Who asked may have gone; the wish stands.
                     let _ = reply.send(());
@@ -238,7 +253,7 @@ impl Driver {
                 let result = match waiting {
                     Ok(path) => {
                         let at = self.now();
-                        self.record(Event::Answered { path, answer, at }).await?;
+                        self.record(vec![Event::Answered { path, answer, at }]).await?;
                         Ok(())
                     }
                     Err(error) => Err(error),
@@ -250,7 +265,7 @@ impl Driver {
             Control::Wait(reply) if self.run.status() == RunStatus::Running => self.waiters.push(reply),
             Control::Wait(reply) => drop(reply.send(self.run.snapshot())),
             Control::Subscribe(reply) => {
-                let updates = self.updates.get_or_insert_with(|| broadcast::channel(limits::SUBSCRIBER_UPDATES_MAX).0).subscribe();
+                let updates = self.watchers.add();
                 drop(reply.send(Subscription { snapshot: self.run.snapshot(), seq: self.seq, updates: Some(updates) }));
             }
         }
@@ -271,15 +286,29 @@ impl Driver {
         })
     }
 
-    /// The transition is pure and comes first; nothing acts on it before its event is in the journal.
-    async fn record(&mut self, event: Event) -> Result<(), Error> {
-        let transition = self.run.apply(event.clone())?;
-        if transition == Transition::default() && self.run.outcome().is_none() {
-            debug!("late event ignored");
+    /// The transitions are pure and come first; nothing acts on them before their events are in the journal.
+    async fn record(&mut self, events: Vec<Event>) -> Result<(), Error> {
+        let (mut kept, mut transitions) = (Vec::with_capacity(events.len()), Vec::with_capacity(events.len()));
+        for event in events {
+            // After the end there is nothing that an event could change.
+            if self.run.outcome().is_some() {
+                break;
+            }
+            let transition = self.run.apply(event.clone())?;
+            if transition == Transition::default() && self.run.outcome().is_none() {
+                debug!("late event ignored");
+                continue;
+            }
+            kept.push(event);
+            transitions.push(transition);
+        }
+        if kept.is_empty() {
             return Ok(());
         }
-        self.append(vec![event], self.run.status()).await?;
-        self.carry_out(transition);
+        self.append(kept, self.run.status()).await?;
+        for transition in transitions {
+            self.carry_out(transition);
+        }
         Ok(())
     }
 
@@ -334,9 +363,8 @@ impl Driver {
         if let Change::StepFinished { step, status, attempts, error, .. } = &change {
             info!(%step, status = status.as_str(), attempts, error = error.as_ref().map(|error| error.code.code()), "step finished");
         }
-        if let Some(updates) = &self.updates {
-            // No subscriber left is no error: the next one gets a snapshot.
-            let _ = updates.send(Arc::new(Update { seq: self.seq, at: self.at, change }));
+        if !self.watchers.is_empty() {
+            self.watchers.tell(&Arc::new(Update { seq: self.seq, at: self.at, change }));
         }
     }
 

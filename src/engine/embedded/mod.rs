@@ -2,6 +2,7 @@
 //!
 //! A run's state belongs to its task alone; others reach it by messages, so no lock is held across a call.
 
+mod choice;
 mod delegate;
 mod drive;
 mod invoke;
@@ -21,12 +22,13 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub use self::choice::{CallOptions, Choice};
 use self::drive::{Control, Driver};
 use self::registrar::{Registrar, Running};
 use super::retry::{Seed, seed};
 use super::{Engine, Error, Filter, OwnSkills, RETRY_OF_LABEL, RunSummary, Start, Started, Subscription, Update};
 use crate::a2a::Card;
-use crate::agent;
+use crate::agent::{self, GateStatus, Gates};
 use crate::discovery::Discovery;
 use crate::ids::RunId;
 use crate::interpreter::{Event, Run, RunStatus, SEMANTICS, Snapshot};
@@ -42,11 +44,13 @@ pub struct Options {
     pub runs_max: usize,
     /// How deep runs may nest, also across `execute_workflow`.
     pub depth_max: u32,
+    /// How agents are called.
+    pub calls: CallOptions,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { runs_max: limits::RUNS_MAX, depth_max: limits::RUN_DEPTH_MAX }
+        Self { runs_max: limits::RUNS_MAX, depth_max: limits::RUN_DEPTH_MAX, calls: CallOptions::default() }
     }
 }
 
@@ -70,6 +74,7 @@ struct Inner {
     options: Options,
     discovery: Arc<Discovery>,
     agents: agent::Client,
+    gates: Gates,
     journal: Arc<dyn Journal>,
     runs: Registrar,
     tasks: TaskTracker,
@@ -92,8 +97,8 @@ impl Embedded {
     pub fn new(options: Options, discovery: Arc<Discovery>, agents: agent::Client, journal: Arc<dyn Journal>) -> Self {
         let (runs, tasks) = (Registrar::default(), TaskTracker::new());
         let (stopping, abandon) = (CancellationToken::new(), CancellationToken::new());
-        let own = OnceLock::new();
-        Self { inner: Arc::new(Inner { options, discovery, agents, journal, runs, tasks, stopping, abandon, own }) }
+        let (own, gates) = (OnceLock::new(), Gates::new(options.calls.gates.clone()));
+        Self { inner: Arc::new(Inner { options, discovery, agents, gates, journal, runs, tasks, stopping, abandon, own }) }
     }
 
     /// Says where this engine is itself offered as an agent, and by whom: what its steps call there stays in the process, with the
@@ -368,6 +373,10 @@ impl Engine for Embedded {
     async fn list(&self, filter: &Filter) -> Result<Vec<RunSummary>, Error> {
         let records = self.inner.journal.list().await.map_err(|error| Error::Journal(error.to_string()))?;
         Ok(records.into_iter().map(summary).filter(|line| fits(line, filter)).collect())
+    }
+
+    fn agents(&self) -> Vec<GateStatus> {
+        self.inner.gates.statuses()
     }
 
     async fn summary(&self, run: &RunId) -> Result<RunSummary, Error> {

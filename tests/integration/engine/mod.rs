@@ -7,12 +7,16 @@ mod task;
 mod world;
 
 mod attempts;
+mod budgets;
 mod data;
 mod durable;
 mod edge_cases;
 mod full;
 mod load;
+mod many_agents;
+mod outages;
 mod parallel;
+mod places;
 mod prototype;
 mod questions;
 mod starting;
