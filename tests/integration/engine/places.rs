@@ -2,14 +2,17 @@
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use gantry::agent::{Circuit, Client, GateOptions, GateStatus};
 use gantry::engine::embedded::{CallOptions, Embedded, Options};
-use gantry::engine::{Engine, Start};
-use gantry::interpreter::{ErrorClass, RunStatus};
+use gantry::engine::{Engine, OwnReply, OwnSkills, Start};
+use gantry::interpreter::{ErrorClass, RunStatus, StepError};
 use gantry::journal::{Journal, Sqlite};
 use serde_json::json;
+use tokio_util::sync::CancellationToken;
 
 use super::agent::{Act, Agent, Call, Gate, Speaks};
 use super::world::{World, client_options, end, failure, output, step};
@@ -197,23 +200,43 @@ steps:
     assert_eq!(agent.look(|seen| (seen.calls.len(), seen.high_water)), (4 * 8 * 3, 1));
 }
 
-/// A call that comes back to this engine over HTTP: its run needs the places that the call must therefore not hold.
+/// The engine's own skill, which answers when it may.
+#[derive(Debug, Default)]
+struct Held {
+    open: CancellationToken,
+    calls: AtomicUsize,
+}
+
+#[async_trait]
+impl OwnSkills for Held {
+    async fn call(&self, _: gantry::agent::Call) -> Result<OwnReply, StepError> {
+        self.calls.fetch_add(1, Ordering::SeqCst);
+        self.open.cancelled().await;
+        Ok(OwnReply::Value(json!("routed")))
+    }
+}
+
+/// A call of the engine's own skill: its run needs the places that the call must therefore not hold.
 #[tokio::test]
 async fn a_call_to_this_engine_itself_takes_no_place() {
-    let gate = Gate::new();
-    let closed = gate.clone();
-    let own = Agent::start("gantry", &["route_request"], Speaks::Plain, move |_| Act::Reply(json!("routed")).behind(&closed)).await;
+    let own = Agent::start("gantry", &["route_request"], Speaks::Plain, |_| Act::Reply(json!("over the network"))).await;
     let works = Agent::plain("works", &["work"], |_| json!("done")).await;
     let world = World::calling(places(1, 1), &[&own, &works]);
-    world.engine.serve_as(&own.url);
+    let held = Arc::new(Held::default());
+    world.engine.serve_as(&own.url, Arc::clone(&held) as Arc<dyn OwnSkills>);
     let mut above = Vec::new();
     for _ in 0..3 {
         above.push(world.start("steps:\n  - {id: only, skill: route_request}", json!({})).await);
     }
-    own.until("three calls at once", |seen| seen.in_flight == 3).await;
+    let all = async {
+        while held.calls.load(Ordering::SeqCst) < 3 {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), all).await.expect("three calls at once");
     let below = world.run("steps:\n  - {id: only, skill: work, timeout: 5s}", json!({})).await;
     assert_eq!((output(&below), step(&below, "only").attempts), (&json!("done"), 1));
-    gate.open();
+    held.open.cancel();
     for run in above {
         assert_eq!(output(&world.end(&run).await), &json!("routed"));
     }
