@@ -34,10 +34,20 @@ const PAGE_SIZE_MAX: i64 = 100;
 
 /// The caller's task, also when only its run is known: after a restart, for one.
 pub(super) async fn find(app: &Arc<App>, caller: &Caller, id: &str) -> Result<Arc<Task>, Failure> {
-    if let Some(task) = app.store.get(caller, id) {
-        return Ok(task);
+    let task = match app.store.get(caller, id) {
+        Some(task) => task,
+        None => revive(app, caller, id).await.ok_or_else(|| Failure::no_task(id))?,
+    };
+    up_to_date(std::slice::from_ref(&task)).await;
+    Ok(task)
+}
+
+/// Waits until the records of these tasks have everything that has happened.
+async fn up_to_date(tasks: &[Arc<Task>]) {
+    let waiting = join_all(tasks.iter().map(|task| task.up_to_date()));
+    if tokio::time::timeout(REVIVE_WAIT, waiting).await.is_err() {
+        tracing::warn!("some tasks are shown as they were: their runs do not answer");
     }
-    revive(app, caller, id).await.ok_or_else(|| Failure::no_task(id))
 }
 
 async fn revive(app: &Arc<App>, caller: &Caller, id: &str) -> Option<Arc<Task>> {
@@ -114,7 +124,7 @@ pub(super) async fn get(app: &Arc<App>, caller: &Caller, params: GetTaskParams) 
     Ok(shaped(task.record(), params.history_length))
 }
 
-pub(super) fn list(app: &App, caller: &Caller, params: &ListTasksParams) -> Result<ListTasksResult, Failure> {
+pub(super) async fn list(app: &App, caller: &Caller, params: &ListTasksParams) -> Result<ListTasksResult, Failure> {
     let page_size = match params.page_size {
         None => PAGE_SIZE,
         Some(size @ 1..=PAGE_SIZE_MAX) => u32::try_from(size).unwrap_or(PAGE_SIZE),
@@ -126,11 +136,11 @@ pub(super) fn list(app: &App, caller: &Caller, params: &ListTasksParams) -> Resu
         Some(None) => return Err(Failure::field("statusTimestampAfter", "is not an RFC 3339 timestamp")),
     };
     let from = params.page_token.as_deref().map(read_token).transpose()?;
-    let mut found: Vec<(Reverse<Timestamp>, String, Arc<Task>)> = app
-        .store
-        .of(caller)
+    let mut tasks = app.store.of(caller);
+    tasks.retain(|task| params.context_id.as_ref().is_none_or(|context| task.context_id == *context));
+    up_to_date(&tasks).await;
+    let mut found: Vec<(Reverse<Timestamp>, String, Arc<Task>)> = tasks
         .into_iter()
-        .filter(|task| params.context_id.as_ref().is_none_or(|context| task.context_id == *context))
         .filter_map(|task| {
             let (state, changed_at) = task.state();
             let wanted = params.status.is_none_or(|wanted| wanted == TaskState::Unspecified || wanted == state);

@@ -31,10 +31,14 @@ pub(in crate::server) fn run_metadata(run: &RunId, plan: &Plan, choice: &str) ->
 /// Follows the run to its end.
 pub(in crate::server) async fn follow(engine: Arc<dyn Engine>, run: RunId, task: Arc<Task>, step_artifacts: bool) {
     let mut follower = Follower { engine, run, task, step_artifacts, calling: BTreeSet::new() };
+    if follower.sees_only_the_end().await {
+        return;
+    }
     loop {
         match follower.engine.subscribe(&follower.run).await {
             Ok(mut subscription) => {
                 follower.catch_up(&subscription.snapshot).await;
+                follower.task.is_followed();
                 loop {
                     match subscription.next().await {
                         Next::Update(update) => follower.apply(update.at, &update.change).await,
@@ -63,6 +67,18 @@ struct Follower {
 }
 
 impl Follower {
+    /// Waits for the end of the run, or for somebody who wants to see more; true when the run has ended and all is told.
+    async fn sees_only_the_end(&mut self) -> bool {
+        let snapshot = tokio::select! {
+            snapshot = self.engine.wait(&self.run) => snapshot,
+            () = self.task.wanted() => return false,
+        };
+        if let Ok(snapshot) = snapshot {
+            self.catch_up(&snapshot).await;
+        }
+        self.task.state().0.is_terminal()
+    }
+
     async fn catch_up(&mut self, snapshot: &Snapshot) {
         let at = snapshot.finished_at.unwrap_or_else(now);
         if self.task.state().0 == TaskState::Submitted {
@@ -89,7 +105,7 @@ impl Follower {
         }
         if let Some(outcome) = &snapshot.outcome {
             self.finish(at, outcome);
-        } else if snapshot.status == RunStatus::InputRequired {
+        } else if snapshot.status == RunStatus::InputRequired && self.calling.is_empty() {
             self.ask(at);
         }
     }
@@ -215,6 +231,7 @@ impl Follower {
     }
 
     fn finish(&self, at: Timestamp, outcome: &Outcome) {
+        self.task.set_outcome(outcome.clone());
         match outcome {
             Outcome::Completed { output } => {
                 let mut parts = value_parts(output);
