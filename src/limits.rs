@@ -72,6 +72,11 @@ pub const ABANDON_TIMEOUT: Duration = Duration::from_secs(6);
 pub const JOURNAL_QUEUE: usize = 4_096;
 /// Writes that share one flush.
 pub const JOURNAL_BATCH: usize = 512;
+/// Largest value that stands in the record of its event. Larger ones are kept once each, by digest, however many events have them.
+pub const PAYLOAD_INLINE_BYTES_MAX: usize = 256 * 1024;
+/// What the journal's write-ahead file is cut to once its content is in the database: a few large values, so that a burst does not
+/// keep its space for ever.
+pub const JOURNAL_WAL_BYTES_KEPT: i64 = 16 * 1024 * 1024;
 /// First rest of a run that could not store an event because the journal is full.
 pub const JOURNAL_FULL_REST: Duration = Duration::from_millis(200);
 /// Longest such rest: how much later than the free space a run goes on.

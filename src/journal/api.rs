@@ -69,6 +69,14 @@ pub enum Error {
     /// Nothing more can be stored.
     #[error("the journal is full: {0}")]
     Full(String),
+    /// What is stored of a run is not what was written. Nothing was changed, and other runs are not affected.
+    #[error("the record of run `{run}` is damaged: {what}")]
+    Damaged {
+        /// Which run.
+        run: RunId,
+        /// Which event and value, and what is wrong with it.
+        what: String,
+    },
     /// Anything else.
     #[error("{0}")]
     Failed(String),

@@ -373,6 +373,7 @@ fn journal_error(run: &RunId, error: journal::Error) -> Error {
     match error {
         journal::Error::NotFound(_) => Error::NotFound(run.clone()),
         journal::Error::Full(message) => Error::Limit(message),
+        error @ journal::Error::Damaged { .. } => Error::Journal(error.to_string()),
         journal::Error::Failed(message) => Error::Journal(message),
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Whatever waits while one transaction is flushed goes into the next one, so that many runs share a flush.
 
+mod payloads;
 mod schema;
 mod writer;
 
@@ -13,6 +14,7 @@ use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use tokio::sync::{mpsc, oneshot};
 
+use self::payloads::{Stored, decode, encode};
 use self::writer::Request;
 use super::{Created, Error, Header, Journal, Record, Retention};
 use crate::ids::{Digest, RunId};
@@ -101,8 +103,8 @@ impl Journal for Sqlite {
     }
 
     async fn create_from(&self, header: Header, history: Vec<Event>, status: RunStatus) -> Result<Created, Error> {
-        let bodies = history.iter().map(encode).collect::<Result<_, _>>()?;
-        match self.write(|reply| Request::Create { header: Box::new(header), bodies, status, reply }).await? {
+        let events = history.iter().map(encode).collect::<Result<_, _>>()?;
+        match self.write(|reply| Request::Create { header: Box::new(header), events, status, reply }).await? {
             None => Ok(Created::New),
             Some(existing) => Ok(Created::Existing(Box::new(self.record(&existing).await?))),
         }
@@ -121,9 +123,9 @@ impl Journal for Sqlite {
 
     async fn append(&self, run: &RunId, events: Vec<Event>, status: RunStatus) -> Result<(), Error> {
         let changed_at = events.iter().map(Event::at).max().unwrap_or_default();
-        let bodies = events.iter().map(encode).collect::<Result<_, _>>()?;
+        let events = events.iter().map(encode).collect::<Result<_, _>>()?;
         let run = run.clone();
-        self.write(|reply| Request::Append { run, bodies, status, changed_at, reply }).await
+        self.write(|reply| Request::Append { run, events, status, changed_at, reply }).await
     }
 
     async fn record(&self, run: &RunId) -> Result<Record, Error> {
@@ -134,9 +136,8 @@ impl Journal for Sqlite {
 
     async fn first(&self, run: &RunId) -> Result<Event, Error> {
         let id = run.to_string();
-        let query = "SELECT body FROM events JOIN runs ON runs.id = events.id WHERE run = ?1 AND events.seq = 0";
-        let body: Option<Vec<u8>> = self.read(move |db| db.prepare_cached(query)?.query_row([id], |row| row.get(0)).optional()).await?;
-        decode(run, 0, &body.ok_or_else(|| Error::NotFound(run.clone()))?)
+        let found = self.read(move |db| payloads::select(db, &id, 1)).await?.pop();
+        decode(run, 0, found.ok_or_else(|| Error::NotFound(run.clone()))?)
     }
 
     async fn find(&self, key: &str) -> Result<Option<RunId>, Error> {
@@ -148,17 +149,11 @@ impl Journal for Sqlite {
 
     async fn events(&self, run: &RunId) -> Result<Vec<Event>, Error> {
         let id = run.to_string();
-        let bodies: Vec<Vec<u8>> = self
-            .read(move |db| {
-                let mut statement =
-                    db.prepare_cached("SELECT body FROM events JOIN runs ON runs.id = events.id WHERE run = ?1 ORDER BY events.seq")?;
-                statement.query_map([id], |row| row.get(0))?.collect()
-            })
-            .await?;
-        if bodies.is_empty() {
+        let found = self.read(move |db| payloads::select(db, &id, i64::MAX)).await?;
+        if found.is_empty() {
             return Err(Error::NotFound(run.clone()));
         }
-        bodies.iter().enumerate().map(|(seq, body)| decode(run, seq, body)).collect()
+        found.into_iter().enumerate().map(|(seq, found)| decode(run, seq, found)).collect()
     }
 
     async fn list(&self) -> Result<Vec<Record>, Error> {
@@ -214,14 +209,6 @@ fn record_with(row: &Row<'_>, source: Arc<str>) -> rusqlite::Result<Record> {
     Ok(Record { header, status, changed_at: Timestamp::from_unix_ms(row.get(8)?) })
 }
 
-fn encode(event: &Event) -> Result<Vec<u8>, Error> {
-    serde_json::to_vec(event).map_err(|error| Error::Failed(format!("an event cannot be written: {error}")))
-}
-
-fn decode(run: &RunId, seq: usize, body: &[u8]) -> Result<Event, Error> {
-    serde_json::from_slice(body).map_err(|error| Error::Failed(format!("event {seq} of run `{run}` cannot be read: {error}")))
-}
-
 /// What an SQLite error means to the caller.
 fn failure(error: &rusqlite::Error) -> Error {
     match error.sqlite_error_code() {
@@ -231,7 +218,7 @@ fn failure(error: &rusqlite::Error) -> Error {
 }
 
 /// Writes rows; shared by the writer's statements.
-fn insert_run(db: &Connection, header: &Header, bodies: &[Vec<u8>], status: RunStatus) -> rusqlite::Result<Option<RunId>> {
+fn insert_run(db: &Connection, header: &Header, events: &[Stored], status: RunStatus) -> rusqlite::Result<Option<RunId>> {
     if let Some(key) = &header.idempotency_key {
         let taken: Option<String> =
             db.prepare_cached("SELECT run FROM runs WHERE idempotency_key = ?1")?.query_row([key], |row| row.get(0)).optional()?;
@@ -255,12 +242,11 @@ fn insert_run(db: &Connection, header: &Header, bodies: &[Vec<u8>], status: RunS
         labels,
         header.started_at.unix_ms(),
         status.as_str(),
-        bodies.len() as i64
+        events.len() as i64
     ])?;
     let id = db.last_insert_rowid();
-    let mut insert = db.prepare_cached("INSERT INTO events (id, seq, body) VALUES (?1, ?2, ?3)")?;
-    for (seq, body) in bodies.iter().enumerate() {
-        insert.execute(params![id, seq as i64, body])?;
+    for (seq, event) in events.iter().enumerate() {
+        payloads::insert(db, id, seq as i64, event)?;
     }
     Ok(None)
 }

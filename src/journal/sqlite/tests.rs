@@ -9,7 +9,7 @@ use super::*;
 use crate::interpreter::SEMANTICS;
 use crate::journal::DataDir;
 
-fn header(run: &str, key: Option<&str>) -> Header {
+pub(super) fn header(run: &str, key: Option<&str>) -> Header {
     Header {
         run: RunId::parse(run).unwrap(),
         workflow: "w".into(),
@@ -26,12 +26,12 @@ fn digest() -> Digest {
     Digest::parse(&format!("sha256:{}", "0".repeat(64))).unwrap()
 }
 
-fn started(run: &str) -> Event {
+pub(super) fn started(run: &str) -> Event {
     let (run, at) = (RunId::parse(run).unwrap(), Timestamp::from_unix_ms(5));
     Event::Started { run, workflow: digest(), semantics: SEMANTICS, input: Arc::new(json!({"n": u64::MAX})), ancestry: vec![], at }
 }
 
-fn cancel(at: i64) -> Event {
+pub(super) fn cancel(at: i64) -> Event {
     Event::CancelRequested { reason: "r".into(), at: Timestamp::from_unix_ms(at) }
 }
 
@@ -199,4 +199,30 @@ fn who_holds_a_directory_says_how_to_reach_it() {
     drop(held);
     let _next = DataDir::lock(dir.path()).unwrap();
     assert_eq!(DataDir::announced(dir.path()), None, "what the last one said is gone");
+}
+
+/// A journal of format 1, as a killed process left it. It is never written again.
+#[tokio::test]
+async fn a_journal_of_an_older_format_is_brought_up_to_date_and_keeps_every_run() {
+    let dir = tempfile::tempdir().unwrap();
+    let recorded = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/journals/format-1");
+    for name in [FILE.to_owned(), format!("{FILE}-wal")] {
+        std::fs::copy(recorded.join(&name), dir.path().join(name)).unwrap();
+    }
+    let onlooker = Sqlite::open_to_read(dir.path()).unwrap_err().to_string();
+    assert!(onlooker.contains("format 1") && onlooker.contains("gantry serve"), "{onlooker}");
+    let journal = Sqlite::open(dir.path()).unwrap();
+    let mut found = Vec::new();
+    for record in journal.list().await.unwrap() {
+        let events = journal.events(&record.header.run).await.unwrap();
+        assert_eq!(journal.first(&record.header.run).await.unwrap(), events[0]);
+        found.push((record.header.workflow, record.status, events.len()));
+    }
+    let expected = [("pausing", RunStatus::Running, 1), ("recorded", RunStatus::Canceled, 3), ("ended", RunStatus::Completed, 2)];
+    assert_eq!(found, expected.map(|(workflow, status, events)| (workflow.to_owned(), status, events)));
+    let unfinished = journal.unfinished().await.unwrap();
+    assert_eq!(unfinished.len(), 1);
+    journal.append(&unfinished[0].header.run, vec![cancel(i64::MAX)], RunStatus::Canceled).await.unwrap();
+    drop(journal);
+    assert_eq!(Sqlite::open(dir.path()).unwrap().unfinished().await.unwrap().len(), 0, "it is written to from then on");
 }

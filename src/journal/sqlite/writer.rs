@@ -3,6 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, params};
 use tokio::sync::{mpsc, oneshot};
 
+use super::payloads::{self, Stored};
 use super::{failure, insert_run};
 use crate::ids::RunId;
 use crate::interpreter::RunStatus;
@@ -16,13 +17,13 @@ pub(super) enum Request {
     /// Answers with the run that holds the idempotency key already.
     Create {
         header: Box<Header>,
-        bodies: Vec<Vec<u8>>,
+        events: Vec<Stored>,
         status: RunStatus,
         reply: oneshot::Sender<Result<Option<RunId>, Error>>,
     },
     Append {
         run: RunId,
-        bodies: Vec<Vec<u8>>,
+        events: Vec<Stored>,
         status: RunStatus,
         changed_at: Timestamp,
         reply: oneshot::Sender<Result<(), Error>>,
@@ -84,10 +85,10 @@ fn try_commit(connection: &mut Connection, batch: &mut Vec<Request>) -> Result<(
     let (mut created, mut pruned) = (Vec::new(), Vec::new());
     for request in batch.iter() {
         match request {
-            Request::Create { header, bodies, status, .. } => {
-                created.push(insert_run(&transaction, header, bodies, *status).map_err(|error| failure(&error))?);
+            Request::Create { header, events, status, .. } => {
+                created.push(insert_run(&transaction, header, events, *status).map_err(|error| failure(&error))?);
             }
-            Request::Append { run, bodies, status, changed_at, .. } => append(&transaction, run, bodies, *status, *changed_at)?,
+            Request::Append { run, events, status, changed_at, .. } => append(&transaction, run, events, *status, *changed_at)?,
             Request::Prune { retention, .. } => pruned.push(prune(&transaction, *retention).map_err(|error| failure(&error))?),
         }
     }
@@ -111,16 +112,15 @@ fn try_commit(connection: &mut Connection, batch: &mut Vec<Request>) -> Result<(
     Ok(())
 }
 
-fn append(db: &Connection, run: &RunId, bodies: &[Vec<u8>], status: RunStatus, changed_at: Timestamp) -> Result<(), Error> {
+fn append(db: &Connection, run: &RunId, events: &[Stored], status: RunStatus, changed_at: Timestamp) -> Result<(), Error> {
     let write = || -> rusqlite::Result<Option<()>> {
         let mut find = db.prepare_cached("SELECT id, seq FROM runs WHERE run = ?1")?;
         let Some((id, seq)): Option<(i64, i64)> = find.query_row([run.as_str()], |row| Ok((row.get(0)?, row.get(1)?))).optional()? else {
             return Ok(None);
         };
-        let mut insert = db.prepare_cached("INSERT INTO events (id, seq, body) VALUES (?1, ?2, ?3)")?;
         let mut next = seq;
-        for body in bodies {
-            insert.execute(params![id, next, body])?;
+        for event in events {
+            payloads::insert(db, id, next, event)?;
             next += 1;
         }
         let mut update = db.prepare_cached("UPDATE runs SET status = ?2, changed_at = max(changed_at, ?3), seq = ?4 WHERE id = ?1")?;
@@ -146,7 +146,7 @@ fn prune(db: &Connection, retention: Retention) -> rusqlite::Result<usize> {
         .query_map(params![ended_before, runs_max, PRUNE_BATCH as i64], |row| row.get(0))?
         .collect::<rusqlite::Result<_>>()?;
     for id in &ids {
-        db.prepare_cached("DELETE FROM events WHERE id = ?1")?.execute([id])?;
+        payloads::delete(db, *id)?;
         db.prepare_cached("DELETE FROM runs WHERE id = ?1")?.execute([id])?;
     }
     if !ids.is_empty() {

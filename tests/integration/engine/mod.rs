@@ -13,6 +13,7 @@ mod edge_cases;
 mod full;
 mod load;
 mod parallel;
+mod payloads;
 mod prototype;
 mod questions;
 mod starting;
