@@ -64,6 +64,14 @@ pub const RUN_STEPS_MAX: u64 = 2_000_000;
 pub const RUN_INPUT_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Runs under way at once in one engine. Each waits on a connection of its own, and those are bounded by the file limit.
 pub const RUNS_MAX: usize = 20_000;
+/// Runs that rest: they wait for people or timers alone. Each is a line of some 200 bytes in memory, and the journal has the rest.
+pub const RUNS_RESTING_MAX: usize = 1_000_000;
+/// How long a run waits for nothing but people and timers before it leaves memory: longer than a quick answer takes.
+pub const RUN_REST_AFTER: Duration = Duration::from_secs(10);
+/// Runs that a start loads before it serves; the others that were at work follow while it does.
+pub const RECOVER_AT_ONCE: usize = 1_000;
+/// Runs that are read from the journal at once.
+pub const JOURNAL_READERS: usize = 4;
 /// Messages to one run's task that wait to be read.
 pub const RUN_CONTROL_QUEUE: usize = 16;
 /// What is left after the grace period of a shutdown is cut off within this time.

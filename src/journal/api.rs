@@ -41,6 +41,15 @@ pub struct Record {
     pub changed_at: Timestamp,
 }
 
+/// A run that waits for nothing but people and timers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resting {
+    /// Which.
+    pub run: RunId,
+    /// When the first of its timers is due; none when it has none.
+    pub until: Option<Timestamp>,
+}
+
 /// What became of a new run.
 #[derive(Debug, Clone)]
 pub enum Created {
@@ -102,6 +111,11 @@ pub trait Journal: Send + Sync + std::fmt::Debug {
     /// Appends events. `status` is where the run is after them. Without events only the status is stored: a run may get somewhere by
     /// its first event alone.
     async fn append(&self, run: &RunId, events: Vec<Event>, status: RunStatus) -> Result<(), Error>;
+    /// Appends as [`append`](Self::append) does, and remembers that the run waits for nothing but people and timers until it is appended
+    /// to again; the first timer is due at `until`. A journal that does not remember it has the run among the unfinished.
+    async fn append_resting(&self, run: &RunId, events: Vec<Event>, status: RunStatus, _until: Option<Timestamp>) -> Result<(), Error> {
+        self.append(run, events, status).await
+    }
     /// One run, without its events.
     async fn record(&self, run: &RunId) -> Result<Record, Error>;
     /// The first event of a run: what it was started with.
@@ -112,6 +126,10 @@ pub trait Journal: Send + Sync + std::fmt::Debug {
     async fn events(&self, run: &RunId) -> Result<Vec<Event>, Error>;
     /// Every run, newest change first.
     async fn list(&self) -> Result<Vec<Record>, Error>;
-    /// Every run that has not ended, oldest first: what is resumed after a restart.
+    /// Every run that has not ended and does not rest, oldest first: what is resumed after a restart.
     async fn unfinished(&self) -> Result<Vec<Record>, Error>;
+    /// Every run that rests.
+    async fn resting(&self) -> Result<Vec<Resting>, Error> {
+        Ok(Vec::new())
+    }
 }

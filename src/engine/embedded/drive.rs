@@ -15,6 +15,7 @@ use tracing::{Instrument, debug, error, info, info_span, warn};
 use super::invoke::Lineage;
 use super::outstanding::Outstanding;
 use super::registrar::Running;
+use super::rest::{Resting, rests_until};
 use super::timers::Timers;
 use super::{Embedded, now};
 use crate::engine::{Error, Subscription, Update, input};
@@ -62,6 +63,12 @@ pub(super) struct Driver {
     timers: Timers,
     lineage: Arc<Lineage>,
     parking: bool,
+    /// What counted as now when the run came back to memory.
+    woken: Option<Timestamp>,
+    /// The journal knows that the run waits for nothing but people and timers.
+    is_known_to_rest: bool,
+    /// It leaves memory.
+    resting: bool,
     waiters: Vec<oneshot::Sender<Snapshot>>,
 }
 
@@ -81,8 +88,18 @@ impl Driver {
             timers: Timers::default(),
             lineage: Arc::default(),
             parking: false,
+            woken: None,
+            is_known_to_rest: false,
+            resting: false,
             waiters: Vec::new(),
         }
+    }
+
+    /// The run has rested until now.
+    pub(super) fn woken(&mut self, rested: Resting) {
+        self.woken = Some(rested.now());
+        self.is_known_to_rest = rested.is_known;
+        self.updates = rested.updates;
     }
 
     /// Drives the run from the events that are in the journal already to its end: from `Started` alone for a new run, from
@@ -92,8 +109,11 @@ impl Driver {
         async {
             let outcome = match self.replay(events) {
                 Ok(transition) => {
-                    info!(digest = %self.run.plan().digest(), seq = self.seq, "run started");
-                    match self.settle_status().await {
+                    match self.woken {
+                        Some(_) => debug!(seq = self.seq, "run woken"),
+                        None => info!(digest = %self.run.plan().digest(), seq = self.seq, "run started"),
+                    }
+                    match self.settle_status(&transition).await {
                         Ok(()) => {
                             self.carry_out(transition);
                             self.work().await
@@ -104,6 +124,9 @@ impl Driver {
                 Err(mismatch) => Err(Error::Mismatch(mismatch)),
             };
             let faithful = outcome.is_ok();
+            if self.resting && faithful {
+                return self.rest().await;
+            }
             match outcome {
                 Err(error) => error!(%error, "run stopped"),
                 Ok(()) if self.run.outcome().is_none() => info!("run parked"),
@@ -119,7 +142,7 @@ impl Driver {
     fn replay(&mut self, events: Vec<Event>) -> Result<Transition, Mismatch> {
         let mut outstanding = Outstanding::default();
         let mut changes = Vec::new();
-        let resumed = events.len() > 1;
+        let resumed = events.len() > 1 || self.woken.is_some();
         for event in events {
             self.at = self.at.max(event.at());
             let transition = self.run.apply(event.clone())?;
@@ -133,25 +156,38 @@ impl Driver {
             changes.clear();
         }
         // What is left of a timer counts from here.
-        self.at = self.at.max(now());
+        self.at = self.at.max(self.woken.unwrap_or_else(now));
         Ok(Transition { commands: outstanding.commands(), changes })
     }
 
     /// A run may end, or wait, by its first event alone; the journal has it as running since it was made.
-    async fn settle_status(&mut self) -> Result<(), Error> {
-        match self.run.status() {
-            RunStatus::Running => Ok(()),
-            status => self.append(Vec::new(), status).await,
+    async fn settle_status(&mut self, transition: &Transition) -> Result<(), Error> {
+        let status = self.run.status();
+        let rests = self.rests_until(status, transition);
+        // What the journal knows need not be said again, and a short wait is not worth a write of its own.
+        let is_long = rests.is_some_and(|due| due.is_none_or(|due| due > self.at.plus(self.engine.inner.options.rest_after)));
+        if self.is_known_to_rest || (status == RunStatus::Running && !is_long) {
+            return Ok(());
         }
+        self.append(Vec::new(), status, rests).await
+    }
+
+    /// Whether the run will wait for nothing but people and timers, and until when. What was kept back while parking is not known here.
+    fn rests_until(&self, status: RunStatus, transition: &Transition) -> Option<Option<Timestamp>> {
+        if self.parking { None } else { rests_until(status, transition, &self.tokens, &self.timers) }
     }
 
     /// Waits while the journal is full, so that the run goes on by itself when there is space again. A shutdown ends the wait:
     /// what could not be stored then has not happened, and is asked for again after the restart.
-    async fn append(&self, events: Vec<Event>, status: RunStatus) -> Result<(), Error> {
+    async fn append(&mut self, events: Vec<Event>, status: RunStatus, rests: Option<Option<Timestamp>>) -> Result<(), Error> {
         let inner = &self.engine.inner;
         let mut rest = limits::JOURNAL_FULL_REST;
         loop {
-            match inner.journal.append(&self.id, events.clone(), status).await {
+            let appended = match rests {
+                None => inner.journal.append(&self.id, events.clone(), status).await,
+                Some(until) => inner.journal.append_resting(&self.id, events.clone(), status, until).await,
+            };
+            match appended {
                 Err(journal::Error::Full(why)) if !inner.stopping.is_cancelled() => {
                     warn!(%why, "run waits for the journal");
                     tokio::select! {
@@ -160,7 +196,10 @@ impl Driver {
                     }
                     rest = (rest * 2).min(limits::JOURNAL_FULL_REST_MAX);
                 }
-                outcome => return outcome.map_err(|error| Error::Journal(error.to_string())),
+                outcome => {
+                    self.is_known_to_rest = rests.is_some();
+                    return outcome.map_err(|error| Error::Journal(error.to_string()));
+                }
             }
         }
     }
@@ -168,8 +207,13 @@ impl Driver {
     async fn work(&mut self) -> Result<(), Error> {
         let abandon = self.engine.inner.abandon.clone();
         while self.run.outcome().is_none() && !(self.parking && self.calls.is_empty()) {
+            let (may_rest, rest_after) = (self.may_rest(), self.engine.inner.options.rest_after);
             let happened = tokio::select! {
                 happened = self.next() => happened,
+                () = async { tokio::time::sleep(rest_after).await }, if may_rest => {
+                    self.resting = true;
+                    return Ok(());
+                }
                 () = abandon.cancelled() => {
                     // After the restart they are asked for again, with the same keys.
                     self.calls.abort_all();
@@ -191,6 +235,19 @@ impl Driver {
             }
         }
         Ok(())
+    }
+
+    /// Nothing is under way, nobody waits for the run's end, and no timer is due soon.
+    fn may_rest(&self) -> bool {
+        let soon = || Instant::now() + self.engine.inner.options.rest_after * 2;
+        self.calls.is_empty() && !self.parking && self.waiters.is_empty() && self.timers.first().is_none_or(|(_, due)| due > soon())
+    }
+
+    /// Leaves memory.
+    async fn rest(self) {
+        let updates = self.updates.filter(|updates| updates.receiver_count() > 0);
+        let resting = Resting { due: self.timers.first(), is_known: self.is_known_to_rest, updates };
+        self.engine.put_to_rest(self.id, resting, self.inbox).await;
     }
 
     /// Waits for the next thing. Every branch is safe to drop: nothing is taken before it is returned.
@@ -269,7 +326,8 @@ impl Driver {
             debug!("late event ignored");
             return Ok(());
         }
-        self.append(vec![event], self.run.status()).await?;
+        let status = self.run.status();
+        self.append(vec![event], status, self.rests_until(status, &transition)).await?;
         self.carry_out(transition);
         Ok(())
     }
@@ -309,7 +367,7 @@ impl Driver {
                 }
                 Command::StartTimer { path, timer, due } => {
                     let wait = Duration::from_millis(due.since_ms(self.at));
-                    self.timers.start(path, timer, Instant::now() + wait);
+                    self.timers.start(path, timer, Instant::now() + wait, due);
                 }
                 Command::CancelTimer { path, timer } => self.timers.cancel(&path, timer),
             }

@@ -7,6 +7,7 @@ mod drive;
 mod invoke;
 mod outstanding;
 mod registrar;
+mod rest;
 mod timers;
 
 use std::collections::BTreeMap;
@@ -16,12 +17,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::Value;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::drive::{Control, Driver};
 use self::registrar::{Registrar, Running};
+use self::rest::Resting;
 use super::retry::{Seed, seed};
 use super::{Engine, Error, Filter, RETRY_OF_LABEL, RunSummary, Start, Started, Subscription};
 use crate::a2a::Card;
@@ -41,11 +43,13 @@ pub struct Options {
     pub runs_max: usize,
     /// How deep runs may nest, also across `execute_workflow`.
     pub depth_max: u32,
+    /// How long a run waits for nothing but people and timers before it leaves memory.
+    pub rest_after: Duration,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { runs_max: limits::RUNS_MAX, depth_max: limits::RUN_DEPTH_MAX }
+        Self { runs_max: limits::RUNS_MAX, depth_max: limits::RUN_DEPTH_MAX, rest_after: limits::RUN_REST_AFTER }
     }
 }
 
@@ -56,6 +60,15 @@ pub struct Recovered {
     pub resumed: usize,
     /// Runs that cannot, for a reason that is in the log.
     pub stuck: Vec<RunId>,
+}
+
+/// Runs that have not ended, as this process has them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Counts {
+    /// In memory, each with a task of its own.
+    pub awake: usize,
+    /// Waiting for people or timers, in the journal alone.
+    pub resting: usize,
 }
 
 /// Cheap to clone.
@@ -78,6 +91,10 @@ struct Inner {
     abandon: CancellationToken,
     /// Where this engine is itself offered as an agent.
     own_url: OnceLock<String>,
+    /// Whether the task that wakes runs whose timers are due was started.
+    clock_is_watched: AtomicBool,
+    /// Places to read runs from the journal.
+    readers: Semaphore,
 }
 
 impl Embedded {
@@ -85,8 +102,9 @@ impl Embedded {
     pub fn new(options: Options, discovery: Arc<Discovery>, agents: agent::Client, journal: Arc<dyn Journal>) -> Self {
         let (runs, tasks) = (Registrar::default(), TaskTracker::new());
         let (stopping, abandon) = (CancellationToken::new(), CancellationToken::new());
-        let own_url = OnceLock::new();
-        Self { inner: Arc::new(Inner { options, discovery, agents, journal, runs, tasks, stopping, abandon, own_url }) }
+        let (own_url, clock_is_watched, readers) = (OnceLock::new(), AtomicBool::new(false), Semaphore::new(limits::JOURNAL_READERS));
+        let inner = Inner { options, discovery, agents, journal, runs, tasks, stopping, abandon, own_url, clock_is_watched, readers };
+        Self { inner: Arc::new(inner) }
     }
 
     /// Says where this engine is itself offered as an agent: workflows that its steps call there are run in-process, with the
@@ -101,13 +119,26 @@ impl Embedded {
     }
 
     /// Goes on with every run that had not ended when the process did. Call it once, before the first start.
+    ///
+    /// Runs that rest stay in the journal until somebody or a timer wants them. Of the others the first are loaded at once, and the
+    /// rest of them while this engine serves already; all of them can be reached when this returns.
     pub async fn recover(&self) -> Result<Recovered, Error> {
-        let unfinished = self.inner.journal.unfinished().await.map_err(|error| Error::Journal(error.to_string()))?;
-        let mut recovered = Recovered::default();
+        let failed = |error: journal::Error| Error::Journal(error.to_string());
+        let resting = self.inner.journal.resting().await.map_err(failed)?;
+        let unfinished = self.inner.journal.unfinished().await.map_err(failed)?;
+        let mut recovered = Recovered { resumed: resting.len(), stuck: Vec::new() };
+        for resting in resting {
+            self.inner.runs.rest(resting.run, Resting::until(resting.until));
+        }
         // A run that waits for one of its children must find it under way, so none begins before all can be reached.
         let mut drivers = Vec::new();
-        for record in unfinished {
+        for (index, record) in unfinished.into_iter().enumerate() {
             let run = record.header.run.clone();
+            if index >= limits::RECOVER_AT_ONCE {
+                recovered.resumed += 1;
+                self.inner.runs.rest(run, Resting::queued());
+                continue;
+            }
             match self.load(&record).await {
                 Ok((plan, events)) => drivers.push((self.driver(plan, run), events)),
                 // One run that cannot go on must not keep the others from it. It stays in the journal as it is.
@@ -117,11 +148,17 @@ impl Embedded {
                 }
             }
         }
-        recovered.resumed = drivers.len();
+        recovered.resumed += drivers.len();
         for (driver, events) in drivers {
             self.inner.tasks.spawn(driver.drive(events));
         }
+        self.watch_the_clock();
         Ok(recovered)
+    }
+
+    /// How many runs are under way, and how many of them rest.
+    pub fn counts(&self) -> Counts {
+        Counts { awake: self.inner.runs.len(), resting: self.inner.runs.resting_len() }
     }
 
     /// Forgets ended runs. Returns how many.
@@ -130,13 +167,20 @@ impl Embedded {
     }
 
     async fn load(&self, record: &journal::Record) -> Result<(Arc<Plan>, Vec<Event>), Error> {
-        let Header { run, digest, source, .. } = &record.header;
+        let run = &record.header.run;
         let events = self.inner.journal.events(run).await.map_err(|error| journal_error(run, error))?;
-        let plan = match self.inner.runs.plan(digest) {
-            Some(plan) => plan,
-            None => self.inner.discovery.plan_pinned(source, digest).map_err(|error| Error::Journal(error.to_string()))?,
-        };
-        Ok((plan, events))
+        Ok((self.plan_of(record)?, events))
+    }
+
+    /// The plan that a run is pinned to: one for all runs of it.
+    fn plan_of(&self, record: &journal::Record) -> Result<Arc<Plan>, Error> {
+        let Header { digest, source, .. } = &record.header;
+        if let Some(plan) = self.inner.runs.plan(digest) {
+            return Ok(plan);
+        }
+        let plan = self.inner.discovery.plan_pinned(source, digest).map_err(|error| Error::Journal(error.to_string()))?;
+        self.inner.runs.remember(&plan);
+        Ok(plan)
     }
 
     /// Stops accepting. With a durable journal what is in flight may finish within `grace` and the rest is parked for the next
@@ -145,6 +189,11 @@ impl Embedded {
         self.inner.stopping.cancel();
         self.inner.tasks.close();
         let durable = self.inner.journal.is_durable();
+        let resting = self.inner.runs.all_resting();
+        if !durable {
+            // They are canceled like the others, so that agents whose questions they pass on are told.
+            resting.iter().for_each(|run| drop(self.reach(run)));
+        }
         let running = self.inner.runs.all();
         let drained = async {
             for run in &running {
@@ -155,7 +204,8 @@ impl Embedded {
             self.inner.tasks.wait().await;
         };
         let in_time = tokio::time::timeout(grace, drained).await.is_ok();
-        let left = if in_time && !durable { 0 } else { running.iter().filter(|run| !run.ended.load(Ordering::Relaxed)).count() };
+        let parked = if durable { resting.len() } else { 0 };
+        let left = if in_time && !durable { 0 } else { running.iter().filter(|run| !run.ended.load(Ordering::Relaxed)).count() + parked };
         if durable {
             self.inner.agents.leave_tasks();
         }
@@ -194,23 +244,22 @@ impl Embedded {
         if self.inner.runs.len() >= self.inner.options.runs_max {
             return Err(Error::Limit(format!("{} runs are under way, which is the limit; try again later", self.inner.options.runs_max)));
         }
+        if self.inner.runs.resting_len() >= limits::RUNS_RESTING_MAX {
+            return Err(Error::Limit(format!(
+                "{} runs wait for people or timers, which is the limit; answer or cancel some",
+                limits::RUNS_RESTING_MAX
+            )));
+        }
         Ok(())
     }
 
     /// A run that can be reached, but has not begun.
     fn driver(&self, plan: Arc<Plan>, run: RunId) -> Driver {
         let (control, inbox) = mpsc::channel(limits::RUN_CONTROL_QUEUE);
-        let running = Arc::new(Running { control, plan: Arc::clone(&plan), ended: AtomicBool::new(false) });
+        let running = Running::new(control);
+        self.inner.runs.remember(&plan);
         self.inner.runs.insert(run.clone(), Arc::clone(&running));
         Driver::new(self.clone(), run, Run::new(plan), running, inbox)
-    }
-
-    /// Sends a message to a run's task and waits for the answer. `None` when the run is not under way.
-    async fn ask<T>(&self, run: &RunId, message: impl FnOnce(oneshot::Sender<T>) -> Control) -> Option<T> {
-        let running = self.inner.runs.get(run)?;
-        let (reply, answer) = oneshot::channel();
-        running.control.send(message(reply)).await.ok()?;
-        answer.await.ok()
     }
 
     /// Why a run that is not under way cannot be changed.
@@ -219,7 +268,10 @@ impl Embedded {
             Err(error) => journal_error(run, error),
             Ok(record) if record.status.is_terminal() => Error::Ended { run: run.clone(), status: record.status },
             Ok(_) if self.inner.stopping.is_cancelled() => Error::ShuttingDown,
-            Ok(_) => Error::Journal(format!("run `{run}` stopped before its end; the log says why")),
+            Ok(_) => match self.inner.journal.events(run).await {
+                Err(error) => journal_error(run, error),
+                Ok(_) => Error::Journal(format!("run `{run}` stopped before its end; the log says why")),
+            },
         }
     }
 
@@ -314,13 +366,19 @@ impl Engine for Embedded {
     }
 
     async fn snapshot(&self, run: &RunId) -> Result<Snapshot, Error> {
-        match self.ask(run, Control::Snapshot).await {
+        match self.ask_awake(run, Control::Snapshot).await {
             Some(snapshot) => Ok(snapshot),
             None => Ok(self.replay(run).await?.0.snapshot()),
         }
     }
 
     async fn wait(&self, run: &RunId) -> Result<Snapshot, Error> {
+        if self.inner.runs.is_resting(run) {
+            let snapshot = self.replay(run).await?.0.snapshot();
+            if snapshot.status != RunStatus::Running {
+                return Ok(snapshot);
+            }
+        }
         match self.ask(run, Control::Wait).await {
             Some(snapshot) => Ok(snapshot),
             None => Ok(self.replay(run).await?.0.snapshot()),

@@ -16,7 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use self::payloads::{Stored, decode, encode};
 use self::writer::Request;
-use super::{Created, Error, Header, Journal, Record, Retention};
+use super::{Created, Error, Header, Journal, Record, Resting, Retention};
 use crate::ids::{Digest, RunId};
 use crate::interpreter::{Event, RunStatus};
 use crate::limits;
@@ -85,6 +85,13 @@ impl Sqlite {
         answer.await.map_err(|_| gone())?
     }
 
+    async fn store(&self, run: &RunId, events: &[Event], status: RunStatus, rests_until: Option<Timestamp>) -> Result<(), Error> {
+        let changed_at = events.iter().map(Event::at).max().unwrap_or_default();
+        let events = events.iter().map(encode).collect::<Result<_, _>>()?;
+        let run = run.clone();
+        self.write(|reply| Request::Append { run, events, status, changed_at, rests_until, reply }).await
+    }
+
     async fn read<T: Send + 'static>(&self, query: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static) -> Result<T, Error> {
         let reader = Arc::clone(&self.reader);
         let read = tokio::task::spawn_blocking(move || query(&reader.lock().unwrap_or_else(PoisonError::into_inner)));
@@ -122,10 +129,11 @@ impl Journal for Sqlite {
     }
 
     async fn append(&self, run: &RunId, events: Vec<Event>, status: RunStatus) -> Result<(), Error> {
-        let changed_at = events.iter().map(Event::at).max().unwrap_or_default();
-        let events = events.iter().map(encode).collect::<Result<_, _>>()?;
-        let run = run.clone();
-        self.write(|reply| Request::Append { run, events, status, changed_at, reply }).await
+        self.store(run, &events, status, None).await
+    }
+
+    async fn append_resting(&self, run: &RunId, events: Vec<Event>, status: RunStatus, until: Option<Timestamp>) -> Result<(), Error> {
+        self.store(run, &events, status, Some(until.unwrap_or(NO_TIMER))).await
     }
 
     async fn record(&self, run: &RunId) -> Result<Record, Error> {
@@ -161,10 +169,25 @@ impl Journal for Sqlite {
     }
 
     async fn unfinished(&self) -> Result<Vec<Record>, Error> {
-        let query = format!("{SELECT} WHERE status IN ('running', 'input_required') ORDER BY runs.id");
+        let query = format!("{SELECT} WHERE status IN ('running', 'input_required') AND rests_until IS NULL ORDER BY runs.id");
         self.read(move |db| records(db, &query)).await
     }
+
+    async fn resting(&self) -> Result<Vec<Resting>, Error> {
+        let query = "SELECT run, rests_until FROM runs WHERE status IN ('running', 'input_required') AND rests_until IS NOT NULL";
+        let found: Vec<(String, i64)> =
+            self.read(move |db| db.prepare_cached(query)?.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()).await?;
+        let resting = |(run, until): (String, i64)| {
+            let run = RunId::parse(&run).map_err(|error| Error::Failed(error.to_string()))?;
+            let until = Some(Timestamp::from_unix_ms(until)).filter(|until| *until != NO_TIMER);
+            Ok(Resting { run, until })
+        };
+        found.into_iter().map(resting).collect()
+    }
 }
+
+/// Stands for the time when a run rests that has no timer.
+const NO_TIMER: Timestamp = Timestamp::from_unix_ms(i64::MAX);
 
 const SELECT: &str = "SELECT run, workflow, version, runs.digest, source, idempotency_key, labels, started_at, changed_at, status \
                       FROM runs JOIN plans ON plans.digest = runs.digest";

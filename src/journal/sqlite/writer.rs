@@ -15,24 +15,17 @@ use crate::time::Timestamp;
 #[derive(Debug)]
 pub(super) enum Request {
     /// Answers with the run that holds the idempotency key already.
-    Create {
-        header: Box<Header>,
-        events: Vec<Stored>,
-        status: RunStatus,
-        reply: oneshot::Sender<Result<Option<RunId>, Error>>,
-    },
+    Create { header: Box<Header>, events: Vec<Stored>, status: RunStatus, reply: oneshot::Sender<Result<Option<RunId>, Error>> },
     Append {
         run: RunId,
         events: Vec<Stored>,
         status: RunStatus,
         changed_at: Timestamp,
+        rests_until: Option<Timestamp>,
         reply: oneshot::Sender<Result<(), Error>>,
     },
     /// Answers with how many runs were forgotten; fewer than [`PRUNE_BATCH`] when there is nothing left to forget.
-    Prune {
-        retention: Retention,
-        reply: oneshot::Sender<Result<usize, Error>>,
-    },
+    Prune { retention: Retention, reply: oneshot::Sender<Result<usize, Error>> },
 }
 
 /// Runs that are forgotten in one transaction, so that others are not kept waiting for long.
@@ -88,7 +81,9 @@ fn try_commit(connection: &mut Connection, batch: &mut Vec<Request>) -> Result<(
             Request::Create { header, events, status, .. } => {
                 created.push(insert_run(&transaction, header, events, *status).map_err(|error| failure(&error))?);
             }
-            Request::Append { run, events, status, changed_at, .. } => append(&transaction, run, events, *status, *changed_at)?,
+            Request::Append { run, events, status, changed_at, rests_until, .. } => {
+                append(&transaction, run, events, *status, *changed_at, *rests_until)?;
+            }
             Request::Prune { retention, .. } => pruned.push(prune(&transaction, *retention).map_err(|error| failure(&error))?),
         }
     }
@@ -112,7 +107,14 @@ fn try_commit(connection: &mut Connection, batch: &mut Vec<Request>) -> Result<(
     Ok(())
 }
 
-fn append(db: &Connection, run: &RunId, events: &[Stored], status: RunStatus, changed_at: Timestamp) -> Result<(), Error> {
+fn append(
+    db: &Connection,
+    run: &RunId,
+    events: &[Stored],
+    status: RunStatus,
+    changed_at: Timestamp,
+    rests_until: Option<Timestamp>,
+) -> Result<(), Error> {
     let write = || -> rusqlite::Result<Option<()>> {
         let mut find = db.prepare_cached("SELECT id, seq FROM runs WHERE run = ?1")?;
         let Some((id, seq)): Option<(i64, i64)> = find.query_row([run.as_str()], |row| Ok((row.get(0)?, row.get(1)?))).optional()? else {
@@ -123,8 +125,9 @@ fn append(db: &Connection, run: &RunId, events: &[Stored], status: RunStatus, ch
             payloads::insert(db, id, next, event)?;
             next += 1;
         }
-        let mut update = db.prepare_cached("UPDATE runs SET status = ?2, changed_at = max(changed_at, ?3), seq = ?4 WHERE id = ?1")?;
-        update.execute(params![id, status.as_str(), changed_at.unix_ms(), next])?;
+        let mut update =
+            db.prepare_cached("UPDATE runs SET status = ?2, changed_at = max(changed_at, ?3), seq = ?4, rests_until = ?5 WHERE id = ?1")?;
+        update.execute(params![id, status.as_str(), changed_at.unix_ms(), next, rests_until.map(Timestamp::unix_ms)])?;
         Ok(Some(()))
     };
     write().map_err(|error| failure(&error))?.ok_or_else(|| Error::NotFound(run.clone()))

@@ -16,5 +16,6 @@ mod parallel;
 mod payloads;
 mod prototype;
 mod questions;
+mod rest;
 mod starting;
 mod updates;
