@@ -30,6 +30,8 @@ pub struct Run {
     pub(super) places: BTreeMap<Path, Place>,
     /// Steps that wait for an answer.
     pub(super) waiting: usize,
+    /// Answers to steps that have not begun.
+    pub(super) early: BTreeMap<Path, Arc<Value>>,
     pub(super) agent_calls: u64,
     /// When each settled step was over. Kept beside the records, which expressions never see.
     pub(super) ended: BTreeMap<Place, Timestamp>,
@@ -52,6 +54,7 @@ impl Run {
             free: Vec::new(),
             places: BTreeMap::new(),
             waiting: 0,
+            early: BTreeMap::new(),
             agent_calls: 0,
             ended: BTreeMap::new(),
             work: VecDeque::new(),
@@ -176,6 +179,7 @@ impl Run {
                 }
             }
             Event::TimerFired { path, .. } if *path == Path::run() => Ok(()),
+            Event::Answered { path, .. } if self.is_unasked(path) => Ok(()),
             Event::Answered { path, .. } | Event::TimerFired { path, .. } => self.known(path).map(|_| ()),
             Event::CancelRequested { .. } => Ok(()),
         }

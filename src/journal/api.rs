@@ -50,6 +50,49 @@ pub struct Resting {
     pub until: Option<Timestamp>,
 }
 
+/// Which runs are looked for. Everything set must hold.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Query {
+    /// Of this workflow.
+    pub workflow: Option<String>,
+    /// In this status.
+    pub status: Option<RunStatus>,
+    /// Not ended.
+    pub unfinished: bool,
+    /// Changed after this moment.
+    pub changed_after: Option<Timestamp>,
+    /// With these labels.
+    pub labels: BTreeMap<String, String>,
+    /// With a label of this name, whatever it says.
+    pub labelled: Option<String>,
+    /// With an id that begins so.
+    pub run_begins: Option<String>,
+    /// So many at most, the latest.
+    pub runs_max: Option<usize>,
+}
+
+impl Query {
+    fn fits(&self, record: &Record) -> bool {
+        let header = &record.header;
+        self.workflow.as_ref().is_none_or(|workflow| *workflow == header.workflow)
+            && self.status.is_none_or(|status| status == record.status)
+            && !(self.unfinished && record.status.is_terminal())
+            && self.changed_after.is_none_or(|after| record.changed_at > after)
+            && self.labels.iter().all(|(name, value)| header.labels.get(name) == Some(value))
+            && self.labelled.as_ref().is_none_or(|name| header.labels.contains_key(name))
+            && self.run_begins.as_ref().is_none_or(|text| header.run.as_str().starts_with(text.as_str()))
+    }
+}
+
+/// What a query found.
+#[derive(Debug, Clone)]
+pub struct Found {
+    /// The runs, newest change first.
+    pub records: Vec<Record>,
+    /// How many there would be without a bound.
+    pub total: usize,
+}
+
 /// What became of a new run.
 #[derive(Debug, Clone)]
 pub enum Created {
@@ -126,6 +169,14 @@ pub trait Journal: Send + Sync + std::fmt::Debug {
     async fn events(&self, run: &RunId) -> Result<Vec<Event>, Error>;
     /// Every run, newest change first.
     async fn list(&self) -> Result<Vec<Record>, Error>;
+    /// The runs that fit, newest change first.
+    async fn select(&self, query: &Query) -> Result<Found, Error> {
+        let mut records = self.list().await?;
+        records.retain(|record| query.fits(record));
+        let total = records.len();
+        records.truncate(query.runs_max.unwrap_or(usize::MAX));
+        Ok(Found { records, total })
+    }
     /// Every run that has not ended and does not rest, oldest first: what is resumed after a restart.
     async fn unfinished(&self) -> Result<Vec<Record>, Error>;
     /// Every run that rests.

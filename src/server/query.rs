@@ -53,12 +53,13 @@ async fn revive(app: &Arc<App>, caller: &Caller, id: &str) -> Option<Arc<Task>> 
 
 /// Makes the tasks of runs of an earlier process anew, the latest first.
 pub(super) async fn revive_all(app: &Arc<App>) {
-    let runs = match app.engine.list(&engine::Filter::default()).await {
+    let kept = app.options.limits.tasks_max.min(REVIVED_MAX);
+    let filter = engine::Filter { labelled: Some(CALLER_LABEL.to_owned()), runs_max: Some(kept), ..engine::Filter::default() };
+    let runs = match app.engine.list(&filter).await {
         Ok(runs) => runs,
         Err(error) => return tracing::warn!(%error, "tasks of earlier runs cannot be listed; each is still found by its id"),
     };
-    let kept = app.options.limits.tasks_max.min(REVIVED_MAX);
-    let tasks = runs.iter().filter(|run| run.labels.contains_key(CALLER_LABEL)).take(kept).filter_map(|run| remake(app, run)).count();
+    let tasks = runs.iter().filter_map(|run| remake(app, run)).count();
     if tasks > 0 {
         tracing::info!(tasks, "tasks of earlier runs are there again");
     }

@@ -277,16 +277,14 @@ impl Driver {
                 }
             }
             Control::Answer(step, answer, reply) => {
-                let waiting = self.waiting_step(step.as_deref()).and_then(|path| {
-                    match self.run.question(&path).and_then(|question| question.schema.as_deref()) {
-                        Some(schema) => input::check_answer(schema, &answer).map(|()| path),
-                        None => Ok(path),
-                    }
-                });
-                let result = match waiting {
-                    Ok(path) => {
-                        let at = self.now();
-                        self.record(Event::Answered { path, answer, at }).await?;
+                let result = match self.addressed(step.as_deref(), &answer) {
+                    Ok((path, is_early)) => {
+                        let event = Event::Answered { path, answer, at: self.now() };
+                        if is_early {
+                            self.keep(event).await?
+                        } else {
+                            self.record(event).await?
+                        }
                         Ok(())
                     }
                     Err(error) => Err(error),
@@ -303,6 +301,22 @@ impl Driver {
             }
         }
         Ok(())
+    }
+
+    /// The step that an answer is for, and whether it has not asked yet. The answer must be what it asks for.
+    fn addressed(&self, step: Option<&str>, answer: &Value) -> Result<(Path, bool), Error> {
+        let (path, schema, is_early) = match (self.waiting_step(step), step.and_then(|step| self.run.unasked(step))) {
+            (Ok(path), _) => {
+                let schema = self.run.question(&path).and_then(|question| question.schema.clone());
+                (path, schema, false)
+            }
+            (Err(_), Some((path, schema))) => (path.clone(), schema.cloned(), true),
+            (Err(error), None) => return Err(error),
+        };
+        if let Some(schema) = schema {
+            input::check_answer(&schema, answer)?;
+        }
+        Ok((path, is_early))
     }
 
     fn waiting_step(&self, step: Option<&str>) -> Result<Path, Error> {
@@ -330,6 +344,13 @@ impl Driver {
         self.append(vec![event], status, self.rests_until(status, &transition)).await?;
         self.carry_out(transition);
         Ok(())
+    }
+
+    /// An answer that came early: nothing follows from it yet, and it must be there when its step asks.
+    async fn keep(&mut self, event: Event) -> Result<(), Error> {
+        self.run.apply(event.clone())?;
+        let status = self.run.status();
+        self.append(vec![event], status, self.rests_until(status, &Transition::default())).await
     }
 
     fn carry_out(&mut self, transition: Transition) {

@@ -31,7 +31,7 @@ use crate::agent;
 use crate::discovery::Discovery;
 use crate::ids::RunId;
 use crate::interpreter::{Event, Run, RunStatus, SEMANTICS, Snapshot};
-use crate::journal::{self, Created, Header, Journal, Retention};
+use crate::journal::{self, Created, Header, Journal, Query, Retention};
 use crate::limits;
 use crate::plan::Plan;
 use crate::time::Timestamp;
@@ -396,8 +396,8 @@ impl Engine for Embedded {
     }
 
     async fn list(&self, filter: &Filter) -> Result<Vec<RunSummary>, Error> {
-        let records = self.inner.journal.list().await.map_err(|error| Error::Journal(error.to_string()))?;
-        Ok(records.into_iter().map(summary).filter(|line| fits(line, filter)).collect())
+        let found = self.inner.journal.select(&query(filter)).await.map_err(|error| Error::Journal(error.to_string()))?;
+        Ok(found.records.into_iter().map(summary).collect())
     }
 
     async fn summary(&self, run: &RunId) -> Result<RunSummary, Error> {
@@ -419,12 +419,9 @@ fn summary(record: journal::Record) -> RunSummary {
     }
 }
 
-fn fits(line: &RunSummary, filter: &Filter) -> bool {
-    let labels = |labels: &BTreeMap<String, String>| labels.iter().all(|(key, value)| line.labels.get(key) == Some(value));
-    filter.workflow.as_ref().is_none_or(|workflow| *workflow == line.workflow)
-        && filter.status.is_none_or(|status: RunStatus| status == line.status)
-        && filter.changed_after.is_none_or(|after| line.changed_at > after)
-        && labels(&filter.labels)
+fn query(filter: &Filter) -> Query {
+    let Filter { workflow, status, labels, changed_after, labelled, unfinished, runs_max } = filter.clone();
+    Query { workflow, status, labels, changed_after, labelled, unfinished, runs_max, run_begins: None }
 }
 
 fn journal_error(run: &RunId, error: journal::Error) -> Error {

@@ -4,6 +4,7 @@
 
 mod payloads;
 mod schema;
+mod select;
 mod writer;
 
 use std::collections::HashMap;
@@ -16,7 +17,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use self::payloads::{Stored, decode, encode};
 use self::writer::Request;
-use super::{Created, Error, Header, Journal, Record, Resting, Retention};
+use super::{Created, Error, Found, Header, Journal, Query, Record, Resting, Retention};
 use crate::ids::{Digest, RunId};
 use crate::interpreter::{Event, RunStatus};
 use crate::limits;
@@ -165,12 +166,17 @@ impl Journal for Sqlite {
     }
 
     async fn list(&self) -> Result<Vec<Record>, Error> {
-        self.read(|db| records(db, &format!("{SELECT} ORDER BY changed_at DESC, run DESC"))).await
+        Ok(self.select(&Query::default()).await?.records)
+    }
+
+    async fn select(&self, query: &Query) -> Result<Found, Error> {
+        let query = query.clone();
+        self.read(move |db| select::select(db, &query)).await
     }
 
     async fn unfinished(&self) -> Result<Vec<Record>, Error> {
         let query = format!("{SELECT} WHERE status IN ('running', 'input_required') AND rests_until IS NULL ORDER BY runs.id");
-        self.read(move |db| records(db, &query)).await
+        self.read(move |db| records(db, &query, &[])).await
     }
 
     async fn resting(&self) -> Result<Vec<Resting>, Error> {
@@ -193,10 +199,10 @@ const SELECT: &str = "SELECT run, workflow, version, runs.digest, source, idempo
                       FROM runs JOIN plans ON plans.digest = runs.digest";
 
 /// Many runs: those of one workflow share its text.
-fn records(db: &Connection, query: &str) -> rusqlite::Result<Vec<Record>> {
+fn records(db: &Connection, query: &str, values: &[rusqlite::types::Value]) -> rusqlite::Result<Vec<Record>> {
     let mut sources: HashMap<String, Arc<str>> = HashMap::new();
     let mut statement = db.prepare_cached(query)?;
-    let mut rows = statement.query([])?;
+    let mut rows = statement.query(rusqlite::params_from_iter(values))?;
     let mut records = Vec::new();
     while let Some(row) = rows.next()? {
         let digest = row.get_ref(3)?.as_str()?;

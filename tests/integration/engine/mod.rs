@@ -9,6 +9,7 @@ mod world;
 mod attempts;
 mod data;
 mod durable;
+mod early;
 mod edge_cases;
 mod full;
 mod load;
