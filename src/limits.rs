@@ -85,6 +85,9 @@ pub const PAYLOAD_INLINE_BYTES_MAX: usize = 256 * 1024;
 /// What the journal's write-ahead file is cut to once its content is in the database: a few large values, so that a burst does not
 /// keep its space for ever.
 pub const JOURNAL_WAL_BYTES_KEPT: i64 = 16 * 1024 * 1024;
+/// Largest journal that is checked whole when it is opened, which takes a second or so. Of a larger one the list of runs is, and events
+/// are when they are read.
+pub const JOURNAL_CHECKED_BYTES_MAX: i64 = 256 * 1024 * 1024;
 /// First rest of a run that could not store an event because the journal is full.
 pub const JOURNAL_FULL_REST: Duration = Duration::from_millis(200);
 /// Longest such rest: how much later than the free space a run goes on.

@@ -5,6 +5,7 @@
 mod payloads;
 mod schema;
 mod select;
+mod wal;
 mod writer;
 
 use std::collections::HashMap;
@@ -34,6 +35,8 @@ pub struct Sqlite {
     writes: Option<mpsc::Sender<Request>>,
     /// Reads go beside the writer: WAL lets them see the last commit without waiting for the next.
     reader: Arc<Mutex<Connection>>,
+    /// What was cut when it was opened.
+    cut_bytes: Option<u64>,
 }
 
 impl Sqlite {
@@ -42,15 +45,22 @@ impl Sqlite {
     /// A journal that is damaged, or was written by a newer gantry, is refused and not touched.
     pub fn open(dir: &Path) -> Result<Self, Error> {
         let path = dir.join(FILE);
+        let torn = wal::torn_bytes(&dir.join(format!("{FILE}-wal"))).map_err(|error| schema::refused(&path, &error.to_string()))?;
         let mut connection = schema::open(&path)?;
         schema::migrate(&mut connection, &path)?;
+        if let Some(bytes) = torn {
+            tracing::warn!(
+                bytes,
+                "the last write to the journal was not finished when the process or the machine ended; it was cut, and nothing had followed from it"
+            );
+        }
         let reader = schema::open(&path)?;
         let (writes, requests) = mpsc::channel(limits::JOURNAL_QUEUE);
         std::thread::Builder::new()
             .name("journal".to_owned())
             .spawn(move || writer::write(connection, requests))
             .map_err(|error| Error::Failed(format!("cannot start the journal's thread: {error}")))?;
-        Ok(Self { path, writes: Some(writes), reader: Arc::new(Mutex::new(reader)) })
+        Ok(Self { path, writes: Some(writes), reader: Arc::new(Mutex::new(reader)), cut_bytes: torn })
     }
 
     /// Opens the journal in `dir` to look at, beside the process that writes it or after its end. Needs no lock and changes nothing.
@@ -70,12 +80,17 @@ impl Sqlite {
                 return Err(schema::refused(&path, &why));
             }
         }
-        Ok(Some(Self { path, writes: None, reader: Arc::new(Mutex::new(reader)) }))
+        Ok(Some(Self { path, writes: None, reader: Arc::new(Mutex::new(reader)), cut_bytes: None }))
     }
 
     /// Where the journal is.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Bytes of a write that was not finished when the last process ended, and that were cut when the journal was opened.
+    pub fn cut_bytes(&self) -> Option<u64> {
+        self.cut_bytes
     }
 
     async fn write<T>(&self, request: impl FnOnce(oneshot::Sender<Result<T, Error>>) -> Request) -> Result<T, Error> {

@@ -98,9 +98,14 @@ pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), Er
     let failed = |error: rusqlite::Error| refused(path, &error.to_string());
     let version = check(connection, path)?;
     if version > 0 {
-        let check: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(failed)?;
-        if check != "ok" {
-            return Err(refused(path, &format!("it is damaged: {check}")));
+        let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).map_err(failed);
+        let is_small = pragma("page_count")?.saturating_mul(pragma("page_size")?) <= limits::JOURNAL_CHECKED_BYTES_MAX;
+        let checks: &[&str] = if is_small { &["quick_check(1)"] } else { &["quick_check(runs)", "quick_check(plans)"] };
+        for check in checks {
+            let found: String = connection.query_row(&format!("PRAGMA {check}"), [], |row| row.get(0)).map_err(failed)?;
+            if found != "ok" {
+                return Err(refused(path, &format!("it is damaged: {found}")));
+            }
         }
     }
     connection.pragma_update(None, "journal_mode", "WAL").map_err(failed)?;
