@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use gantry::ids::{Digest, RunId};
 use gantry::interpreter::{Event, RunStatus, SEMANTICS};
-use gantry::journal::{Header, Journal, Sqlite};
+use gantry::journal::{Header, Journal, Retention, Sqlite};
 use gantry::time::Timestamp;
 use serde_json::json;
 
@@ -23,6 +23,9 @@ const SECTOR: usize = 512;
 /// The head of the write-ahead file.
 const HEAD: usize = 32;
 const FILES: [&str; 2] = ["journal.sqlite3", "journal.sqlite3-wal"];
+
+/// The write that forgets runs, in the place of an event.
+const FORGETS: usize = 33;
 
 /// A file in pieces, shared with the states before as far as they are the same.
 type Pieces = Vec<Arc<[u8]>>;
@@ -70,6 +73,11 @@ async fn content(journal: &Sqlite) -> Vec<String> {
 /// One write, and the next: starts, events, ends, large values, and runs that are forgotten.
 async fn write(journal: &Sqlite, n: usize) {
     let at = Timestamp::from_unix_ms(n as i64);
+    if n == FORGETS {
+        let retention = Retention { ended_before: None, runs_max: Some(2) };
+        assert!(journal.prune(retention).await.unwrap() > 0);
+        return;
+    }
     if n.is_multiple_of(5) {
         let header = Header {
             run: run(n),
@@ -92,10 +100,6 @@ async fn write(journal: &Sqlite, n: usize) {
     let event = Event::Replied { path, attempt: 1, value, by: None, at };
     let status = if n % 5 == 4 { RunStatus::Completed } else { RunStatus::Running };
     journal.append(&run(n - n % 5), vec![event], status).await.unwrap();
-    if n == 33 {
-        let retention = gantry::journal::Retention { ended_before: None, runs_max: Some(2) };
-        assert!(journal.prune(retention).await.unwrap() > 0);
-    }
 }
 
 /// The states of a journal, in order.
