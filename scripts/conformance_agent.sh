@@ -3,7 +3,7 @@
 #
 #   scripts/conformance_agent.sh PORT [--no-push] [--no-streaming] [--extended-card] [--required-extension URI]
 #
-# What it does is in tests/fixtures/conformance/gantry.toml. GANTRY names another binary than the one cargo builds.
+# What it does is in tests/fixtures/conformance/gantry.toml. GANTRY_BIN names another program than the one cargo builds.
 set -euo pipefail
 
 usage() {
@@ -14,7 +14,10 @@ usage() {
 [[ $# -ge 1 && "$1" =~ ^[0-9]+$ ]] || usage
 port=$1
 shift
-root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
+# shellcheck source=scripts/gantry.sh
+source "$here/gantry.sh"
+root="$(gantry_root)"
 
 flags=()
 while [[ $# -gt 0 ]]; do
@@ -28,9 +31,7 @@ while [[ $# -gt 0 ]]; do
     esac
 done
 
-if [[ -z ${GANTRY:-} ]]; then
-    cargo build --quiet --release --manifest-path "$root/Cargo.toml"
-    GANTRY=${CARGO_TARGET_DIR:-$root/target}/release/gantry
-fi
-exec "$GANTRY" --config "$root/tests/fixtures/conformance/gantry.toml" serve \
+program="$(gantry_bin)"
+# In place of this shell, so that signals meant for the script reach gantry.
+exec "$program" --config "$root/tests/fixtures/conformance/gantry.toml" serve \
     --port "$port" --embedded --ephemeral --no-publish ${flags[@]+"${flags[@]}"}

@@ -15,6 +15,7 @@ gantry_bin() {
     return
   fi
   local target="${CARGO_TARGET_DIR:-$root/target}"
+  [[ -x "$target/release/gantry" ]] || echo "building gantry; the first time takes some minutes" >&2
   # Cargo decides whether there is anything to do; what was built before is ready in a moment.
   if ! (cd "$root" && cargo build --quiet --release >&2); then
     echo "error: cargo build --release failed" >&2

@@ -19,6 +19,10 @@ use crate::limits::{REMOTE_ERROR_BYTES_MAX, RETRY_AFTER_MAX};
 
 /// Idle connections kept for one agent. More would hold file descriptors that nobody uses.
 const IDLE_PER_HOST_MAX: usize = 256;
+/// Parsed URLs that are kept: one for each agent that is called often.
+const URLS_KEPT: usize = 256;
+/// Longer URLs are parsed each time, so that what is kept stays small.
+const URL_KEPT_BYTES_MAX: usize = 1024;
 /// How much of an error's body is read. What is shown of it is less.
 const ERROR_BODY_BYTES_MAX: usize = 16 * 1024;
 
@@ -28,6 +32,8 @@ pub(super) struct Http {
     guard: Guard,
     credentials: BTreeMap<String, Secret>,
     headers: BTreeMap<String, HeaderMap>,
+    /// URLs that were parsed and judged. The judgement depends on the text alone; names are judged again when they are dialled.
+    urls: quick_cache::sync::Cache<String, Url>,
     pub(super) reply_bytes_max: usize,
     /// Work that outlives its call: telling agents that a task is no longer wanted.
     pub(super) tasks: TaskTracker,
@@ -67,12 +73,20 @@ impl Http {
             builder().tls_certs_only([]).build().expect("a client without certificates needs nothing from the machine")
         });
         let leaves_tasks = AtomicBool::new(false);
-        Self { client, guard, credentials, headers, reply_bytes_max, tasks: TaskTracker::new(), leaves_tasks }
+        let urls = quick_cache::sync::Cache::new(URLS_KEPT);
+        Self { client, guard, credentials, headers, urls, reply_bytes_max, tasks: TaskTracker::new(), leaves_tasks }
     }
 
     /// Parses and judges a URL.
     pub(super) fn url(&self, text: &str) -> Result<Url, Failure> {
-        self.guard.url(text)
+        if let Some(url) = self.urls.get(text) {
+            return Ok(url);
+        }
+        let url = self.guard.url(text)?;
+        if text.len() <= URL_KEPT_BYTES_MAX {
+            self.urls.insert(text.to_owned(), url.clone());
+        }
+        Ok(url)
     }
 
     /// Posts JSON. The answer has a success status; its body is unread.

@@ -135,15 +135,20 @@ impl Cards {
         built
     }
 
+    /// Whether there is an extended card.
+    pub(super) fn offers_extended(&self) -> Result<(), Failure> {
+        match (self.options.extended, self.declares_extended) {
+            (true, _) => Ok(()),
+            (false, true) => {
+                Err(Failure::new(ErrorCode::ExtendedAgentCardNotConfigured, "an extended card is declared but not configured"))
+            }
+            (false, false) => Err(Failure::new(ErrorCode::UnsupportedOperation, "there is no extended card")),
+        }
+    }
+
     /// The card for authenticated callers.
     pub(super) async fn extended(&self, discovery: &Discovery) -> Result<Value, Failure> {
-        if !self.options.extended {
-            return Err(if self.declares_extended {
-                Failure::new(ErrorCode::ExtendedAgentCardNotConfigured, "an extended card is declared but not configured")
-            } else {
-                Failure::new(ErrorCode::UnsupportedOperation, "there is no extended card")
-            });
-        }
+        self.offers_extended()?;
         let workflows = workflows(discovery, self.options.workflow_skills != WorkflowSkills::Off).await;
         let card = self.with_workflows(discovery, workflows.as_deref()).await;
         Ok(self.write(&card))

@@ -1,7 +1,7 @@
 //! The one map from what can go wrong to JSON-RPC codes and HTTP statuses. Clients get the code and a safe message; the log
 //! gets the cause.
 //!
-//! A2A's own codes are in [`crate::a2a::ErrorCode`]. What A2A has no code for gets one of -32050…-32055, in the range that
+//! A2A's own codes are in [`crate::a2a::ErrorCode`]. What A2A has no code for gets one of -32050…-32054, in the range that
 //! JSON-RPC leaves to servers and away from A2A's.
 
 use std::time::Duration;
@@ -35,8 +35,6 @@ pub(super) enum OwnCode {
     Unauthenticated,
     /// The body did not arrive in time.
     TooSlow,
-    /// Not a JSON content type.
-    MediaType,
 }
 
 impl OwnCode {
@@ -47,7 +45,6 @@ impl OwnCode {
             Self::TooLarge => -32052,
             Self::Unauthenticated => -32053,
             Self::TooSlow => -32054,
-            Self::MediaType => -32055,
         }
     }
 
@@ -58,7 +55,6 @@ impl OwnCode {
             Self::TooLarge => "BODY_TOO_LARGE",
             Self::Unauthenticated => "UNAUTHENTICATED",
             Self::TooSlow => "BODY_TOO_SLOW",
-            Self::MediaType => "MEDIA_TYPE",
         }
     }
 
@@ -69,7 +65,6 @@ impl OwnCode {
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Unauthenticated => StatusCode::UNAUTHORIZED,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
-            Self::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         }
     }
 }
@@ -85,6 +80,11 @@ impl Failure {
         let retry_after = matches!(code, OwnCode::RateLimited | OwnCode::Overloaded).then_some(Duration::from_secs(1));
         let error = RpcError { code: code.number(), message: message.into(), data: Some(info) };
         Self { error: Box::new(error), status: code.status(), retry_after }
+    }
+
+    /// The request itself is of a type that is not taken: the code that A2A has for it, and HTTP's word beside it.
+    pub(super) fn media_type(message: impl Into<String>) -> Self {
+        Self { status: StatusCode::UNSUPPORTED_MEDIA_TYPE, ..Self::new(ErrorCode::ContentTypeNotSupported, message) }
     }
 
     /// `-32602` that names the field.

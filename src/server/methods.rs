@@ -126,6 +126,7 @@ async fn a2a_method(
     app: Arc<App>,
 ) -> Result<Box<RawValue>, Failure> {
     let Call { caller, slot } = &call;
+    offered(&app, method)?;
     match method {
         Method::SendMessage => {
             let params = send_params(dialect, &params)?;
@@ -146,7 +147,6 @@ async fn a2a_method(
             said(dialect, &response)
         }
         Method::SendStreamingMessage => {
-            streams(&app)?;
             let sent = send::send(&app, caller, send_params(dialect, &params)?, true).await?;
             let stream = match (sent.accepted, sent.opened) {
                 (Accepted::Message(message), _) => Stream::Message { message, dialect },
@@ -157,7 +157,6 @@ async fn a2a_method(
             raw(&Value::Null)
         }
         Method::SubscribeToTask => {
-            streams(&app)?;
             let params: SubscribeToTaskParams = read(&params)?;
             let task = query::find(&app, caller, &params.id).await?;
             let opened = task.subscribe();
@@ -199,11 +198,20 @@ async fn a2a_method(
     }
 }
 
-fn streams(app: &App) -> Result<(), Failure> {
-    if app.options.card.streaming {
-        return Ok(());
+/// Refuses a method whose capability the card does not declare.
+pub(super) fn offered(app: &App, method: Method) -> Result<(), Failure> {
+    match method {
+        Method::SendMessage | Method::GetTask | Method::ListTasks | Method::CancelTask => Ok(()),
+        Method::SendStreamingMessage | Method::SubscribeToTask if app.options.card.streaming => Ok(()),
+        Method::SendStreamingMessage | Method::SubscribeToTask => {
+            Err(Failure::new(ErrorCode::UnsupportedOperation, "streaming is not offered here; use SendMessage and GetTask"))
+        }
+        Method::CreateTaskPushNotificationConfig
+        | Method::GetTaskPushNotificationConfig
+        | Method::ListTaskPushNotificationConfigs
+        | Method::DeleteTaskPushNotificationConfig => query::offers_webhooks(app),
+        Method::GetExtendedAgentCard => app.cards.offers_extended(),
     }
-    Err(Failure::new(ErrorCode::UnsupportedOperation, "streaming is not offered here; use SendMessage and GetTask"))
 }
 
 fn send_params(dialect: Dialect, params: &Params<'static>) -> Result<SendMessageParams, Failure> {

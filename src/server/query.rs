@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use futures_util::future::join_all;
 use serde_json::Map;
 
 use super::auth::Caller;
@@ -19,10 +20,13 @@ use crate::a2a::{
 };
 use crate::engine;
 use crate::ids::RunId;
+use crate::interpreter::RunStatus;
 use crate::time::Timestamp;
 
 /// How long a cancel waits for the run to end before it answers with the task as it stands.
 const CANCEL_WAIT: Duration = Duration::from_secs(5);
+/// How long the tasks of an earlier process may take to be read before they are served as they are.
+const REVIVE_WAIT: Duration = Duration::from_secs(5);
 /// Tasks of an earlier process that are made anew at the start. Older ones are when somebody asks for them by id.
 const REVIVED_MAX: usize = 1_000;
 const PAGE_SIZE: u32 = 50;
@@ -44,9 +48,8 @@ async fn revive(app: &Arc<App>, caller: &Caller, id: &str) -> Option<Arc<Task>> 
         return None;
     }
     let task = remake(app, &summary)?;
-    // One that ended long ago should not be seen as just accepted.
-    if summary.status.is_terminal() {
-        let _ = tokio::time::timeout(CANCEL_WAIT, task.ended()).await;
+    if rests(&summary) {
+        let _ = tokio::time::timeout(REVIVE_WAIT, task.settled()).await;
     }
     (task.caller == *caller).then_some(task)
 }
@@ -59,10 +62,20 @@ pub(super) async fn revive_all(app: &Arc<App>) {
         Ok(runs) => runs,
         Err(error) => return tracing::warn!(%error, "tasks of earlier runs cannot be listed; each is still found by its id"),
     };
-    let tasks = runs.iter().filter_map(|run| remake(app, run)).count();
-    if tasks > 0 {
-        tracing::info!(tasks, "tasks of earlier runs are there again");
+    let tasks: Vec<_> = runs.iter().filter_map(|run| remake(app, run).map(|task| (task, rests(run)))).collect();
+    let resting = tasks.iter().filter(|(_, rests)| *rests).map(|(task, _)| task.settled());
+    if tokio::time::timeout(REVIVE_WAIT, join_all(resting)).await.is_err() {
+        tracing::warn!("some tasks of earlier runs are not read yet; until they are, they look as if just accepted");
     }
+    if !tasks.is_empty() {
+        tracing::info!(tasks = tasks.len(), "tasks of earlier runs are there again");
+    }
+}
+
+/// Whether a task that is made anew should first be read: one that ended, or that waits for its caller, must not be seen as
+/// just accepted.
+fn rests(summary: &engine::RunSummary) -> bool {
+    summary.status.is_terminal() || summary.status == RunStatus::InputRequired
 }
 
 /// A task made of what the engine knows of its run: the caller's messages are not among it.
@@ -188,7 +201,7 @@ pub(super) async fn check_webhook(app: &App, config: &TaskPushNotificationConfig
     app.deliverer.check(config).await
 }
 
-fn offers_webhooks(app: &App) -> Result<(), Failure> {
+pub(super) fn offers_webhooks(app: &App) -> Result<(), Failure> {
     if app.options.card.push_notifications {
         return Ok(());
     }
@@ -200,7 +213,6 @@ pub(super) async fn create_webhook(
     caller: &Caller,
     config: TaskPushNotificationConfig,
 ) -> Result<TaskPushNotificationConfig, Failure> {
-    offers_webhooks(app)?;
     let task = find(app, caller, &config.task_id).await?;
     check_webhook(app, &config).await?;
     add_webhook(app, &task, config)
@@ -211,7 +223,6 @@ pub(super) async fn get_webhook(
     caller: &Caller,
     params: &PushConfigIdParams,
 ) -> Result<TaskPushNotificationConfig, Failure> {
-    offers_webhooks(app)?;
     let configs = find(app, caller, &params.task_id).await?.push_configs();
     // 0.3 may leave the id out and means the only one, or the first.
     let found = configs.into_iter().find(|config| params.id.is_empty() || config.id.as_ref() == Some(&params.id));
@@ -223,14 +234,12 @@ pub(super) async fn list_webhooks(
     caller: &Caller,
     params: &ListPushConfigsParams,
 ) -> Result<ListPushConfigsResult, Failure> {
-    offers_webhooks(app)?;
     let task = find(app, caller, &params.task_id).await?;
     // There are at most a handful, so that one page holds them all.
     Ok(ListPushConfigsResult { configs: task.push_configs(), next_page_token: String::new() })
 }
 
 pub(super) async fn delete_webhook(app: &Arc<App>, caller: &Caller, params: &PushConfigIdParams) -> Result<(), Failure> {
-    offers_webhooks(app)?;
     find(app, caller, &params.task_id).await?.with_webhooks(|webhooks| webhooks.remove(&params.id));
     Ok(())
 }

@@ -137,7 +137,7 @@ async fn read_body(app: &App, headers: &HeaderMap, body: Body) -> Result<Bytes, 
     let limits = &app.options.limits;
     let too_large = || Failure::own(OwnCode::TooLarge, format!("the body is larger than {} bytes", limits.body_bytes_max));
     if !is_json(headers) {
-        return Err(Failure::own(OwnCode::MediaType, "the Content-Type must be application/json or application/a2a+json"));
+        return Err(Failure::media_type("the Content-Type must be application/json or application/a2a+json"));
     }
     let told = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     if told.is_some_and(|length| length > limits.body_bytes_max as u64) {
@@ -162,22 +162,22 @@ fn is_json(headers: &HeaderMap) -> bool {
     matches!(essence.as_str(), "application/json" | "application/a2a+json" | "application/json-rpc" | "application/jsonrequest")
 }
 
-/// The version, and the extensions that must be spoken. The names of the methods differ between the dialects, so that the
-/// method tells which one is meant; the header must name one that is spoken.
+/// The version, what is offered at all, and the extensions that must be spoken: in this order, so that a caller is not sent
+/// for an extension to use what is not here. The names of the methods differ between the dialects, so that the method tells
+/// which one is meant; the header must name one that is spoken.
 fn negotiate(app: &App, headers: &HeaderMap, query: Option<&str>, method: &str) -> Result<(), Failure> {
-    if Method::parse_v1(method).is_none() && Method::parse_v03(method).is_none() {
-        return Ok(());
-    }
+    let Some(method) = Method::parse_v1(method).or_else(|| Method::parse_v03(method)) else { return Ok(()) };
     let in_query = || {
         let pairs = url::form_urlencoded::parse(query.unwrap_or_default().as_bytes());
         pairs.into_iter().find(|(name, _)| name.eq_ignore_ascii_case(VERSION_HEADER)).map(|(_, value)| value.into_owned())
     };
     let header = headers.get(VERSION_HEADER).map(|version| version.to_str().unwrap_or("?").to_owned());
     let version = header.or_else(in_query).unwrap_or_default();
-    if !matches!(version.trim(), "" | "0.3" | "0.3.0" | "1.0" | "1.0.0" | "1.0.1") {
+    if !is_spoken(version.trim()) {
         let shown: String = version.chars().take(40).collect();
         return Err(Failure::new(ErrorCode::VersionNotSupported, format!("version `{shown}` of A2A is not spoken here; 1.0 and 0.3 are")));
     }
+    methods::offered(app, method)?;
     let spoken: Vec<&str> = [EXTENSIONS_HEADER, "X-A2A-Extensions"]
         .iter()
         .flat_map(|name| headers.get_all(*name))
@@ -191,6 +191,17 @@ fn negotiate(app: &App, headers: &HeaderMap, query: Option<&str>, method: &str) 
             Err(Failure::new(ErrorCode::ExtensionSupportRequired, told))
         }
         None => Ok(()),
+    }
+}
+
+/// Versions are negotiated by major and minor number; a patch number says nothing. None means 0.3.
+/// <https://a2a-protocol.org/latest/specification/#36-versioning>
+fn is_spoken(version: &str) -> bool {
+    let numbers: Vec<&str> = version.split('.').collect();
+    match numbers.as_slice() {
+        [""] | ["0", "3"] | ["1", "0"] => true,
+        ["0", "3", patch] | ["1", "0", patch] => !patch.is_empty() && patch.bytes().all(|digit| digit.is_ascii_digit()),
+        _ => false,
     }
 }
 

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use serde_json::Value;
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::task::JoinSet;
@@ -58,6 +60,9 @@ pub(super) struct Driver {
     updates: Option<broadcast::Sender<Arc<Update>>>,
     seq: u64,
     at: Timestamp,
+    /// The one call that this task makes itself: most runs have one at a time, and it needs no task of its own.
+    near: Option<BoxFuture<'static, Option<Event>>>,
+    /// Calls made at the same time as that one.
     calls: JoinSet<Option<Event>>,
     tokens: HashMap<Path, CancellationToken>,
     timers: Timers,
@@ -83,6 +88,7 @@ impl Driver {
             updates: None,
             seq: 0,
             at: Timestamp::default(),
+            near: None,
             calls: JoinSet::new(),
             tokens: HashMap::new(),
             timers: Timers::default(),
@@ -163,7 +169,7 @@ impl Driver {
     /// A run may end, or wait, by its first event alone; the journal has it as running since it was made.
     async fn settle_status(&mut self, transition: &Transition) -> Result<(), Error> {
         let status = self.run.status();
-        let rests = self.rests_until(status, transition);
+        let rests = self.rests_until(status, std::slice::from_ref(transition));
         // What the journal knows need not be said again, and a short wait is not worth a write of its own.
         let is_long = rests.is_some_and(|due| due.is_none_or(|due| due > self.at.plus(self.engine.inner.options.rest_after)));
         if self.is_known_to_rest || (status == RunStatus::Running && !is_long) {
@@ -173,8 +179,8 @@ impl Driver {
     }
 
     /// Whether the run will wait for nothing but people and timers, and until when. What was kept back while parking is not known here.
-    fn rests_until(&self, status: RunStatus, transition: &Transition) -> Option<Option<Timestamp>> {
-        if self.parking { None } else { rests_until(status, transition, &self.tokens, &self.timers) }
+    fn rests_until(&self, status: RunStatus, transitions: &[Transition]) -> Option<Option<Timestamp>> {
+        if self.parking { None } else { rests_until(status, transitions, &self.tokens, &self.timers) }
     }
 
     /// Waits while the journal is full, so that the run goes on by itself when there is space again. A shutdown ends the wait:
@@ -206,7 +212,8 @@ impl Driver {
 
     async fn work(&mut self) -> Result<(), Error> {
         let abandon = self.engine.inner.abandon.clone();
-        while self.run.outcome().is_none() && !(self.parking && self.calls.is_empty()) {
+        let mut abandoned = std::pin::pin!(abandon.cancelled());
+        while self.run.outcome().is_none() && !(self.parking && self.near.is_none() && self.calls.is_empty()) {
             let (may_rest, rest_after) = (self.may_rest(), self.engine.inner.options.rest_after);
             let happened = tokio::select! {
                 happened = self.next() => happened,
@@ -214,8 +221,9 @@ impl Driver {
                     self.resting = true;
                     return Ok(());
                 }
-                () = abandon.cancelled() => {
+                () = &mut abandoned => {
                     // After the restart they are asked for again, with the same keys.
+                    self.near = None;
                     self.calls.abort_all();
                     self.tokens.clear();
                     return Ok(());
@@ -223,13 +231,10 @@ impl Driver {
             };
             match happened {
                 Happened::Called(event) => {
-                    // Before the event is acted on: what follows may be the next attempt, which has a token of its own.
-                    if let Some(path) = event.path() {
-                        self.tokens.remove(path);
-                    }
-                    self.record(event).await?;
+                    let events = self.with_others(event);
+                    self.record(events).await?;
                 }
-                Happened::Fired(event) => self.record(event).await?,
+                Happened::Fired(event) => self.record(vec![event]).await?,
                 Happened::Control(control) => self.control(control).await?,
                 Happened::Silence => {}
             }
@@ -240,7 +245,8 @@ impl Driver {
     /// Nothing is under way, nobody waits for the run's end, and no timer is due soon.
     fn may_rest(&self) -> bool {
         let soon = || Instant::now() + self.engine.inner.options.rest_after * 2;
-        self.calls.is_empty() && !self.parking && self.waiters.is_empty() && self.timers.first().is_none_or(|(_, due)| due > soon())
+        let is_idle = self.near.is_none() && self.calls.is_empty() && self.waiters.is_empty();
+        is_idle && !self.parking && self.timers.first().is_none_or(|(_, due)| due > soon())
     }
 
     /// Leaves memory.
@@ -253,6 +259,7 @@ impl Driver {
     /// Waits for the next thing. Every branch is safe to drop: nothing is taken before it is returned.
     async fn next(&mut self) -> Happened {
         tokio::select! {
+            event = near(&mut self.near) => event.map_or(Happened::Silence, Happened::Called),
             Some(joined) = self.calls.join_next(), if !self.calls.is_empty() => match joined {
                 Ok(Some(event)) => Happened::Called(event),
                 Ok(None) => Happened::Silence,
@@ -266,11 +273,29 @@ impl Driver {
         }
     }
 
+    /// A call's event, and those of the calls that have ended meanwhile: they share one write.
+    fn with_others(&mut self, first: Event) -> Vec<Event> {
+        let mut events = vec![first];
+        while events.len() < limits::JOURNAL_BATCH
+            && let Some(joined) = self.calls.try_join_next()
+        {
+            match joined {
+                Ok(event) => events.extend(event),
+                Err(failure) => error!(%failure, "a call's task failed"),
+            }
+        }
+        // Before the events are acted on: what follows may be the next attempt, which has a token of its own.
+        for path in events.iter().filter_map(Event::path) {
+            self.tokens.remove(path);
+        }
+        events
+    }
+
     async fn control(&mut self, control: Control) -> Result<(), Error> {
         match control {
             Control::Cancel(reason, reply) => {
                 let at = self.now();
-                self.record(Event::CancelRequested { reason, at }).await?;
+                self.record(vec![Event::CancelRequested { reason, at }]).await?;
                 if let Some(reply) = reply {
                     // Who asked may have gone; the wish stands.
                     let _ = reply.send(());
@@ -283,7 +308,7 @@ impl Driver {
                         if is_early {
                             self.keep(event).await?
                         } else {
-                            self.record(event).await?
+                            self.record(vec![event]).await?
                         }
                         Ok(())
                     }
@@ -333,16 +358,30 @@ impl Driver {
         })
     }
 
-    /// The transition is pure and comes first; nothing acts on it before its event is in the journal.
-    async fn record(&mut self, event: Event) -> Result<(), Error> {
-        let transition = self.run.apply(event.clone())?;
-        if transition == Transition::default() && self.run.outcome().is_none() {
-            debug!("late event ignored");
+    /// The transitions are pure and come first; nothing acts on them before their events are in the journal.
+    async fn record(&mut self, events: Vec<Event>) -> Result<(), Error> {
+        let (mut kept, mut transitions) = (Vec::with_capacity(events.len()), Vec::with_capacity(events.len()));
+        for event in events {
+            // After the end there is nothing that an event could change.
+            if self.run.outcome().is_some() {
+                break;
+            }
+            let transition = self.run.apply(event.clone())?;
+            if transition == Transition::default() && self.run.outcome().is_none() {
+                debug!("late event ignored");
+                continue;
+            }
+            kept.push(event);
+            transitions.push(transition);
+        }
+        if kept.is_empty() {
             return Ok(());
         }
         let status = self.run.status();
-        self.append(vec![event], status, self.rests_until(status, &transition)).await?;
-        self.carry_out(transition);
+        self.append(kept, status, self.rests_until(status, &transitions)).await?;
+        for transition in transitions {
+            self.carry_out(transition);
+        }
         Ok(())
     }
 
@@ -350,7 +389,7 @@ impl Driver {
     async fn keep(&mut self, event: Event) -> Result<(), Error> {
         self.run.apply(event.clone())?;
         let status = self.run.status();
-        self.append(vec![event], status, self.rests_until(status, &Transition::default())).await
+        self.append(vec![event], status, self.rests_until(status, &[])).await
     }
 
     fn carry_out(&mut self, transition: Transition) {
@@ -371,7 +410,11 @@ impl Driver {
                     let token = CancellationToken::new();
                     self.tokens.insert(invocation.path.clone(), token.clone());
                     let call = self.engine.clone().invoke(self.id.clone(), invocation, Arc::clone(&self.lineage), token);
-                    self.calls.spawn(call.in_current_span());
+                    if self.near.is_none() {
+                        self.near = Some(call.boxed());
+                    } else {
+                        self.calls.spawn(call.in_current_span());
+                    }
                 }
                 Command::CancelCall { path } => {
                     if let Some(token) = self.tokens.remove(&path) {
@@ -443,6 +486,17 @@ impl Driver {
             }
         }
         // Cancelled calls end by themselves within the bound of the agent client.
+        if let Some(near) = self.near.take() {
+            near.await;
+        }
         while self.calls.join_next().await.is_some() {}
     }
+}
+
+/// Waits for the call that the run's task makes itself, and takes its place away; for ever when there is none. Safe to drop.
+async fn near(call: &mut Option<BoxFuture<'static, Option<Event>>>) -> Option<Event> {
+    let Some(future) = call else { return std::future::pending().await };
+    let event = future.await;
+    *call = None;
+    event
 }

@@ -3,7 +3,7 @@
 //!
 //! The journal knows which runs rest, so that a start has to read none of them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use super::timers::Timers;
 use super::{Embedded, now};
 use crate::engine::Update;
 use crate::ids::RunId;
-use crate::interpreter::{Command, Event, Run, RunStatus, Transition};
+use crate::interpreter::{Command, Event, Run, RunStatus, Timer, Transition};
 use crate::journal;
 use crate::limits;
 use crate::plan::{Path, Plan};
@@ -57,31 +57,32 @@ impl Resting {
     }
 }
 
-/// Whether a run waits for nothing but people and timers once `transition` has been carried out, and when the first timer is due.
+/// Whether a run waits for nothing but people and timers once these transitions have been carried out, and when the first timer is due.
 pub(super) fn rests_until(
     status: RunStatus,
-    transition: &Transition,
+    transitions: &[Transition],
     calls: &HashMap<Path, CancellationToken>,
     timers: &Timers,
 ) -> Option<Option<Timestamp>> {
-    if status.is_terminal() {
+    let commands = || transitions.iter().flat_map(|transition| &transition.commands);
+    let is_cancelling = commands().any(|command| matches!(command, Command::CancelCall { .. }));
+    let is_calling = !calls.is_empty() || commands().any(|command| matches!(command, Command::Call(_)));
+    // Almost every transition ends here.
+    if status.is_terminal() || (is_calling && !is_cancelling) {
         return None;
     }
-    let (mut canceled, mut stopped, mut first) = (Vec::new(), Vec::new(), None::<Timestamp>);
-    for command in &transition.commands {
+    let mut open: BTreeSet<&Path> = calls.keys().collect();
+    let mut due: BTreeMap<(&Path, Timer), Timestamp> = timers.all().collect();
+    for command in commands() {
         match command {
-            Command::Call(_) => return None,
-            Command::CancelCall { path } => canceled.push(path),
+            Command::Call(invocation) => _ = open.insert(&invocation.path),
+            Command::CancelCall { path } => _ = open.remove(path),
             Command::CancelTask { .. } => {}
-            Command::StartTimer { due, .. } => first = Some(first.map_or(*due, |first| first.min(*due))),
-            Command::CancelTimer { path, timer } => stopped.push((path, *timer)),
+            Command::StartTimer { path, timer, due: at } => _ = due.insert((path, *timer), *at),
+            Command::CancelTimer { path, timer } => _ = due.remove(&(path, *timer)),
         }
     }
-    if calls.keys().any(|path| !canceled.contains(&path)) {
-        return None;
-    }
-    let running = timers.due_but(&stopped);
-    Some(first.into_iter().chain(running).min())
+    open.is_empty().then(|| due.into_values().min())
 }
 
 impl Embedded {

@@ -36,9 +36,9 @@ impl Timers {
         self.by_key.get(&(path.clone(), *timer)).map(|(due, at)| (*at, *due))
     }
 
-    /// When the next one is due that is not among `stopped`, as the run has it.
-    pub(super) fn due_but(&self, stopped: &[(&Path, Timer)]) -> Option<Timestamp> {
-        self.by_key.iter().filter(|((path, timer), _)| !stopped.contains(&(path, *timer))).map(|(_, (_, at))| *at).min()
+    /// Every one, and when it is due as the run has it.
+    pub(super) fn all(&self) -> impl Iterator<Item = ((&Path, Timer), Timestamp)> {
+        self.by_key.iter().map(|((path, timer), (_, at))| ((path, *timer), *at))
     }
 
     /// Waits until the next timer is due and takes it; for ever when there is none. Safe to drop while waiting.

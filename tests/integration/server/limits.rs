@@ -95,7 +95,7 @@ async fn content_types_are_json_by_any_name_or_refused() {
     ] {
         let answer = world.post("/", &[("content-type", content_type)], body()).await;
         assert_eq!(answer.status, status, "{content_type}");
-        assert_eq!(answer.code(), if status == 200 { 0 } else { -32055 });
+        assert_eq!(answer.code(), if status == 200 { 0 } else { -32005 });
     }
 }
 

@@ -165,7 +165,9 @@ async fn capabilities_that_are_off_answer_so() {
 async fn versions_and_extensions_are_negotiated() {
     let world = World::with(|options| options.card.required_extensions = vec!["urn:test:needed".to_owned()]).await;
     let params = || json!({ "message": message("done-1") });
-    for (version, code) in [("1.0", 0), ("", 0), ("0.3", 0), ("99.0", -32009), ("1.1", -32009), ("nonsense", -32009)] {
+    let spoken = ["1.0", "", "0.3", "1.0.0", "1.0.7", "0.3.12"].map(|version| (version, 0));
+    let unknown = ["99.0", "1.1", "0.2", "1", "1.0.", "1.0.x", "1.0.0.1", ".", "nonsense"].map(|version| (version, -32009));
+    for (version, code) in spoken.into_iter().chain(unknown) {
         let headers = [("A2A-Version", version), ("A2A-Extensions", "urn:other, urn:test:needed")];
         assert_eq!(world.call_as(&headers, "SendMessage", params()).await.code(), code, "{version}");
     }

@@ -1,0 +1,41 @@
+//! The agent that everything here calls: answers at once, or after `pause_ms`, in the plain dialect.
+
+use std::time::Duration;
+
+use axum::extract::DefaultBodyLimit;
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+
+use super::Failure;
+
+/// Largest request: what is passed through the steps, and what is around it.
+const BODY_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// Serves until the process ends. The first line on standard output is its URL.
+pub(super) async fn serve() -> Result<(), Failure> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let url = format!("http://{}", listener.local_addr()?);
+    let card = card(&url);
+    let app = Router::new()
+        .route("/execute", post(execute))
+        .route("/agent-card", get(|| async move { Json(card) }))
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX));
+    super::announce(&url);
+    axum::serve(axum::serve::ListenerExt::tap_io(listener, |stream| drop(stream.set_nodelay(true))), app).await?;
+    Ok(())
+}
+
+/// What the registry is told of it.
+pub(super) fn card(url: &str) -> Value {
+    json!({"name": "stub", "url": url, "skills": [{"id": "echo", "description": "gives back its value"}]})
+}
+
+async fn execute(Json(mut call): Json<Value>) -> Json<Value> {
+    if let Some(pause) = call["params"]["pause_ms"].as_u64() {
+        tokio::time::sleep(Duration::from_millis(pause)).await;
+    }
+    let value = call["params"]["value"].take();
+    Json(json!({"jsonrpc": "2.0", "id": call["id"], "result": {"value": value}}))
+}
