@@ -99,13 +99,9 @@ pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), Er
     let version = check(connection, path)?;
     if version > 0 {
         let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).map_err(failed);
-        let is_small = pragma("page_count")?.saturating_mul(pragma("page_size")?) <= limits::JOURNAL_CHECKED_BYTES_MAX;
-        let checks: &[&str] = if is_small { &["quick_check(1)"] } else { &["quick_check(runs)", "quick_check(plans)"] };
-        for check in checks {
-            let found: String = connection.query_row(&format!("PRAGMA {check}"), [], |row| row.get(0)).map_err(failed)?;
-            if found != "ok" {
-                return Err(refused(path, &format!("it is damaged: {found}")));
-            }
+        let bytes = pragma("page_count")?.saturating_mul(pragma("page_size")?);
+        if let Some(found) = damage(connection, bytes).map_err(failed)? {
+            return Err(refused(path, &format!("it is damaged: {found}")));
         }
     }
     connection.pragma_update(None, "journal_mode", "WAL").map_err(failed)?;
@@ -119,6 +115,19 @@ pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), Er
         transaction.commit().map_err(failed)?;
     }
     Ok(())
+}
+
+/// What is wrong with a journal of this size, as far as it is looked at.
+pub(super) fn damage(connection: &Connection, bytes: i64) -> rusqlite::Result<Option<String>> {
+    let is_small = bytes <= limits::JOURNAL_CHECKED_BYTES_MAX;
+    let checks: &[&str] = if is_small { &["quick_check(1)"] } else { &["quick_check(runs)", "quick_check(plans)"] };
+    for check in checks {
+        let found: String = connection.query_row(&format!("PRAGMA {check}"), [], |row| row.get(0))?;
+        if found != "ok" {
+            return Ok(Some(found));
+        }
+    }
+    Ok(None)
 }
 
 pub(super) fn refused(path: &Path, why: &str) -> Error {

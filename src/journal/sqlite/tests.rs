@@ -226,3 +226,31 @@ async fn a_journal_of_an_older_format_is_brought_up_to_date_and_keeps_every_run(
     drop(journal);
     assert_eq!(Sqlite::open(dir.path()).unwrap().unfinished().await.unwrap().len(), 0, "it is written to from then on");
 }
+
+#[tokio::test]
+async fn of_a_large_journal_the_list_of_runs_is_checked_and_of_a_small_one_everything() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = Sqlite::open(dir.path()).unwrap();
+    for n in 0..100 {
+        let id = format!("run-{n}");
+        journal.create(header(&id, None), started(&id)).await.unwrap();
+    }
+    drop(journal);
+    let db = Connection::open(dir.path().join(FILE)).unwrap();
+    db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
+    let root = |table: &str| -> u64 {
+        db.query_row("SELECT rootpage FROM sqlite_schema WHERE name = ?1", [table], |row| row.get::<_, i64>(0)).unwrap() as u64
+    };
+    for (table, small, large) in [("events", true, false), ("runs", true, true)] {
+        let mut bytes = std::fs::read(dir.path().join(FILE)).unwrap();
+        let page = (root(table) - 1) as usize * 4096;
+        // The number of cells of the first page of the table.
+        bytes[page + 3] ^= 0xff;
+        let broken = tempfile::tempdir().unwrap();
+        std::fs::write(broken.path().join(FILE), bytes).unwrap();
+        let db = Connection::open(broken.path().join(FILE)).unwrap();
+        let is_found = |bytes: i64| schema::damage(&db, bytes).map_or(true, |found| found.is_some());
+        assert_eq!((is_found(0), is_found(i64::MAX)), (small, large), "{table}");
+        assert!(refusal(broken.path()).contains("cannot open the journal"), "{table}");
+    }
+}

@@ -4,6 +4,8 @@
 //! opening or cutting of the journal's files fails as well; where it may not, those are not covered here, and the test says so. With
 //! `GANTRY_SCALE=full` in the environment every n is tried.
 
+#![expect(clippy::print_stderr, reason = "what is not covered, and figures, are for whoever runs the tests")]
+
 use std::process::Command;
 use std::time::Duration;
 
