@@ -51,7 +51,7 @@ fn behind(machine: &Machine, wrapper: &[&str]) -> Command {
 }
 
 fn statuses(machine: &Machine) -> Vec<String> {
-    let listed = machine.run(&["runs", "list", "--data-dir", "data", "--json"]).expect(0).json();
+    let listed = machine.run(&["runs", "list", "--data-dir", "data", "--json", "--limit", "100000"]).expect(0).json();
     listed.as_array().unwrap().iter().map(|run| run["status"].as_str().unwrap().to_owned()).collect()
 }
 
