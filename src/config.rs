@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -15,6 +16,8 @@ use figment::{Figment, Metadata, Profile, Provider};
 use ipnet::IpNet;
 use serde::{Deserialize, Deserializer};
 
+use crate::agent::{BreakerOptions, GateOptions};
+use crate::engine::embedded::Choice;
 use crate::{limits, sample_agents};
 
 /// The port that the embedded registry takes when nobody says otherwise; also where a running one is looked for.
@@ -44,6 +47,16 @@ pub struct Config {
     pub allow_networks: Vec<IpNet>,
     /// Bearer credentials of agents by `host:port` or `host`; in the file alone.
     pub agent_credentials: BTreeMap<String, Secret>,
+    /// Which of several agents for a skill is called.
+    pub agent_choice: Choice,
+    /// Whether the next of them is called when one is away.
+    pub agent_failover: bool,
+    /// Calls in flight to one agent; more wait.
+    pub calls_per_agent_max: NonZeroUsize,
+    /// Calls in flight to all of them; more wait. None: as many as the files that this process may open allow.
+    pub calls_max: Option<NonZeroUsize>,
+    /// When an agent is left alone because its calls fail, and for how long; in the file alone.
+    pub breaker: BreakerOptions,
     /// The model that the sample agents ask, such as `command:claude -p` or `openai:gpt-4o`.
     pub model: Option<String>,
     /// The key for that model.
@@ -79,6 +92,11 @@ impl Default for Config {
             allow_private_addresses: true,
             allow_networks: Vec::new(),
             agent_credentials: BTreeMap::new(),
+            agent_choice: Choice::default(),
+            agent_failover: true,
+            calls_per_agent_max: GateOptions::default().calls_per_agent_max,
+            calls_max: None,
+            breaker: BreakerOptions::default(),
             model: None,
             model_api_key: None,
             host: IpAddr::V4(Ipv4Addr::LOCALHOST),
@@ -214,6 +232,7 @@ fn in_words(expected: &str) -> &str {
         "u16" => "a number from 0 to 65535",
         "u32" | "u64" | "usize" => "a number without sign",
         "a boolean" | "bool" => "true or false",
+        "a nonzero usize" | "a nonzero u32" => "a number of at least 1",
         other => other,
     }
 }
@@ -258,7 +277,7 @@ impl Environment {
             }
             let key = key.to_ascii_lowercase();
             let value = match key.as_str() {
-                "registry_port" | "allow_private_addresses" | "keep_runs_max" => {
+                "registry_port" | "allow_private_addresses" | "keep_runs_max" | "agent_failover" | "calls_per_agent_max" | "calls_max" => {
                     value.parse().unwrap_or_else(|_| Value::from(value.clone()))
                 }
                 _ => Value::from(value.clone()),
@@ -403,6 +422,31 @@ mod tests {
         assert_eq!(config.registry_port, 2);
         assert_eq!(config.agent_ports, AgentPorts([9000, 9001, 9002, 9003, 9004, 9005]));
         assert_eq!(config.host, Config::default().host);
+    }
+
+    #[test]
+    fn how_agents_are_called() {
+        let toml =
+            "agent_choice = 'round_robin'\nagent_failover = false\ncalls_per_agent_max = 7\n[breaker]\nfailures = 2\npause = '500ms'";
+        let environment = [("GANTRY_CALLS_MAX", "9"), ("GANTRY_CALLS_PER_AGENT_MAX", "8"), ("GANTRY_AGENT_CHOICE", "least_busy")];
+        let config = load(Some(toml), &environment).unwrap();
+        assert_eq!((config.agent_choice, config.agent_failover), (Choice::LeastBusy, false));
+        assert_eq!((config.calls_per_agent_max.get(), config.calls_max.map(NonZeroUsize::get)), (8, Some(9)));
+        assert_eq!((config.breaker.failures.get(), config.breaker.pause), (2, Duration::from_millis(500)));
+        let defaults = Config::default();
+        assert_eq!((defaults.agent_choice, defaults.agent_failover, defaults.calls_max), (Choice::First, true, None));
+        for (toml, environment, expected) in [
+            (Some("calls_max = 0"), ("", ""), "DIR/config.toml: calls_max: expected a number of at least 1"),
+            (None, ("GANTRY_CALLS_PER_AGENT_MAX", "0"), "environment variable GANTRY_CALLS_PER_AGENT_MAX: expected a number of at least 1"),
+            (None, ("GANTRY_AGENT_CHOICE", "best"), "environment variable GANTRY_AGENT_CHOICE: "),
+            (None, ("GANTRY_AGENT_FAILOVER", "maybe"), "environment variable GANTRY_AGENT_FAILOVER: expected true or false"),
+            (Some("[breaker]\nfailure_rate = 2.0"), ("", ""), "DIR/config.toml: breaker.failure_rate: expected a share of more than 0"),
+            (Some("[breaker]\npause = 0"), ("", ""), "DIR/config.toml: breaker.pause: expected a duration that is not 0"),
+            (Some("[breaker]\nfailure = 2"), ("", ""), "DIR/config.toml: there is no setting `failure`; did you mean `failures`?"),
+        ] {
+            let error = load(toml, &[environment]).unwrap_err();
+            assert!(error.starts_with(expected), "{error}");
+        }
     }
 
     #[test]

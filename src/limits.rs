@@ -58,8 +58,11 @@ pub const GROUP_CONCURRENCY: u32 = 64;
 pub const MAP_ITEMS_MAX: usize = 1_000_000;
 /// Runs inside runs: a workflow that calls a workflow that calls a workflow.
 pub const RUN_DEPTH_MAX: u32 = 16;
-/// Steps one run may execute, repetitions included, so that a loop in data cannot run for ever.
-pub const RUN_STEPS_MAX: u64 = 2_000_000;
+/// Most iterations an author may ask of one loop.
+pub const LOOP_ITERATIONS_MAX: u64 = 2_000_000;
+/// Steps one run may execute, repetitions included, so that loops in loops cannot run for ever. A map over the most items with a
+/// few steps for each fits.
+pub const RUN_STEPS_MAX: u64 = 10_000_000;
 /// Largest input of a run.
 pub const RUN_INPUT_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Runs under way at once in one engine. Each waits on a connection of its own, and those are bounded by the file limit.
@@ -120,6 +123,18 @@ pub const REMOTE_ERROR_BYTES_MAX: usize = 2 * 1024;
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest Retry-After that is honoured.
 pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(60);
+/// Calls in flight to one agent when nobody says otherwise: half of all, so that one that hangs does not hold up the others.
+pub const CALLS_PER_AGENT_MAX: usize = 10_000;
+/// Calls in flight to all agents when nobody says otherwise. Each is a connection, so that the file limit may lower it.
+pub const CALLS_MAX: usize = 20_000;
+/// Addresses whose circuit and places are remembered.
+pub const GATES_MAX: usize = 10_000;
+/// Agents for one skill that are compared with each other; of more, the first by name.
+pub const CHOICE_AGENTS_MAX: usize = 256;
+/// Agents that one attempt goes to, one after the other, while each surely begins nothing.
+pub const FAILOVER_AGENTS_MAX: usize = 8;
+/// Text of a failure that is kept as the reason why a circuit is open, or another agent was asked.
+pub const CIRCUIT_REASON_BYTES_MAX: usize = 200;
 /// Most agents that one skill is looked up among.
 pub const AGENTS_MAX: usize = 10_000;
 

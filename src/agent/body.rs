@@ -3,7 +3,10 @@
 use reqwest::Response;
 use reqwest::header::{CONTENT_TYPE, HeaderMap};
 
-use super::error::{ErrorKind, Failure, clip};
+use super::error::{ErrorKind, Failure, Reach, clip};
+
+/// `ENOMEM`, `ENFILE`, `EMFILE`: this machine's trouble, whoever is called.
+const LOCAL_TROUBLE: [i32; 3] = [12, 23, 24];
 
 /// What a content type announces.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,9 +74,13 @@ pub(super) async fn read_some(mut response: Response, bytes_max: usize) -> Vec<u
 pub(super) fn transport(error: &reqwest::Error) -> Failure {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
     let mut deepest = String::new();
+    let mut reach = if error.is_connect() { Reach::NotBegun } else { Reach::Unknown };
     while let Some(error) = cause {
         if let Some(refused) = error.downcast_ref::<super::dial::NotPublic>() {
             return Failure::new(ErrorKind::Refused, refused.to_string());
+        }
+        if error.downcast_ref::<std::io::Error>().is_some_and(is_local) {
+            reach = Reach::Nowhere;
         }
         if error.downcast_ref::<reqwest::Error>().is_none() {
             deepest = error.to_string();
@@ -88,5 +95,10 @@ pub(super) fn transport(error: &reqwest::Error) -> Failure {
         "the connection broke before an answer"
     };
     let message = if deepest.is_empty() { what.to_owned() } else { format!("{what}: {deepest}") };
-    Failure::new(ErrorKind::Unavailable, message)
+    Failure::new(ErrorKind::Unavailable, message).reaching(reach)
+}
+
+/// No file descriptors, memory or ports are left here.
+fn is_local(error: &std::io::Error) -> bool {
+    error.kind() == std::io::ErrorKind::AddrNotAvailable || error.raw_os_error().is_some_and(|code| LOCAL_TROUBLE.contains(&code))
 }

@@ -218,7 +218,7 @@ fn places(url: &str) -> Vec<String> {
 }
 
 /// A URL as it may be shown: without credentials and query.
-fn shown(url: &str) -> String {
+pub(super) fn shown(url: &str) -> String {
     match url::Url::parse(url) {
         Ok(mut url) => {
             let _ = url.set_username("");

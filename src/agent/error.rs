@@ -27,14 +27,42 @@ pub enum ErrorKind {
     Refused,
     /// The caller cancelled.
     Canceled,
+    /// It was not called: too many calls to it have failed, and it is left alone for a while.
+    CircuitOpen,
 }
 
 impl ErrorKind {
     /// Whether a repeat may succeed.
     pub fn is_transient(self) -> bool {
         match self {
-            Self::Timeout | Self::Unavailable | Self::RateLimited | Self::AgentError => true,
+            Self::Timeout | Self::Unavailable | Self::RateLimited | Self::AgentError | Self::CircuitOpen => true,
             Self::Rejected | Self::InvalidReply | Self::TooLarge | Self::Refused | Self::Canceled => false,
+        }
+    }
+}
+
+/// How far a failed call came: whether somebody else may be asked instead, and whether it speaks against the agent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// Not out of this machine, which has no sockets or memory left for it.
+    Nowhere,
+    /// The agent surely began nothing: it was not reached, or turned the call away unread (429, 503).
+    NotBegun,
+    /// Nobody knows: the connection broke, the time ran out, or something in between answered with a 5xx.
+    Unknown,
+    /// The agent is there and answered, be it with a failure of its own.
+    Answered,
+}
+
+impl Reach {
+    /// What a kind of failure means when nothing more is known of it.
+    fn of(kind: ErrorKind) -> Self {
+        match kind {
+            ErrorKind::Timeout | ErrorKind::Unavailable | ErrorKind::Canceled => Self::Unknown,
+            ErrorKind::RateLimited | ErrorKind::CircuitOpen => Self::NotBegun,
+            ErrorKind::AgentError | ErrorKind::Rejected | ErrorKind::InvalidReply | ErrorKind::TooLarge | ErrorKind::Refused => {
+                Self::Answered
+            }
         }
     }
 }
@@ -54,12 +82,25 @@ pub struct Error {
     pub code: Option<i64>,
     /// When the agent asked to be called again.
     pub retry_after: Option<Duration>,
+    /// How far the call came.
+    pub reach: Reach,
 }
 
 impl Error {
     /// Whether a repeat may succeed. Only the engine repeats.
     pub fn is_transient(&self) -> bool {
         self.kind.is_transient()
+    }
+
+    /// Whether it speaks against the agent: it is away or overloaded. Its own well-formed failures do not.
+    pub fn is_outage(&self) -> bool {
+        matches!(self.kind, ErrorKind::Timeout | ErrorKind::Unavailable | ErrorKind::RateLimited)
+            && matches!(self.reach, Reach::NotBegun | Reach::Unknown)
+    }
+
+    /// Whether another agent may be asked instead without doing anything twice.
+    pub fn surely_not_begun(&self) -> bool {
+        self.is_transient() && self.reach == Reach::NotBegun
     }
 }
 
@@ -85,11 +126,25 @@ pub(super) struct Failure {
     pub(super) message: String,
     pub(super) code: Option<i64>,
     pub(super) retry_after: Option<Duration>,
+    pub(super) reach: Reach,
 }
 
 impl Failure {
     pub(super) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), code: None, retry_after: None }
+        Self { kind, message: message.into(), code: None, retry_after: None, reach: Reach::of(kind) }
+    }
+
+    pub(super) fn reaching(mut self, reach: Reach) -> Self {
+        self.reach = reach;
+        self
+    }
+
+    /// The failure of a later request of a call: whatever became of this one, the agent has begun.
+    pub(super) fn after_begin(mut self) -> Self {
+        if self.reach == Reach::NotBegun {
+            self.reach = Reach::Unknown;
+        }
+        self
     }
 
     pub(super) fn invalid(message: impl Into<String>) -> Self {
@@ -102,8 +157,8 @@ impl Failure {
     }
 
     pub(super) fn at(self, agent: &str, skill: &str) -> Error {
-        let Self { kind, message, code, retry_after } = self;
-        Error { kind, agent: clip(agent), skill: skill.to_owned(), message: clip(&message), code, retry_after }
+        let Self { kind, message, code, retry_after, reach } = self;
+        Error { kind, agent: clip(agent), skill: skill.to_owned(), message: clip(&message), code, retry_after, reach }
     }
 }
 

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::call::{Call, Progress, Question, Remote, Reply};
 use super::endpoint::{Endpoint, Opened};
-use super::error::{ErrorKind, Failure, clip};
+use super::error::{ErrorKind, Failure, Reach, clip};
 use super::opening::Opening;
 use super::reply;
 use super::stream::Events;
@@ -50,7 +50,13 @@ pub(super) async fn call(endpoint: &Arc<Endpoint>, call: &Call, on_progress: &mu
 }
 
 async fn drive(endpoint: &Arc<Endpoint>, call: &Call, watch: &mut Watch<'_>) -> Result<Reply, Failure> {
-    let ended = match open(endpoint, call).await? {
+    let opened = open(endpoint, call).await?;
+    finish(endpoint, call, watch, opened).await.map_err(Failure::after_begin)
+}
+
+/// What comes after the agent has taken the message.
+async fn finish(endpoint: &Arc<Endpoint>, call: &Call, watch: &mut Watch<'_>, opened: Opened) -> Result<Reply, Failure> {
+    let ended = match opened {
         Opened::Reply(SendMessageResponse::Message(message)) => Ended::Message(message),
         Opened::Reply(SendMessageResponse::Task(task)) => {
             watch.snapshot(task, 0)?;
@@ -152,7 +158,8 @@ async fn poll(endpoint: &Endpoint, watch: &mut Watch<'_>) -> Result<Ended, Failu
             }
             Err(failure) if is(&failure, &[ErrorCode::TaskNotFound]) => {
                 let code = failure.code;
-                return Err(Failure { code, ..Failure::new(ErrorKind::Unavailable, "it no longer knows the task it made for this call") });
+                let lost = Failure::new(ErrorKind::Unavailable, "it no longer knows the task it made for this call");
+                return Err(Failure { code, ..lost.reaching(Reach::Answered) });
             }
             Err(failure) if matches!(failure.kind, ErrorKind::Unavailable | ErrorKind::RateLimited) && failures < POLL_FAILURES_MAX => {
                 failures += 1;

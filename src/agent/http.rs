@@ -12,7 +12,7 @@ use url::Url;
 
 use super::body::{self, Content};
 use super::dial::{Guard, Lookup, Resolver};
-use super::error::{ErrorKind, Failure, clip};
+use super::error::{ErrorKind, Failure, Reach, clip};
 use super::rpc;
 use super::secret::Secret;
 use crate::limits::{REMOTE_ERROR_BYTES_MAX, RETRY_AFTER_MAX};
@@ -163,12 +163,19 @@ async fn refused(response: Response) -> Failure {
     };
     let mut failure = Failure::new(kind, format!("HTTP {status}"));
     failure.retry_after = retry_after;
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        failure.reach = Reach::NotBegun;
+    }
     let content = Content::of(response.headers());
     let said = match content {
         Content::Json => {
             let bytes = body::read_some(response, ERROR_BODY_BYTES_MAX).await;
             let error = rpc::error_in(&bytes);
             failure.code = error.as_ref().map(|error| error.code);
+            // A 500 with an error in the protocol's own words is what the agent has to say, not a sign that it is away.
+            if status == StatusCode::INTERNAL_SERVER_ERROR && error.is_some() {
+                failure.reach = Reach::Answered;
+            }
             error.map_or_else(|| excerpt(&bytes), |error| error.message)
         }
         Content::Other(media) if media == "text/plain" => excerpt(&body::read_some(response, ERROR_BODY_BYTES_MAX).await),

@@ -1,6 +1,7 @@
 //! Calls other agents: card → dialect → request → value, with a deadline, bounds and typed errors.
 //!
-//! Used by `engine`. Knows nothing of workflows, registries or the journal. Never repeats a call: only the engine does.
+//! Used by `engine`. Knows nothing of workflows, registries or the journal. Never repeats a call: only the engine does, and asks
+//! the [`Gate`] of an agent before it calls.
 
 mod call;
 mod client;
@@ -18,6 +19,10 @@ mod endpoint;
 mod v03;
 mod v1;
 
+mod breaker;
+mod bulkhead;
+mod gate;
+
 mod body;
 mod dial;
 mod dialer;
@@ -25,9 +30,11 @@ mod http;
 mod rpc;
 mod stream;
 
+pub use breaker::{BreakerOptions, Circuit};
 pub use call::{Call, Progress, Question, Remote, Reply};
 pub use client::{Client, Options};
 pub use dialer::Dialer;
 pub use direct::{Direct, Opened, Updates};
-pub use error::{Error, ErrorKind};
+pub use error::{Error, ErrorKind, Reach};
+pub use gate::{Gate, GateOptions, GateStatus, Gates, Pass};
 pub use secret::Secret;

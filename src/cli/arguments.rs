@@ -1,6 +1,7 @@
 //! The command line as a type. Flags that are settings go over the configuration here; what a subcommand alone takes stands with it.
 
 use std::net::IpAddr;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
@@ -8,6 +9,7 @@ use clap::{Args, Parser, Subcommand};
 use super::exit::EXIT_CODES;
 use super::{agent, completions, registry, replay, run, runs, sample_agents, send, serve, task, up, workflow};
 use crate::config::{AgentPorts, Config, LogFormat};
+use crate::engine::embedded::Choice;
 
 /// Runs workflows whose steps call A2A agents by skill.
 #[derive(Debug, Parser)]
@@ -149,6 +151,23 @@ pub(super) struct ModelChoice {
     pub(super) model: Option<String>,
 }
 
+/// How agents are called.
+#[derive(Debug, Clone, Default, Args)]
+pub(super) struct CallsChoice {
+    /// Which of several agents for a skill is called: first, round_robin, least_busy [default: first]
+    #[arg(long, value_name = "HOW")]
+    pub(super) agent_choice: Option<Choice>,
+    /// Call nobody else when an agent is away
+    #[arg(long)]
+    pub(super) no_failover: bool,
+    /// Most calls in flight to one agent; more wait [default: 10000]
+    #[arg(long, value_name = "COUNT")]
+    pub(super) calls_per_agent_max: Option<NonZeroUsize>,
+    /// Most calls in flight to all agents; more wait [default: 20000, or three quarters of the files that may be open]
+    #[arg(long, value_name = "COUNT")]
+    pub(super) calls_max: Option<NonZeroUsize>,
+}
+
 /// Where servers listen.
 #[derive(Debug, Clone, Default, Args)]
 pub(super) struct ListenChoice {
@@ -174,6 +193,16 @@ impl ModelChoice {
         if let Some(model) = &self.model {
             config.model = Some(model.clone());
         }
+    }
+}
+
+impl CallsChoice {
+    /// Puts the flags over the configuration.
+    pub(super) fn apply(&self, config: &mut Config) {
+        config.agent_choice = self.agent_choice.unwrap_or(config.agent_choice);
+        config.agent_failover &= !self.no_failover;
+        config.calls_per_agent_max = self.calls_per_agent_max.unwrap_or(config.calls_per_agent_max);
+        config.calls_max = self.calls_max.or(config.calls_max);
     }
 }
 

@@ -159,7 +159,9 @@ impl CalleeArguments {
 pub(super) fn failure(error: agent::Error) -> Failure {
     let exit = match error.kind {
         _ if is(&error, ErrorCode::TaskNotFound) => Exit::Unavailable,
-        ErrorKind::Timeout | ErrorKind::Unavailable | ErrorKind::RateLimited | ErrorKind::Refused => Exit::Unavailable,
+        ErrorKind::Timeout | ErrorKind::Unavailable | ErrorKind::RateLimited | ErrorKind::Refused | ErrorKind::CircuitOpen => {
+            Exit::Unavailable
+        }
         ErrorKind::AgentError | ErrorKind::Rejected | ErrorKind::InvalidReply | ErrorKind::TooLarge | ErrorKind::Canceled => Exit::Failed,
     };
     let hint = if error.message.starts_with("HTTP 401") || error.message.starts_with("HTTP 403") {

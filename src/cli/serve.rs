@@ -10,17 +10,17 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::arguments::{ListenChoice, RegistryChoice};
+use super::arguments::{CallsChoice, ListenChoice, RegistryChoice};
 use super::exit::{Exit, Failure, chain};
 use super::runs::{RUNS_DIR, ago};
-use super::surroundings::Surroundings;
+use super::surroundings::{Surroundings, engine_options};
 use super::terminal::{self, Terminal, say};
 use super::up::{ReadyFile, StorageChoice};
 use crate::agent;
 use crate::config::Config;
 use crate::control;
 use crate::discovery::Discovery;
-use crate::engine::embedded::{self, Embedded, Recovered};
+use crate::engine::embedded::{Embedded, Recovered};
 use crate::engine::{Engine, Filter};
 use crate::journal::{self, DataDir, Journal, Memory, Retention, Sqlite};
 use crate::server::{self, Server};
@@ -52,6 +52,8 @@ pub struct ServeArguments {
     storage: StorageChoice,
     #[command(flatten)]
     keeping: Keeping,
+    #[command(flatten)]
+    calls: CallsChoice,
     #[command(flatten)]
     profile: Profile,
 }
@@ -104,6 +106,7 @@ pub(super) async fn execute(
     shutdown: &Shutdown,
 ) -> Result<Exit, Failure> {
     arguments.listen.apply(&mut config);
+    arguments.calls.apply(&mut config);
     let mut options = config.server.clone();
     if arguments.listen.host.is_some() {
         options.bind.set_ip(config.host);
@@ -164,7 +167,7 @@ impl Orchestrator {
     ) -> Result<Self, Failure> {
         let unavailable = |error: &dyn std::error::Error| Failure::unavailable(chain(error));
         let (journal, mut data_dir) = open_journal(keep.data_dir)?;
-        let engine = Embedded::new(embedded::Options::default(), Arc::clone(&discovery), agents, journal);
+        let engine = Embedded::new(engine_options(keep.config), Arc::clone(&discovery), agents, journal);
         let bound = Server::bind(options, Arc::new(engine.clone()), discovery).await.map_err(|error| match &error {
             server::Error::Bind { address, .. } => {
                 Failure::unavailable(format!("cannot start the orchestrator: port {}: {}", address.port(), chain(&error)))

@@ -1,5 +1,6 @@
 //! What a command works with: the registry that is named, configured or running on this machine, else what is built into gantry.
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,9 +12,10 @@ use super::diagnostics;
 use super::exit::{Failure, chain};
 use super::local::Local;
 use super::terminal::Terminal;
-use crate::agent;
+use crate::agent::{self, GateOptions};
 use crate::config::{Config, REGISTRY_PORT};
 use crate::discovery::{self, Discovery, Opener};
+use crate::engine::embedded::{self, CallOptions};
 use crate::registry::{self, Reference, Remote, RemoteOptions, Scheme, Store};
 
 /// How long a registry on this machine has to answer before it counts as absent. Refusals come at once; this is for what hangs.
@@ -133,6 +135,29 @@ pub(super) fn agent_options(config: &Config) -> agent::Options {
     }
 }
 
+/// What the configuration says of the engine.
+pub(super) fn engine_options(config: &Config) -> embedded::Options {
+    let gates = GateOptions {
+        calls_per_agent_max: config.calls_per_agent_max,
+        calls_max: config.calls_max.unwrap_or_else(calls_max),
+        breaker: config.breaker.clone(),
+    };
+    let calls = CallOptions { choice: config.agent_choice, failover: config.agent_failover, gates };
+    embedded::Options { calls, ..embedded::Options::default() }
+}
+
+/// Each call is a connection, and what listens, is stored and comes in needs files as well.
+fn calls_max() -> NonZeroUsize {
+    let default = GateOptions::default().calls_max;
+    let files = std::fs::read_to_string("/proc/self/limits").ok().and_then(|limits| open_files(&limits));
+    files.and_then(|files| NonZeroUsize::new(files / 4 * 3)).map_or(default, |fitting| fitting.min(default))
+}
+
+/// `Max open files  1024  524288  files`: the first number holds.
+fn open_files(limits: &str) -> Option<usize> {
+    limits.lines().find_map(|line| line.strip_prefix("Max open files")?.split_whitespace().next()?.parse().ok())
+}
+
 /// The registry that somebody named. It is asked once whether it is there: lookups would try for seconds before they say that.
 async fn named(url: &str, terminal: Terminal, reference: Option<&str>) -> Result<Surroundings, Failure> {
     let store = open(url)?;
@@ -215,6 +240,17 @@ mod tests {
         };
         let ((), found) = tokio::join!(serve, answers(port));
         assert_eq!(found, expected, "{reply}");
+    }
+
+    #[test]
+    fn the_limit_of_open_files_is_read() {
+        let limits = "Limit                     Soft Limit           Hard Limit           Units\n\
+                      Max processes             31000                31000                processes\n\
+                      Max open files            1024                 524288               files\n";
+        assert_eq!(open_files(limits), Some(1024));
+        assert_eq!(open_files("Max open files            unlimited            unlimited            files\n"), None);
+        assert_eq!(open_files(""), None);
+        assert!(calls_max() <= GateOptions::default().calls_max);
     }
 
     #[tokio::test]

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use serde_json::{Value, json};
 
-use super::arguments::{AgentPortsChoice, ListenChoice, ModelChoice};
+use super::arguments::{AgentPortsChoice, CallsChoice, ListenChoice, ModelChoice};
 use super::exit::{Exit, Failure};
 use super::local::{Local, Seeded};
 use super::serve::{Keep, Keeping, Orchestrator};
@@ -36,6 +36,8 @@ pub struct UpArguments {
     storage: StorageChoice,
     #[command(flatten)]
     keeping: Keeping,
+    #[command(flatten)]
+    calls: CallsChoice,
     #[command(flatten)]
     model: ModelChoice,
 }
@@ -67,6 +69,7 @@ impl StorageChoice {
 pub(super) async fn execute(arguments: UpArguments, mut config: Config, shutdown: &Shutdown) -> Result<Exit, Failure> {
     arguments.agent_ports.apply(&mut config);
     arguments.listen.apply(&mut config);
+    arguments.calls.apply(&mut config);
     arguments.model.apply(&mut config);
     let data_dir = arguments.storage.directory(&config)?;
     let mut local = Local::open(data_dir.as_deref())?;

@@ -110,6 +110,7 @@ async fn carry_out(engine: &Embedded, wish: Wish) -> Result<Reply, engine::Error
             json!({ "run": started.run, "new": started.new, "retry_of": run })
         }
         Wish::Prune { ended_before, runs_max } => json!({ "forgotten": engine.prune(Retention { ended_before, runs_max }).await? }),
+        Wish::Agents => json!(engine.agents()),
         Wish::Follow { .. } => Value::Null,
     };
     Ok(Reply::Done(done))

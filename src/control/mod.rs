@@ -1,4 +1,4 @@
-//! How `gantry runs …` reaches the gantry that holds a data directory: one connection for one wish, on the loopback interface alone.
+//! How `gantry runs …` and `gantry agent list` reach the gantry that holds a data directory: one connection for one wish, on the loopback interface alone.
 //!
 //! The address and a secret stand in the directory's lock file, which only its owner can read: who can read the journal may control
 //! its runs, and nobody else. It works whatever the A2A endpoint listens on, speaks or demands, and for runs of every caller.

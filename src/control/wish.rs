@@ -38,6 +38,8 @@ pub enum Wish {
         /// All but the latest of them.
         runs_max: Option<usize>,
     },
+    /// The agents that were called lately, whether they are, and how busy they are.
+    Agents,
     /// The run as it stands, and every update after, until its end.
     Follow {
         /// Which.

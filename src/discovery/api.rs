@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tracing::warn;
 
-use super::agents::{self, Given};
+use super::agents::{self, Given, Offers};
 use super::origin::{Origin, read_plan};
 use super::slot::Tasks;
 use super::{AgentEntry, Error, FoundAgent, FoundWorkflow, WorkflowEntry, push, workflows};
@@ -106,6 +106,17 @@ impl Discovery {
     pub async fn agent(&self, skill: &str, pin: Option<&str>) -> Result<FoundAgent, Error> {
         let given = self.given();
         agents::find(&self.home, &given, skill, pin).await
+    }
+
+    /// Everybody who offers a skill, in the order in which [`Self::agent`] would choose. For who must choose by more than that.
+    pub async fn offers(&self, skill: &str) -> Result<Offers, Error> {
+        agents::offers(&self.home, self.given(), skill).await
+    }
+
+    /// One of them, by its place. Its card is looked at again when a call to it has failed lately; none when it offers the skill no
+    /// longer.
+    pub async fn take(&self, offers: &Offers, place: usize) -> Option<FoundAgent> {
+        agents::take(&self.home, offers, place).await
     }
 
     /// Every agent, one line each, by name.

@@ -21,6 +21,7 @@ mod slot;
 mod versions;
 mod workflows;
 
+pub use agents::Offers;
 pub use api::{Discovery, Opener, Options};
 pub use error::Error;
 pub use found::{AgentEntry, FoundAgent, FoundWorkflow, WorkflowEntry};

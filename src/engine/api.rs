@@ -6,8 +6,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use serde::Serialize;
 use serde_json::Value;
-use tokio::sync::broadcast;
 
+use super::watchers::Updates;
+use crate::agent::GateStatus;
 use crate::ids::RunId;
 use crate::interpreter::{Ancestor, Change, Mismatch, RunStatus, Snapshot};
 use crate::plan::Plan;
@@ -103,7 +104,7 @@ pub struct Subscription {
     pub snapshot: Snapshot,
     /// Number of the last update that is in the snapshot, or that was given.
     pub seq: u64,
-    pub(super) updates: Option<broadcast::Receiver<Arc<Update>>>,
+    pub(super) updates: Option<Updates>,
 }
 
 /// The next thing a subscriber gets.
@@ -127,17 +128,17 @@ impl Subscription {
     pub async fn next(&mut self) -> Next {
         let Some(updates) = &mut self.updates else { return Next::End };
         loop {
-            match updates.recv().await {
-                Ok(update) if update.seq <= self.seq => {}
-                Ok(update) => {
+            match updates.next().await {
+                Next::Update(update) if update.seq <= self.seq => {}
+                Next::Update(update) => {
                     self.seq = update.seq;
                     if matches!(update.change, Change::RunFinished { .. }) {
                         self.updates = None;
                     }
                     return Next::Update(update);
                 }
-                Err(broadcast::error::RecvError::Lagged(_)) => return Next::Lagged,
-                Err(broadcast::error::RecvError::Closed) => {
+                Next::Lagged => return Next::Lagged,
+                Next::End => {
                     self.updates = None;
                     return Next::End;
                 }
@@ -224,6 +225,8 @@ pub trait Engine: Send + Sync {
     async fn subscribe(&self, run: &RunId) -> Result<Subscription, Error>;
     /// One line of each run that fits, newest change first.
     async fn list(&self, filter: &Filter) -> Result<Vec<RunSummary>, Error>;
+    /// The agents that were called lately: whether they are, and how busy they are.
+    fn agents(&self) -> Vec<GateStatus>;
     /// One run's line, with its labels.
     async fn summary(&self, run: &RunId) -> Result<RunSummary, Error>;
 }

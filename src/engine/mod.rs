@@ -10,6 +10,7 @@ mod export;
 mod history;
 mod replay;
 mod retry;
+mod watchers;
 
 pub use api::{Engine, Error, Filter, Next, RETRY_OF_LABEL, RunSummary, Start, Started, Subscription, Update};
 pub use export::{Export, ExportHeader};

@@ -84,6 +84,8 @@ pub struct Invocation {
     pub reply_bytes_max: Option<u64>,
     /// The task that these inputs answer.
     pub resume: Option<RemoteTask>,
+    /// Who could not do it the attempt before: away, overloaded or too slow. Somebody else is asked first, if there is one.
+    pub after: Option<Arc<AgentUsed>>,
 }
 
 /// The timers a step or run can have, at most one of each.

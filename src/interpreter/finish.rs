@@ -97,6 +97,23 @@ impl Run {
         self.handle(Outcome::Failed { error: StepError::new(ErrorClass::Timeout, message) });
     }
 
+    /// The run goes round in circles. Like its deadline, whatever a step's `on_error` says; handlers may execute as many steps again.
+    pub(super) fn too_many_steps(&mut self) {
+        self.steps = 0;
+        self.work.clear();
+        let message = format!("the run executed {} steps, repetitions included, which is the most it may", self.steps_max);
+        self.stop_everything(&message);
+        match &self.phase {
+            Phase::Handlers { outcome } => {
+                let outcome = outcome.clone();
+                self.finish(outcome);
+            }
+            Phase::New | Phase::Steps | Phase::Ended(_) => {
+                self.handle(Outcome::Failed { error: StepError::new(ErrorClass::Limit, message) });
+            }
+        }
+    }
+
     fn stop_everything(&mut self, reason: &str) {
         let open: Vec<Place> =
             self.places.values().filter(|place| !matches!(self.state(**place), Some(State::Settled(_)) | None)).copied().collect();

@@ -9,6 +9,7 @@ use super::state::{CallPhase, CallState, Frame, FrameIndex, Phase, Place, State,
 use super::{Ancestor, Change, Command, Event, Mismatch, Outcome, Question, RunStatus, SEMANTICS, Timer, Transition};
 use crate::expression::Scope;
 use crate::ids::RunId;
+use crate::limits;
 use crate::plan::{Path, Plan};
 use crate::time::Timestamp;
 
@@ -33,6 +34,9 @@ pub struct Run {
     /// Answers to steps that have not begun.
     pub(super) early: BTreeMap<Path, Arc<Value>>,
     pub(super) agent_calls: u64,
+    /// Steps begun, repetitions included; of the handlers' once these run.
+    pub(super) steps: u64,
+    pub(super) steps_max: u64,
     /// When each settled step was over. Kept beside the records, which expressions never see.
     pub(super) ended: BTreeMap<Place, Timestamp>,
     pub(super) work: VecDeque<Work>,
@@ -56,6 +60,8 @@ impl Run {
             waiting: 0,
             early: BTreeMap::new(),
             agent_calls: 0,
+            steps: 0,
+            steps_max: limits::RUN_STEPS_MAX,
             ended: BTreeMap::new(),
             work: VecDeque::new(),
             out: Transition::default(),

@@ -20,6 +20,10 @@ impl Run {
     }
 
     pub(super) fn step(&mut self, place: Place) {
+        self.steps += 1;
+        if self.steps > self.steps_max {
+            return self.too_many_steps();
+        }
         let plan = Arc::clone(&self.plan);
         let node = plan.node(place.node);
         if let Some(when) = &node.when {

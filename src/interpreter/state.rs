@@ -99,6 +99,8 @@ pub(super) struct CallState {
     pub(super) started_at: Timestamp,
     pub(super) phase: CallPhase,
     pub(super) by: Option<Arc<AgentUsed>>,
+    /// The last attempt failed because its agent was away, overloaded or too slow.
+    pub(super) away: bool,
 }
 
 /// What a call waits for.

@@ -1235,3 +1235,108 @@ fn a_call_beyond_the_budget_was_never_made() {
     case.perform(&Answer("a", json!("blue")));
     assert!(case.trace.iter().any(|line| line.contains("task-a")), "{:?}", case.trace);
 }
+
+/// A run that may execute so many steps, and what it says in the end.
+fn bounded(steps_max: u64, yaml: &str) -> (Run, Vec<String>) {
+    let mut run = Run::new(plan(yaml));
+    run.steps_max = steps_max;
+    let transition = run.apply(started(json!({}))).unwrap();
+    let mut case =
+        Case { plan: plan(yaml), run, events: Vec::new(), transitions: Vec::new(), attempts: Default::default(), trace: Vec::new() };
+    case.note(&transition);
+    (case.run, case.trace)
+}
+
+#[test]
+fn steps_are_counted_over_all_repetitions_and_the_most_is_never_passed() {
+    let nested = "
+steps:
+  - id: outer
+    step_type: loop
+    while: \"true\"
+    max_iterations: 1000
+    on_error: continue
+    steps:
+      - id: inner
+        step_type: loop
+        while: \"true\"
+        max_iterations: 1000
+        on_error: continue
+        steps: [{id: v, step_type: set, value: 1, on_error: continue}]
+  - {id: after, skill: s}
+";
+    let (run, trace) = bounded(5_000, nested);
+    let Some(Outcome::Failed { error }) = run.outcome() else { panic!("{:?}", run.outcome()) };
+    assert_eq!(error.code, ErrorClass::Limit);
+    assert_eq!(error.message, "the run executed 5000 steps, repetitions included, which is the most it may");
+    assert!(trace.len() < 5_100 && !trace.iter().any(|line| line.starts_with("call")), "nothing follows");
+    assert!(run.snapshot().steps.iter().all(|step| step.status != super::StepStatus::Running), "{:?}", run.snapshot());
+
+    // As many as allowed are fine, one more is not; a step that is skipped counts as well.
+    let flat = |count: usize| {
+        format!(
+            "steps:\n{}",
+            (0..count).map(|n| format!("  - {{id: s{n}, step_type: set, value: 1, when: \"{}\"}}\n", n % 2 == 0)).collect::<String>()
+        )
+    };
+    assert!(matches!(bounded(10, &flat(10)).0.outcome(), Some(Outcome::Completed { .. })));
+    assert!(matches!(bounded(10, &flat(11)).0.outcome(), Some(Outcome::Failed { .. })));
+}
+
+#[test]
+fn handlers_run_after_too_many_steps_and_are_bounded_themselves() {
+    let spin = |id: &str| {
+        format!("{{id: {id}, step_type: loop, while: \"true\", max_iterations: 1000, steps: [{{id: {id}_v, step_type: set, value: 1}}]}}")
+    };
+    let yaml =
+        format!("steps: [{}]\nerror_handling: {{on_error: [{{id: say, step_type: set, value: \"{{{{ run.error.code }}}}\"}}]}}", spin("a"));
+    let (run, trace) = bounded(100, &yaml);
+    assert!(trace.contains(&"say completed".to_owned()), "{trace:?}");
+    assert!(matches!(run.outcome(), Some(Outcome::Failed { error }) if error.code == ErrorClass::Limit));
+    let yaml = format!("steps: [{}]\nerror_handling: {{always: [{}]}}", spin("a"), spin("b"));
+    let (run, trace) = bounded(100, &yaml);
+    assert!(matches!(run.outcome(), Some(Outcome::Failed { error }) if error.code == ErrorClass::Limit));
+    assert!(trace.len() < 250, "{}", trace.len());
+}
+
+#[test]
+fn too_many_steps_cancel_what_is_in_flight() {
+    let yaml = "
+steps:
+  - id: both
+    step_type: parallel
+    branches:
+      slow: [{id: a, skill: s}]
+      spins: [{id: b, step_type: loop, while: \"true\", max_iterations: 1000, steps: [{id: v, step_type: set, value: 1}]}]
+";
+    let (run, trace) = bounded(50, yaml);
+    assert!(run.outcome().is_some());
+    assert!(trace.contains(&"cancel a".to_owned()) && trace.contains(&"a canceled canceled".to_owned()), "{trace:?}");
+}
+
+#[test]
+fn the_attempt_after_an_outage_names_who_was_away() {
+    let used = |name: &str| Arc::new(super::AgentUsed { name: name.into(), card: None, reason: "x".into() });
+    for (class, after) in [
+        (ErrorClass::Unavailable, Some("a")),
+        (ErrorClass::RateLimited, Some("a")),
+        (ErrorClass::Timeout, Some("a")),
+        (ErrorClass::AgentError, None),
+    ] {
+        let mut run = Run::new(plan("steps: [{id: a, skill: s, retry: {max_attempts: 3, jitter: false}}]"));
+        let first = run.apply(started(json!({}))).unwrap();
+        let at = Timestamp::from_unix_ms(1);
+        let path = Path::new("/0:a");
+        let of = |transition: Transition| {
+            transition.commands.into_iter().find_map(|command| match command {
+                Command::Call(call) => Some(call.after.map(|by| by.name.clone())),
+                _ => None,
+            })
+        };
+        assert_eq!(of(first), Some(None));
+        let by = Some(used("a"));
+        run.apply(Event::Failed { path: path.clone(), attempt: 1, error: StepError::new(class, "x"), by, entropy: 0, at }).unwrap();
+        let second = run.apply(Event::TimerFired { path: path.clone(), timer: Timer::Retry, at }).unwrap();
+        assert_eq!(of(second), Some(after.map(str::to_owned)), "{class:?}");
+    }
+}

@@ -7,9 +7,11 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use bytes::Bytes;
+use serde_json::{Value, json};
 
 use super::rpc::{self, Rpc};
 use crate::a2a::{CARD_PATH, PLAIN_CARD_PATH};
+use crate::agent::{Circuit, GateStatus};
 
 /// Every route.
 pub(super) fn router(rpc: Rpc) -> Router {
@@ -67,7 +69,19 @@ async fn ready(State(rpc): State<Rpc>) -> Response {
     if rpc.app.stopping.is_cancelled() {
         return (StatusCode::SERVICE_UNAVAILABLE, json(Bytes::from_static(br#"{"status":"stopping"}"#))).into_response();
     }
-    json(Bytes::from_static(br#"{"status":"ready"}"#))
+    json(Bytes::from(readiness(&rpc.app.engine.agents()).to_string()))
+}
+
+/// How the calls to agents go. Numbers only: who asks this is not asked who it is.
+fn readiness(agents: &[GateStatus]) -> Value {
+    let count = |circuit| agents.iter().filter(|agent| agent.circuit == circuit).count();
+    let in_flight: usize = agents.iter().map(|agent| agent.in_flight).sum();
+    let waiting: usize = agents.iter().map(|agent| agent.waiting).sum();
+    json!({
+        "status": "ready",
+        "circuits": { "open": count(Circuit::Open), "half_open": count(Circuit::HalfOpen), "closed": count(Circuit::Closed) },
+        "calls": { "in_flight": in_flight, "waiting": waiting },
+    })
 }
 
 fn json(body: Bytes) -> Response {

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::super::arguments::{ModelChoice, RegistryChoice};
+use super::super::arguments::{CallsChoice, ModelChoice, RegistryChoice};
 use super::super::exit::{Exit, Failure, chain};
 use super::super::serve::open_journal;
-use super::super::surroundings::Surroundings;
+use super::super::surroundings::{Surroundings, engine_options};
 use super::super::terminal::{self, Terminal, say};
 use super::follow::{Ended, follow};
 use super::input::{InputArguments, assemble};
@@ -17,7 +17,7 @@ use super::progress::Progress;
 use super::report::Report;
 use super::{find, save, show};
 use crate::config::Config;
-use crate::engine::embedded::{Embedded, Options};
+use crate::engine::embedded::Embedded;
 use crate::engine::{self, Engine, Start};
 use crate::interpreter::{ErrorClass, RunStatus};
 use crate::shutdown::Shutdown;
@@ -44,6 +44,8 @@ pub struct RunArguments {
     registry: RegistryChoice,
     #[command(flatten)]
     model: ModelChoice,
+    #[command(flatten)]
+    calls: CallsChoice,
     /// Where results are saved
     #[arg(long, value_name = "DIR", default_value = "app")]
     out: PathBuf,
@@ -71,6 +73,7 @@ pub(in crate::cli) async fn execute(
     shutdown: &Shutdown,
 ) -> Result<Exit, Failure> {
     arguments.model.apply(&mut config);
+    arguments.calls.apply(&mut config);
     let json = arguments.json;
     let outcome = run(&arguments, &config, terminal, shutdown).await;
     if let (true, Err(failure)) = (json, &outcome) {
@@ -115,7 +118,7 @@ async fn run_in(
     }
     // Held until the run has ended: nobody else may write there meanwhile.
     let (journal, _held) = open_journal(arguments.data_dir.as_deref())?;
-    let engine = Embedded::new(Options::default(), surroundings.discovery.clone(), agents, journal);
+    let engine = Embedded::new(engine_options(config), surroundings.discovery.clone(), agents, journal);
     let value = Arc::new(input.value);
     let started = engine.start(Start::new(plan.clone(), value.clone())).await.map_err(refused)?;
     let mut progress = Progress::new(!chatty, terminal);

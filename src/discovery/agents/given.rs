@@ -11,7 +11,7 @@ use crate::limits;
 #[derive(Debug, Clone, Default)]
 pub(in crate::discovery) struct Given {
     cards: Vec<Arc<Card>>,
-    by_skill: HashMap<SkillId, Vec<usize>>,
+    by_skill: HashMap<SkillId, Arc<[usize]>>,
 }
 
 impl Given {
@@ -29,6 +29,7 @@ impl Given {
                 by_skill.entry(skill.id.clone()).or_default().push(index);
             }
         }
+        let by_skill = by_skill.into_iter().map(|(skill, offering)| (skill, offering.into())).collect();
         Some(Self { cards, by_skill })
     }
 
@@ -36,6 +37,11 @@ impl Given {
     pub(super) fn offering(&self, skill: &str) -> Option<(&Arc<Card>, usize)> {
         let offering = self.by_skill.get(skill)?;
         Some((&self.cards[*offering.first()?], offering.len()))
+    }
+
+    /// Everybody who has a skill, in the order given.
+    pub(super) fn all_offering(&self, skill: &str) -> Option<Arc<[usize]>> {
+        self.by_skill.get(skill).cloned()
     }
 
     /// Every card.

@@ -44,7 +44,9 @@ pub(super) struct Entry {
 /// Who has a skill.
 #[derive(Debug)]
 struct Offer {
-    first: usize,
+    /// By name; never empty.
+    all: Arc<[usize]>,
+    /// Why the first is chosen when nothing speaks against it.
     reason: String,
 }
 
@@ -183,7 +185,12 @@ impl Agents {
 
     /// Who is chosen for a skill, and why.
     pub(super) fn offering(&self, skill: &str) -> Option<(&Arc<Entry>, &str)> {
-        self.by_skill.get(skill).map(|offer| (&self.entries[offer.first], offer.reason.as_str()))
+        self.by_skill.get(skill).map(|offer| (&self.entries[offer.all[0]], offer.reason.as_str()))
+    }
+
+    /// Everybody who has a skill, in the order of choice.
+    pub(super) fn all_offering(&self, skill: &str) -> Option<Arc<[usize]>> {
+        self.by_skill.get(skill).map(|offer| Arc::clone(&offer.all))
     }
 
     /// Who has a name.
@@ -199,7 +206,6 @@ impl Agents {
 
 impl Offer {
     fn new(entries: &[Arc<Entry>], offering: &[usize]) -> Self {
-        let first = offering[0];
         let reason = match offering {
             [_] => "only agent with the skill".to_owned(),
             [_, others @ ..] => {
@@ -208,6 +214,6 @@ impl Offer {
             }
             [] => String::new(),
         };
-        Self { first, reason }
+        Self { all: offering.into(), reason }
     }
 }

@@ -73,7 +73,7 @@ async fn offered(origin: &Arc<Origin>, skill: &str, read: &Read<Arc<Agents>>) ->
 }
 
 /// Looks at an agent's tag again, unless that was done a moment ago, and puts what is found into the index.
-async fn revalidate(origin: &Arc<Origin>, entry: &Arc<Entry>) {
+pub(super) async fn revalidate(origin: &Arc<Origin>, entry: &Arc<Entry>) {
     let age_max = origin.ask_again().age_max.unwrap_or(limits::LOOK_AGAIN_PAUSE);
     let look = look(origin, &entry.repository, age_max, Trust::Fresh, Some(Arc::clone(entry))).await;
     match look {
@@ -82,7 +82,7 @@ async fn revalidate(origin: &Arc<Origin>, entry: &Arc<Entry>) {
     }
 }
 
-fn chosen(entry: &Entry, reason: &str, trust: Trust) -> FoundAgent {
+pub(super) fn chosen(entry: &Entry, reason: &str, trust: Trust) -> FoundAgent {
     let note = trust.max(entry.trust).note();
     let mut text = String::with_capacity(reason.len() + note.len());
     text.push_str(reason);
@@ -189,7 +189,7 @@ fn no_such_agent(given: &Given, skill: &str, pin: &str, read: &Read<Arc<Agents>>
     Error::NoAgent { skill: skill.to_owned(), hint }
 }
 
-fn nobody(given: &Given, skill: &str, read: &Read<Arc<Agents>>) -> Error {
+pub(super) fn nobody(given: &Given, skill: &str, read: &Read<Arc<Agents>>) -> Error {
     let mut skills: Vec<_> = given.skills().chain(read.value.skills()).map(|skill| skill.as_str()).collect();
     skills.sort_unstable();
     skills.dedup();

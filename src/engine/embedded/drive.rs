@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use serde_json::Value;
-use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -20,6 +20,7 @@ use super::registrar::Running;
 use super::rest::{Resting, rests_until};
 use super::timers::Timers;
 use super::{Embedded, now};
+use crate::engine::watchers::Watchers;
 use crate::engine::{Error, Subscription, Update, input};
 use crate::ids::RunId;
 use crate::interpreter::{Ancestor, Change, Command, Event, Mismatch, Run, RunStatus, Snapshot, Transition};
@@ -56,8 +57,7 @@ pub(super) struct Driver {
     run: Run,
     running: Arc<Running>,
     inbox: mpsc::Receiver<Control>,
-    /// Made when somebody subscribes: most runs are never watched.
-    updates: Option<broadcast::Sender<Arc<Update>>>,
+    watchers: Watchers,
     seq: u64,
     at: Timestamp,
     /// The one call that this task makes itself: most runs have one at a time, and it needs no task of its own.
@@ -85,7 +85,7 @@ impl Driver {
             run,
             running,
             inbox,
-            updates: None,
+            watchers: Watchers::default(),
             seq: 0,
             at: Timestamp::default(),
             near: None,
@@ -105,7 +105,7 @@ impl Driver {
     pub(super) fn woken(&mut self, rested: Resting) {
         self.woken = Some(rested.now());
         self.is_known_to_rest = rested.is_known;
-        self.updates = rested.updates;
+        self.watchers = rested.watchers;
     }
 
     /// Drives the run from the events that are in the journal already to its end: from `Started` alone for a new run, from
@@ -251,8 +251,7 @@ impl Driver {
 
     /// Leaves memory.
     async fn rest(self) {
-        let updates = self.updates.filter(|updates| updates.receiver_count() > 0);
-        let resting = Resting { due: self.timers.first(), is_known: self.is_known_to_rest, updates };
+        let resting = Resting { due: self.timers.first(), is_known: self.is_known_to_rest, watchers: self.watchers };
         self.engine.put_to_rest(self.id, resting, self.inbox).await;
     }
 
@@ -321,7 +320,7 @@ impl Driver {
             Control::Wait(reply) if self.run.status() == RunStatus::Running => self.waiters.push(reply),
             Control::Wait(reply) => drop(reply.send(self.run.snapshot())),
             Control::Subscribe(reply) => {
-                let updates = self.updates.get_or_insert_with(|| broadcast::channel(limits::SUBSCRIBER_UPDATES_MAX).0).subscribe();
+                let updates = self.watchers.add();
                 drop(reply.send(Subscription { snapshot: self.run.snapshot(), seq: self.seq, updates: Some(updates) }));
             }
         }
@@ -443,9 +442,8 @@ impl Driver {
         if let Change::StepFinished { step, status, attempts, error, .. } = &change {
             info!(%step, status = status.as_str(), attempts, error = error.as_ref().map(|error| error.code.code()), "step finished");
         }
-        if let Some(updates) = &self.updates {
-            // No subscriber left is no error: the next one gets a snapshot.
-            let _ = updates.send(Arc::new(Update { seq: self.seq, at: self.at, change }));
+        if !self.watchers.is_empty() {
+            self.watchers.tell(&Arc::new(Update { seq: self.seq, at: self.at, change }));
         }
     }
 

@@ -9,9 +9,10 @@ use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
+use super::choice::Chosen;
 use super::{Embedded, now};
 use crate::a2a::extension;
-use crate::agent::{self, ErrorKind, Progress, Reply};
+use crate::agent::{self, ErrorKind, Pass, Progress, Reply};
 use crate::discovery::{self, FoundAgent};
 use crate::ids::{RunId, SkillId};
 use crate::interpreter::{AgentUsed, Ancestor, ErrorClass, Event, Invocation, Question, RemoteTask, StepError};
@@ -129,20 +130,12 @@ impl Embedded {
             }
             Err(error) => return Err(error),
         };
-        *by = Some(Arc::new(AgentUsed { name: found.card.name.clone(), card: found.digest.clone(), reason: found.reason.clone() }));
-        if self.is_own(&found.card)
-            && let Some(delegated) = delegated(invocation)
-        {
-            return Box::pin(self.delegate(run, &delegated, &lineage.runs, cancel)).await;
-        }
-        let timeout = invocation.timeout.saturating_sub(started.elapsed());
-        self.call(run, invocation, lineage, cancel, &found, timeout).await
+        self.call_one_of(run, invocation, lineage, cancel, started, found, by).await
     }
 
-    async fn find(&self, invocation: &Invocation) -> Result<FoundAgent, StepError> {
+    async fn find(&self, invocation: &Invocation) -> Result<Chosen, StepError> {
         let skill = invocation.skill.as_str();
-        let looked_up = self.inner.discovery.agent(skill, invocation.agent.as_deref());
-        let timed = tokio::time::timeout(invocation.timeout, looked_up).await;
+        let timed = tokio::time::timeout(invocation.timeout, self.choose(invocation)).await;
         let failed = StepError::new;
         match timed {
             Ok(Ok(found)) => Ok(found),
@@ -167,7 +160,8 @@ impl Embedded {
         }
     }
 
-    async fn call(
+    #[expect(clippy::too_many_arguments, reason = "what a call is made of, from one caller")]
+    pub(super) async fn call(
         &self,
         run: &RunId,
         invocation: &Invocation,
@@ -175,7 +169,8 @@ impl Embedded {
         cancel: &CancellationToken,
         found: &FoundAgent,
         timeout: Duration,
-    ) -> Result<Outcome, StepError> {
+        mut pass: Option<&mut Pass>,
+    ) -> Result<Outcome, agent::Error> {
         let call = agent::Call {
             card: Arc::clone(&found.card),
             skill: invocation.skill.to_string(),
@@ -189,9 +184,14 @@ impl Embedded {
                 .map(|remote| agent::Remote { task_id: remote.task_id.clone(), context_id: remote.context_id.clone() }),
         };
         let step = &invocation.step;
-        let progress = |news: Progress| match news {
-            Progress::Task(remote) => debug!(%step, task = %remote.task_id, "agent made a task"),
-            Progress::Status(text) => debug!(%step, text, "agent says"),
+        let progress = |news: Progress| {
+            if let Some(pass) = &mut pass {
+                pass.sign_of_life();
+            }
+            match news {
+                Progress::Task(remote) => debug!(%step, task = %remote.task_id, "agent made a task"),
+                Progress::Status(text) => debug!(%step, text, "agent says"),
+            }
         };
         match self.inner.agents.call(call, cancel.clone(), progress).await {
             Ok(Reply::Value(value)) => Ok(Outcome::Value(value)),
@@ -205,7 +205,7 @@ impl Embedded {
                 if explained_by_a_move(error.kind) {
                     self.inner.discovery.forget_agent(&found.card.name);
                 }
-                Err(step_error(&error))
+                Err(error)
             }
         }
     }
@@ -235,7 +235,7 @@ fn runs_a_workflow(skill: &str) -> bool {
 }
 
 /// The same call as one of `execute_workflow`, when it runs a workflow.
-fn delegated(invocation: &Invocation) -> Option<Invocation> {
+pub(super) fn delegated(invocation: &Invocation) -> Option<Invocation> {
     if !runs_a_workflow(invocation.skill.as_str()) {
         return None;
     }
@@ -251,14 +251,14 @@ fn delegated(invocation: &Invocation) -> Option<Invocation> {
 fn explained_by_a_move(kind: ErrorKind) -> bool {
     match kind {
         ErrorKind::Unavailable | ErrorKind::Rejected | ErrorKind::InvalidReply | ErrorKind::Refused | ErrorKind::Timeout => true,
-        ErrorKind::RateLimited | ErrorKind::AgentError | ErrorKind::TooLarge | ErrorKind::Canceled => false,
+        ErrorKind::RateLimited | ErrorKind::AgentError | ErrorKind::TooLarge | ErrorKind::Canceled | ErrorKind::CircuitOpen => false,
     }
 }
 
-fn step_error(error: &agent::Error) -> StepError {
+pub(super) fn step_error(error: &agent::Error) -> StepError {
     let code = match error.kind {
         ErrorKind::Timeout => ErrorClass::Timeout,
-        ErrorKind::Unavailable => ErrorClass::Unavailable,
+        ErrorKind::Unavailable | ErrorKind::CircuitOpen => ErrorClass::Unavailable,
         ErrorKind::RateLimited => ErrorClass::RateLimited,
         ErrorKind::AgentError => ErrorClass::AgentError,
         ErrorKind::Rejected => ErrorClass::Rejected,

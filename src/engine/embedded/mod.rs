@@ -2,6 +2,7 @@
 //!
 //! A run's state belongs to its task alone; others reach it by messages, so no lock is held across a call.
 
+mod choice;
 mod delegate;
 mod drive;
 mod invoke;
@@ -21,13 +22,14 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub use self::choice::{CallOptions, Choice};
 use self::drive::{Control, Driver};
 use self::registrar::{Registrar, Running};
 use self::rest::Resting;
 use super::retry::{Seed, seed};
 use super::{Engine, Error, Filter, RETRY_OF_LABEL, RunSummary, Start, Started, Subscription};
 use crate::a2a::Card;
-use crate::agent;
+use crate::agent::{self, GateStatus, Gates};
 use crate::discovery::Discovery;
 use crate::ids::RunId;
 use crate::interpreter::{Event, Run, RunStatus, SEMANTICS, Snapshot};
@@ -45,11 +47,14 @@ pub struct Options {
     pub depth_max: u32,
     /// How long a run waits for nothing but people and timers before it leaves memory.
     pub rest_after: Duration,
+    /// How agents are called.
+    pub calls: CallOptions,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { runs_max: limits::RUNS_MAX, depth_max: limits::RUN_DEPTH_MAX, rest_after: limits::RUN_REST_AFTER }
+        let (runs_max, depth_max, rest_after) = (limits::RUNS_MAX, limits::RUN_DEPTH_MAX, limits::RUN_REST_AFTER);
+        Self { runs_max, depth_max, rest_after, calls: CallOptions::default() }
     }
 }
 
@@ -82,6 +87,7 @@ struct Inner {
     options: Options,
     discovery: Arc<Discovery>,
     agents: agent::Client,
+    gates: Gates,
     journal: Arc<dyn Journal>,
     runs: Registrar,
     tasks: TaskTracker,
@@ -102,8 +108,10 @@ impl Embedded {
     pub fn new(options: Options, discovery: Arc<Discovery>, agents: agent::Client, journal: Arc<dyn Journal>) -> Self {
         let (runs, tasks) = (Registrar::default(), TaskTracker::new());
         let (stopping, abandon) = (CancellationToken::new(), CancellationToken::new());
-        let (own_url, clock_is_watched, readers) = (OnceLock::new(), AtomicBool::new(false), Semaphore::new(limits::JOURNAL_READERS));
-        let inner = Inner { options, discovery, agents, journal, runs, tasks, stopping, abandon, own_url, clock_is_watched, readers };
+        let (own_url, gates) = (OnceLock::new(), Gates::new(options.calls.gates.clone()));
+        let (clock_is_watched, readers) = (AtomicBool::new(false), Semaphore::new(limits::JOURNAL_READERS));
+        let inner =
+            Inner { options, discovery, agents, gates, journal, runs, tasks, stopping, abandon, own_url, clock_is_watched, readers };
         Self { inner: Arc::new(inner) }
     }
 
@@ -398,6 +406,10 @@ impl Engine for Embedded {
     async fn list(&self, filter: &Filter) -> Result<Vec<RunSummary>, Error> {
         let found = self.inner.journal.select(&query(filter)).await.map_err(|error| Error::Journal(error.to_string()))?;
         Ok(found.records.into_iter().map(summary).collect())
+    }
+
+    fn agents(&self) -> Vec<GateStatus> {
+        self.inner.gates.statuses()
     }
 
     async fn summary(&self, run: &RunId) -> Result<RunSummary, Error> {

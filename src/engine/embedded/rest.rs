@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
@@ -17,7 +17,7 @@ use super::drive::{Control, Driver};
 use super::registrar::{Reached, Running};
 use super::timers::Timers;
 use super::{Embedded, now};
-use crate::engine::Update;
+use crate::engine::watchers::Watchers;
 use crate::ids::RunId;
 use crate::interpreter::{Command, Event, Run, RunStatus, Timer, Transition};
 use crate::journal;
@@ -33,19 +33,19 @@ pub(super) struct Resting {
     /// Whether the journal knows that it rests.
     pub(super) is_known: bool,
     /// For those who watch it: they see no difference.
-    pub(super) updates: Option<broadcast::Sender<Arc<Update>>>,
+    pub(super) watchers: Watchers,
 }
 
 impl Resting {
     /// As the journal of an earlier process has it. What is left of its timers is reckoned by the wall clock, once.
     pub(super) fn until(until: Option<Timestamp>) -> Self {
         let due = until.map(|until| (until, Instant::now() + Duration::from_millis(until.since_ms(now()))));
-        Self { due, is_known: true, updates: None }
+        Self { due, is_known: true, watchers: Watchers::default() }
     }
 
     /// Not loaded yet: its turn comes when there is room.
     pub(super) fn queued() -> Self {
-        Self { due: Some((now(), Instant::now())), is_known: false, updates: None }
+        Self { due: Some((now(), Instant::now())), is_known: false, watchers: Watchers::default() }
     }
 
     /// What counts as now for the run: a jump of the wall clock while it rested makes no timer early or late.
@@ -228,7 +228,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_time_of_a_run_that_rests_is_that_of_the_clock_that_does_not_jump() {
         let due = Timestamp::from_unix_ms(100_000);
-        let resting = Resting { due: Some((due, Instant::now() + Duration::from_secs(60))), is_known: true, updates: None };
+        let resting = Resting { due: Some((due, Instant::now() + Duration::from_secs(60))), is_known: true, watchers: Watchers::default() };
         assert_eq!(resting.now().unix_ms(), 40_000);
         tokio::time::advance(Duration::from_secs(59)).await;
         assert_eq!(resting.now().unix_ms(), 99_000);

@@ -29,7 +29,7 @@ impl Run {
                     }
                     _ => inputs,
                 };
-                let state = CallState { attempt: 1, inputs, started_at: self.now, phase: CallPhase::InFlight, by: None };
+                let state = CallState { attempt: 1, inputs, started_at: self.now, phase: CallPhase::InFlight, by: None, away: false };
                 self.set_state(place, State::Call(state));
                 self.invoke(place, None);
             }
@@ -61,6 +61,7 @@ impl Run {
             None => (None, Arc::clone(&state.inputs), pinned),
         };
         let attempt = state.attempt;
+        let after = state.by.clone().filter(|_| state.away && resume.is_none());
         let (path, step) = (self.path(place), node.id.clone());
         self.out.changes.push(Change::StepStarted { path: path.clone(), step: step.clone(), skill: Some(skill.clone()), attempt });
         let timeout = node.timeout.unwrap_or(limits::DURATION_MAX);
@@ -76,6 +77,7 @@ impl Run {
             timeout,
             reply_bytes_max,
             resume,
+            after,
         }));
     }
 
@@ -98,6 +100,7 @@ impl Run {
         let plan = Arc::clone(&self.plan);
         let Some((place, call)) = self.expecting(path, attempt) else { return };
         call.by = by;
+        call.away = matches!(error.code, ErrorClass::Unavailable | ErrorClass::RateLimited | ErrorClass::Timeout);
         let node = plan.node(place.node);
         let Some(delay) = retry::delay(node.retry.as_ref(), attempt, &error, entropy) else {
             return self.settle_call(place, Err(error));

@@ -231,7 +231,7 @@ impl Checker<'_, '_> {
             None => None,
         };
         let max_iterations = match find(entries, "max_iterations") {
-            Some(node) => self.integer_or(node, "`max_iterations`", (1, limits::RUN_STEPS_MAX), RANGE),
+            Some(node) => self.integer_or(node, "`max_iterations`", (1, limits::LOOP_ITERATIONS_MAX), RANGE),
             None => {
                 self.missing(node, "max_iterations", "the `loop` step", MOST);
                 None

@@ -21,7 +21,11 @@ fn every_failure_has_its_code_and_says_what_to_do() {
     let nobody = "http://127.0.0.1:9";
     for (arguments, code, parts) in [
         (&["run", "--embedded", "-w", "nobody.yaml", "--no-save"][..], 1, &["step `only`", "nobody.yaml:", "juggle", "hint: "][..]),
-        (&["run", "--embedded", "-w", "refused.yaml", "--no-save"], 1, &["step `only`", "data-agent"]),
+        (
+            &["run", "--embedded", "-w", "refused.yaml", "--no-save", "--agent-choice", "round-robin", "--calls-max", "1"],
+            1,
+            &["step `only`", "data-agent"],
+        ),
         (&["run", "--embedded", "-w", "broken.yaml"], 1, &["broken.yaml", "unknown key `skil`", "did you mean `skill`?"]),
         (&["workflow", "validate", "broken.yaml"], 1, &["did you mean `skill`?"]),
         (&["run", "--frob"], 2, &["--frob"]),
@@ -30,6 +34,8 @@ fn every_failure_has_its_code_and_says_what_to_do() {
         (&["run", "--embedded", "--registry", nobody], 2, &["cannot be used with"]),
         (&["run", "--embedded", "--input", "x"], 2, &["KEY=VALUE"]),
         (&["run", "--embedded", "--timeout", "soon"], 2, &["30s"]),
+        (&["run", "--embedded", "--agent-choice", "best"], 2, &["expected first, round_robin or least_busy"]),
+        (&["serve", "--embedded", "--calls-max", "0"], 2, &["--calls-max"]),
         (&["run", "--embedded", "-w", "strict.yaml"], 2, &["does not fit", "\"n\"", "--input"]),
         (&["run", "--embedded", "-w", "strict.yaml", "--version", "v1"], 2, &["--version"]),
         (&["run", "--embedded", "--agent-card", "card.json"], 2, &["card.json"]),

@@ -374,6 +374,61 @@ output: {said: \"{{ steps.q.outputs.yes }}\"}
     assert_eq!(world.list().len(), 0);
 }
 
+/// An agent that is away, as its caller's operator sees it.
+#[test]
+fn circuits_show_in_readyz_in_the_list_of_agents_and_in_the_timeline() {
+    let world = World::new(
+        "steps:\n  - {id: first, skill: one}\n  - {id: second, skill: zero}\n",
+        Counting::start(|_, _| (Duration::ZERO, Ok(json!(1)))),
+    );
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let nowhere = format!("http://{}", closed.local_addr().unwrap());
+    drop(closed);
+    let skills = json!([{ "id": "zero", "name": "zero", "description": "zero" }]);
+    world.machine.write("away.json", &json!({ "name": "away", "url": nowhere, "skills": skills }).to_string());
+    world.machine.run(&["agent", "push", "away.json", "--registry", &world.registry]).expect(0);
+    let data = world.data_dir();
+    let list = |more: &[&str]| {
+        let mut arguments = vec!["agent", "list", "--registry", &world.registry, "--data-dir", data.to_str().unwrap()];
+        arguments.extend(more);
+        world.machine.run(&arguments).expect(0)
+    };
+    assert!(!list(&[]).stdout.contains("CIRCUIT"), "no gantry runs");
+    let gantry = world.serve(&[]);
+    let mut failed = Vec::new();
+    wait_for("an open circuit", || {
+        let run = world.start(&gantry, failed.len() + 1)?;
+        wait_for("its end", || world.list().into_iter().find(|line| line["run"] == run && line["status"] != "running").map(|_| ()));
+        failed.push(run);
+        let asked = async { world.http.get(format!("{}/readyz", gantry.url)).send().await?.json::<Value>().await };
+        let ready = world.agent.runtime.block_on(asked).ok()?;
+        assert_eq!((&ready["status"], &ready["calls"]["in_flight"]), (&json!("ready"), &json!(0)), "{ready}");
+        assert!(!ready.to_string().contains("away") && !ready.to_string().contains("127.0.0.1"), "numbers only: {ready}");
+        let open = ready["circuits"]["open"].as_u64()? + ready["circuits"]["half_open"].as_u64()?;
+        (open == 1 && ready["circuits"]["closed"] == 1).then_some(())
+    });
+    let listed = list(&[]);
+    for part in ["CIRCUIT", "CALLS", "closed", "open"] {
+        assert!(listed.stdout.contains(part), "{}", listed.stdout);
+    }
+    assert!(listed.stderr.contains("away is left alone after 5 failures in a row; the last: cannot connect"), "{}", listed.stderr);
+    let lines: Value = serde_json::from_str(&list(&["--json"]).stdout).unwrap();
+    let of = |name: &str| lines.as_array().unwrap().iter().find(|line| line["card"]["name"] == name).unwrap()["calls"].clone();
+    assert_eq!((&of("counting")["circuit"], &of("counting")["failures_in_a_row"]), (&json!("closed"), &json!(0)));
+    assert_eq!(of("away")["failures_in_a_row"], 5);
+    // The next run is refused a call, and its timeline says why.
+    let refused = wait_for("a run while the circuit is open", || {
+        let run = world.start(&gantry, failed.len() + 1)?;
+        wait_for("its end", || world.list().into_iter().find(|line| line["run"] == run && line["status"] == "failed").map(|_| ()));
+        failed.push(run.clone());
+        let shown = world.runs(&["show", &run]).expect(0).stdout;
+        shown.contains("it is not called before").then_some(shown)
+    });
+    assert!(refused.contains("second try 1: agent `away` failed at skill `zero`") && refused.contains("(unavailable)"), "{refused}");
+    gantry.running.signal("TERM");
+    gantry.running.end().expect(0);
+}
+
 #[test]
 fn the_end_says_not_ready_at_once_and_lets_what_is_in_flight_finish() {
     let world =

@@ -87,6 +87,45 @@ async fn pins_choose_by_name_tag_and_digest() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn everybody_who_offers_a_skill_is_told_in_the_order_of_choice() {
+    let spy = Spy::remote();
+    for (repository, name) in [("z", "alpha"), ("b", "beta"), ("a", "gamma")] {
+        offer(&spy, repository, name, &["plan"], &["v1"]).await;
+    }
+    let discovery = spy.discovery(NEVER_STALE);
+    let offers = discovery.offers("plan").await.unwrap();
+    let mut found = Vec::new();
+    for place in 0..offers.len() {
+        let taken = discovery.take(&offers, place).await.unwrap();
+        assert_eq!(taken.card.name, offers.card(place).name);
+        assert!(taken.digest.is_some());
+        found.push(format!("{}: {}", taken.card.name, taken.reason));
+    }
+    let expected = ["alpha: first of 3 by name (others: `beta`, `gamma`)", "beta: number 2 of 3 by name", "gamma: number 3 of 3 by name"];
+    assert_eq!(found, expected);
+    assert!(discovery.take(&offers, 3).await.is_none());
+    assert!(matches!(discovery.offers("nobody").await.unwrap_err(), Error::NoAgent { .. }));
+
+    // One whose card says something else by now is looked at again when a call has failed, and may drop out.
+    offer(&spy, "b", "beta", &["plan"], &["v2"]).await;
+    offer(&spy, "a", "gamma", &["rest"], &["v2"]).await;
+    tokio::time::advance(Duration::from_secs(1)).await;
+    assert!(discovery.take(&offers, 2).await.is_some(), "nobody said that it failed");
+    discovery.forget_agent("beta");
+    discovery.forget_agent("gamma");
+    assert!(discovery.take(&offers, 1).await.is_some_and(|taken| taken.card.name == "beta"));
+    assert!(discovery.take(&offers, 2).await.is_none(), "it offers the skill no longer");
+
+    // Cards given by hand hide the registry's, and need none.
+    discovery.add_card(Card::parse(card("one", &["plan"]).as_bytes()).unwrap());
+    assert_eq!(discovery.offers("plan").await.unwrap().len(), 1);
+    discovery.add_card(Card::parse(card("another", &["plan"]).as_bytes()).unwrap());
+    let offers = discovery.offers("plan").await.unwrap();
+    let reasons = [discovery.take(&offers, 0).await.unwrap().reason, discovery.take(&offers, 1).await.unwrap().reason];
+    assert_eq!(reasons, ["first of 2 cards given by hand", "number 2 of 2 cards given by hand"]);
+}
+
 #[tokio::test]
 async fn a_skill_nobody_offers_is_said_with_those_there_are() {
     let spy = Spy::embedded();

@@ -7,14 +7,18 @@ mod task;
 mod world;
 
 mod attempts;
+mod budgets;
 mod data;
 mod durable;
 mod early;
 mod edge_cases;
 mod full;
 mod load;
+mod many_agents;
+mod outages;
 mod parallel;
 mod payloads;
+mod places;
 mod prototype;
 mod questions;
 mod rest;

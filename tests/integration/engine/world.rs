@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use gantry::agent::{Client, Options as ClientOptions};
 use gantry::discovery::{self, Discovery};
-use gantry::engine::embedded::{Embedded, Options};
+use gantry::engine::embedded::{CallOptions, Embedded, Options};
 use gantry::engine::{Engine, Error, Next, Start, Update};
 use gantry::ids::RunId;
 use gantry::interpreter::{Outcome, Snapshot, StepError, StepReport, StepStatus};
@@ -37,6 +37,15 @@ impl World {
         let discovery = Arc::new(Discovery::new(store, discovery::Options::default()));
         let engine = Embedded::new(Options::default(), Arc::clone(&discovery), Client::new(client), Arc::clone(&journal));
         Self { discovery, engine, journal }
+    }
+
+    /// A world that calls agents in another way, and knows these.
+    pub(super) fn calling(calls: CallOptions, agents: &[&Agent]) -> Self {
+        let mut world = Self::new();
+        let options = Options { calls, ..Options::default() };
+        world.engine = Embedded::new(options, Arc::clone(&world.discovery), Client::new(client_options()), Arc::clone(&world.journal));
+        world.meet(agents);
+        world
     }
 
     /// A world that knows these agents.
