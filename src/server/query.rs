@@ -66,13 +66,13 @@ async fn revive(app: &Arc<App>, caller: &Caller, id: &str) -> Option<Arc<Task>> 
 
 /// Makes the tasks of runs of an earlier process anew, the latest first.
 pub(super) async fn revive_all(app: &Arc<App>) {
-    let runs = match app.engine.list(&engine::Filter::default()).await {
+    let kept = app.options.limits.tasks_max.min(REVIVED_MAX);
+    let filter = engine::Filter { labelled: Some(CALLER_LABEL.to_owned()), runs_max: Some(kept), ..engine::Filter::default() };
+    let runs = match app.engine.list(&filter).await {
         Ok(runs) => runs,
         Err(error) => return tracing::warn!(%error, "tasks of earlier runs cannot be listed; each is still found by its id"),
     };
-    let kept = app.options.limits.tasks_max.min(REVIVED_MAX);
-    let of_callers = runs.iter().filter(|run| run.labels.contains_key(CALLER_LABEL)).take(kept);
-    let tasks: Vec<_> = of_callers.filter_map(|run| remake(app, run).map(|task| (task, rests(run)))).collect();
+    let tasks: Vec<_> = runs.iter().filter_map(|run| remake(app, run).map(|task| (task, rests(run)))).collect();
     let resting = tasks.iter().filter(|(_, rests)| *rests).map(|(task, _)| task.settled());
     if tokio::time::timeout(REVIVE_WAIT, join_all(resting)).await.is_err() {
         tracing::warn!("some tasks of earlier runs are not read yet; until they are, they look as if just accepted");
