@@ -91,7 +91,10 @@ async fn open(endpoint: &Arc<Endpoint>, call: &Call) -> Result<Opened, Failure> 
         message.task_id = Some(remote.task_id.clone());
         message.context_id = Some(remote.context_id.clone()).filter(|id| !id.is_empty());
     }
-    let configuration = Some(SendMessageConfiguration { return_immediately: true, ..SendMessageConfiguration::default() });
+    // At once, so that the task is known. One that is known is waited for: an agent that answered at once could only say that it still
+    // waits for what this message tells it, which looks like another question.
+    let return_immediately = call.resume.is_none();
+    let configuration = Some(SendMessageConfiguration { return_immediately, ..SendMessageConfiguration::default() });
     let params = SendMessageParams { tenant: endpoint.tenant(), message, configuration, ..SendMessageParams::default() };
     Opening::send(endpoint, params, call.card.streaming).await
 }

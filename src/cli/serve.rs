@@ -20,7 +20,7 @@ use crate::agent;
 use crate::config::Config;
 use crate::control;
 use crate::discovery::Discovery;
-use crate::engine::embedded::{Embedded, Recovered};
+use crate::engine::embedded::{self, Embedded, Recovered};
 use crate::engine::{Engine, Filter};
 use crate::journal::{self, DataDir, Journal, Memory, Retention, Sqlite};
 use crate::server::{self, Server};
@@ -167,7 +167,8 @@ impl Orchestrator {
     ) -> Result<Self, Failure> {
         let unavailable = |error: &dyn std::error::Error| Failure::unavailable(chain(error));
         let (journal, mut data_dir) = open_journal(keep.data_dir)?;
-        let engine = Embedded::new(engine_options(keep.config), Arc::clone(&discovery), agents, journal);
+        let bounds = embedded::Options { depth_max: options.limits.depth_runs_max, ..engine_options(keep.config) };
+        let engine = Embedded::new(bounds, Arc::clone(&discovery), agents, journal);
         let bound = Server::bind(options, Arc::new(engine.clone()), discovery).await.map_err(|error| match &error {
             server::Error::Bind { address, .. } => {
                 Failure::unavailable(format!("cannot start the orchestrator: port {}: {}", address.port(), chain(&error)))
@@ -176,7 +177,7 @@ impl Orchestrator {
             server::Error::Auth(_) => Failure::usage(chain(&error)).hint("these settings stand in the configuration file under [server]"),
             _ => Failure::usage(chain(&error)),
         })?;
-        engine.serve_as(bound.url());
+        engine.serve_as(bound.url(), bound.own_skills());
         // Whoever waits for the ready file finds the card. A registry that is slow gets it later.
         let _slow = tokio::time::timeout(PUBLISH_PATIENCE, bound.publish()).await;
         let control = match &mut data_dir {

@@ -223,6 +223,9 @@ pub trait Engine: Send + Sync {
     async fn wait(&self, run: &RunId) -> Result<Snapshot, Error>;
     /// The run as it stands and everything after.
     async fn subscribe(&self, run: &RunId) -> Result<Subscription, Error>;
+    /// The updates after this number up to that one, made anew from the journal: for who came late, or was too slow, and needs more than
+    /// the snapshot tells. It costs what the run has cost so far.
+    async fn updates(&self, run: &RunId, after: u64, upto: u64) -> Result<Vec<Update>, Error>;
     /// One line of each run that fits, newest change first.
     async fn list(&self, filter: &Filter) -> Result<Vec<RunSummary>, Error>;
     /// The agents that were called lately: whether they are, and how busy they are.

@@ -5,6 +5,7 @@
 mod api;
 pub mod embedded;
 mod input;
+mod own;
 
 mod export;
 mod history;
@@ -16,4 +17,5 @@ pub use api::{Engine, Error, Filter, Next, RETRY_OF_LABEL, RunSummary, Start, St
 pub use export::{Export, ExportHeader};
 pub use history::{Entry, EntryStatus, Payload, Timeline};
 pub use input::check as check_input;
+pub use own::{OwnReply, OwnSkills};
 pub use replay::{Divergence, Replayed, replay};

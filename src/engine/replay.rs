@@ -103,7 +103,7 @@ fn settlements(transition: &Transition) -> BTreeMap<&Path, Settlement<'_>> {
     for change in &transition.changes {
         if let Change::StepFinished { path, status, outputs, error, .. } = change {
             // The step and line of an error move with the text; what it says counts.
-            let error = error.as_ref().map(|error| format!("{} ({})", error.message, error.code.code()));
+            let error = error.as_ref().map(|error| format!("{} ({})", error.message, error.shown_code()));
             found.insert(path, (status.as_str(), &**outputs, error));
         }
     }

@@ -145,6 +145,8 @@ pub enum Change {
         path: Path,
         /// Its id.
         step: StepId,
+        /// Its `step_type`.
+        kind: &'static str,
         /// How.
         status: StepStatus,
         /// Its outputs.

@@ -142,6 +142,11 @@ impl StepError {
         self.hint = hint;
         self
     }
+
+    /// The code for people: the one that the author of a `fail` step gave, else the class.
+    pub fn shown_code(&self) -> &str {
+        self.reason.as_deref().filter(|reason| !reason.is_empty()).unwrap_or_else(|| self.code.code())
+    }
 }
 
 impl fmt::Display for StepError {
@@ -149,7 +154,7 @@ impl fmt::Display for StepError {
         if let Some(step) = &self.step {
             write!(f, "step `{step}`: ")?;
         }
-        write!(f, "{} ({})", self.message, self.code.code())
+        write!(f, "{} ({})", self.message, self.shown_code())
     }
 }
 

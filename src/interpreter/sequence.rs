@@ -155,9 +155,9 @@ impl Run {
 
     pub(super) fn announce(&mut self, place: Place, record: &Record) {
         let node = self.plan.node(place.node);
-        let (path, step) = (self.path(place), node.id.clone());
+        let (path, step, kind) = (self.path(place), node.id.clone(), node.kind.name());
         let Record { status, outputs, error, attempts, by, .. } = record.clone();
-        self.out.changes.push(Change::StepFinished { path, step, status, outputs, error, attempts, by });
+        self.out.changes.push(Change::StepFinished { path, step, kind, status, outputs, error, attempts, by });
     }
 
     /// Records a settled step, for expressions and for the snapshot.

@@ -1144,7 +1144,7 @@ output: [\"{{ steps.q.outputs.answer }}\", \"{{ steps.r.outputs }}\"]";
 #[test]
 fn fail_ends_the_run_with_the_authors_words() {
     let yaml = "steps: [{id: f, step_type: fail, error: {code: too_big, message: \"{{ workflow.input.n }} is too big\"}}]";
-    check(yaml, &[], "f failed author\nfailed step `f`: 2 is too big (author)");
+    check(yaml, &[], "f failed author\nfailed step `f`: 2 is too big (too_big)");
     let case = Case::new(yaml, json!({"n": 3}));
     let Some(Outcome::Failed { error }) = case.run.outcome() else { panic!() };
     assert_eq!(error.reason.as_deref(), Some("too_big"));

@@ -109,6 +109,13 @@ pub struct Router {
 impl Router {
     /// Checks the rules.
     pub fn new(options: Options) -> Result<Self, Error> {
+        // Not a number is in no range.
+        if !(0.0..=1.0).contains(&options.threshold) {
+            return Err(Error::Threshold(options.threshold));
+        }
+        if !(1.0..=f64::MAX).contains(&options.margin) {
+            return Err(Error::Margin(options.margin));
+        }
         let rules = options.rules.iter().map(Compiled::new).collect::<Result<_, _>>()?;
         Ok(Self { options, rules })
     }

@@ -48,8 +48,14 @@ pub struct RunRule {
 }
 
 /// What is wrong with the rules.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum Error {
+    /// A share that is none.
+    #[error("`router.threshold` is {0}; it is a share of the request, from 0 to 1")]
+    Threshold(f64),
+    /// The best would have to be worse than the second.
+    #[error("`router.margin` is {0}; it says how many times better the best must be, from 1")]
+    Margin(f64),
     /// An expression cannot be compiled.
     #[error("rule `{rule}`: `when.{field}` is not a regular expression: {message}")]
     Expression {

@@ -156,6 +156,29 @@ fn spelled(input: &Value) -> Option<Map<String, Value>> {
     }
 }
 
+/// What a message says in words: its text, or the text that its data is or holds. Agents answer a question with data.
+pub(super) fn words(message: &Message) -> String {
+    let text = message.text();
+    if !text.trim().is_empty() {
+        return text;
+    }
+    let said = message.parts.iter().find_map(|part| match &part.content {
+        PartContent::Data(data) => match &**data {
+            Value::Object(members) => ["text", "answer", "request"].iter().find_map(|name| members.get(*name)).cloned(),
+            value => Some(value.clone()),
+        },
+        PartContent::Text(_) | PartContent::Raw(_) | PartContent::Url(_) => None,
+    });
+    match said {
+        Some(Value::String(text)) => text,
+        Some(mut number @ Value::Number(_)) => {
+            a2a::normalize_numbers(&mut number);
+            number.to_string()
+        }
+        Some(Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_)) | None => text,
+    }
+}
+
 /// Members of all data parts that are objects.
 fn data(message: &Message) -> Map<String, Value> {
     let mut data = Map::new();

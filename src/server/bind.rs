@@ -17,11 +17,12 @@ use tokio_util::sync::CancellationToken;
 use super::auth::{Auth, AuthError};
 use super::card::{CardFault, Cards};
 use super::options::{Options, TlsOptions};
+use super::own::Own;
 use super::rpc::Rpc;
 use super::state::App;
 use super::{connection, routes};
 use crate::discovery::Discovery;
-use crate::engine::Engine;
+use crate::engine::{Engine, OwnSkills};
 use crate::router::{self, Router};
 
 /// Shortest time between two looks at whether the card has changed, whatever the options say.
@@ -72,7 +73,7 @@ impl Server {
         let router = Router::new(options.router.clone())?;
         let tls = options.tls.as_ref().map(acceptor).transpose()?;
         let address = options.bind;
-        let listener = TcpListener::bind(address).await.map_err(|source| Error::Bind { address, source })?;
+        let listener = connection::listen(address).map_err(|source| Error::Bind { address, source })?;
         let address = listener.local_addr().map_err(|source| Error::Bind { address, source })?;
         let scheme = if tls.is_some() { "https" } else { "http" };
         let url = options.public_url.clone().unwrap_or_else(|| default_url(scheme, address));
@@ -130,6 +131,11 @@ impl Bound {
     /// wait go, while tasks can still be read and followed. `shutdown` of [`Bound::serve`] implies it.
     pub fn closing(&self) -> CancellationToken {
         self.app.stopping.clone()
+    }
+
+    /// What the runs of this process call when they call it: for the engine, see [`serve_as`](crate::engine::embedded::Embedded::serve_as).
+    pub fn own_skills(&self) -> Arc<dyn OwnSkills> {
+        Arc::new(Own::new(&self.app))
     }
 
     /// The card as it is served and published.

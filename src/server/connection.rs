@@ -1,6 +1,7 @@
 //! Accepts connections and serves them within their bounds: headers in time, and readers that do read.
 
 use std::io;
+use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -12,7 +13,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, Sleep};
 use tokio_rustls::TlsAcceptor;
@@ -26,6 +27,22 @@ use super::options::LimitOptions;
 const ACCEPT_REST: Duration = Duration::from_millis(50);
 /// Largest head of a request.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
+/// What the system keeps for one peer that does not read; it counts its own overhead, too. Left to itself it keeps up to 4 MiB, for
+/// which a bound on what we queue would be none.
+const SEND_BUFFER_BYTES: u32 = 64 * 1024;
+/// Connections that the system keeps until they are accepted.
+const BACKLOG: u32 = 1024;
+
+/// Listens. What is accepted inherits the bound of the send buffer.
+pub(super) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // As the standard listener does where it makes no port two processes': so that a restart need not wait for old connections.
+    #[cfg(unix)]
+    socket.set_reuseaddr(true)?;
+    socket.set_send_buffer_size(SEND_BUFFER_BYTES)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
 
 /// Serves until told to stop, then drains. Returns how many connections were still open after the grace period.
 pub(super) async fn serve(

@@ -19,6 +19,7 @@ mod rpc;
 mod ask;
 mod card;
 mod methods;
+mod own;
 mod plain;
 mod query;
 mod send;

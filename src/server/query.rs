@@ -8,6 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures_util::future::join_all;
 use serde_json::Map;
+use tokio::time::Instant;
 
 use super::auth::Caller;
 use super::error::Failure;
@@ -29,14 +30,22 @@ const CANCEL_WAIT: Duration = Duration::from_secs(5);
 const REVIVE_WAIT: Duration = Duration::from_secs(5);
 /// Tasks of an earlier process that are made anew at the start. Older ones are when somebody asks for them by id.
 const REVIVED_MAX: usize = 1_000;
+/// When it is said that there is no such task. Longer than looking for one takes.
+const NOT_FOUND_AFTER: Duration = Duration::from_millis(5);
 const PAGE_SIZE: u32 = 50;
 const PAGE_SIZE_MAX: i64 = 100;
 
-/// The caller's task, also when only its run is known: after a restart, for one.
+/// The caller's task, also when only its run is known: after a restart, for one. That there is none is said at the same moment
+/// whether nobody has such a task or somebody else has: looking takes a little longer when there is something to find.
 pub(super) async fn find(app: &Arc<App>, caller: &Caller, id: &str) -> Result<Arc<Task>, Failure> {
+    let answered = Instant::now() + NOT_FOUND_AFTER;
     let task = match app.store.get(caller, id) {
-        Some(task) => task,
-        None => revive(app, caller, id).await.ok_or_else(|| Failure::no_task(id))?,
+        Some(task) => Some(task),
+        None => revive(app, caller, id).await,
+    };
+    let Some(task) = task else {
+        tokio::time::sleep_until(answered).await;
+        return Err(Failure::no_task(id));
     };
     up_to_date(std::slice::from_ref(&task)).await;
     Ok(task)
@@ -195,7 +204,7 @@ pub(super) async fn cancel(app: &Arc<App>, caller: &Caller, params: CancelTaskPa
             // The run ends by itself when its handlers have run; a task that does not within the time is answered as it stands.
             let _ = tokio::time::timeout(CANCEL_WAIT, task.ended()).await;
         }
-        Kind::Script | Kind::Dialogue { .. } => {
+        Kind::Script | Kind::Dialogue(_) => {
             task.cancel.cancel();
             if !task.set_status(TaskState::Canceled, vec![Part::text("canceled by the caller")], now(), Map::new()) {
                 return Err(ended(&params.id));

@@ -11,7 +11,7 @@ use super::error::Failure;
 use super::query;
 use super::start::{self, Opened, Origin};
 use super::state::{Accepted, App};
-use super::tasks::{Kind, Task, now, play};
+use super::tasks::{Dialogue, Kind, Task, now, play};
 use crate::a2a::{self, ErrorCode, FieldViolation, Message, Part, PartContent, SendMessageParams, TaskState};
 use crate::router::{Act, Decision, Entry, Request, RunRule};
 
@@ -195,9 +195,9 @@ async fn begin(app: &Arc<App>, message: &Message, mut origin: Origin<'_>) -> Res
             }
             Decision::Ask { candidates, reason } => {
                 let offered = candidates.iter().map(|candidate| candidate.id.clone()).collect();
-                let kind = Kind::Dialogue { text, offered };
+                let kind = Kind::Dialogue(Dialogue { text, data, offered });
                 let (made, opened) = start::bare(app, origin, kind, route_metadata(&reason, None))?;
-                ask_back(&made, &candidates, &reason);
+                made.set_status(TaskState::InputRequired, asked_back(&candidates, &reason), now(), Map::new());
                 Ok(task((made, opened)))
             }
         },
@@ -217,7 +217,7 @@ async fn go_on(app: &Arc<App>, task: Arc<Task>, message: &Message, origin: Origi
     let opened = match task.kind() {
         Kind::Run(run) => answer(app, &task, &run, message, streaming).await?,
         Kind::Script => play_on(app, &task, message, streaming).await?,
-        Kind::Dialogue { text, offered } => converse(app, &task, message, origin, text, &offered).await?,
+        Kind::Dialogue(dialogue) => converse(app, &task, message, origin, dialogue).await?,
     };
     Ok(Sent { accepted: Accepted::Task(task), opened })
 }
@@ -302,7 +302,7 @@ async fn play_on(app: &Arc<App>, task: &Arc<Task>, message: &Message, streaming:
     if !task.state().0.is_interrupted() {
         return Err(Failure::new(ErrorCode::UnsupportedOperation, format!("task `{}` is at work and waits for no message", task.id)));
     }
-    let Decision::Respond { acts, .. } = decide(app, &message.text(), message).await? else {
+    let Decision::Respond { acts, .. } = decide(app, &ask::words(message), message).await? else {
         return Err(Failure::new(ErrorCode::UnsupportedOperation, format!("no rule goes on with task `{}` from this message", task.id)));
     };
     task.hear(message.clone());
@@ -322,22 +322,12 @@ async fn converse(
     task: &Arc<Task>,
     message: &Message,
     origin: Origin<'_>,
-    before: String,
-    offered: &[String],
+    dialogue: Dialogue,
 ) -> Result<Option<Opened>, Failure> {
-    let said = message.text();
-    let chosen = chosen(message, &said, offered);
-    // A choice says nothing about the work itself, so that the request stays what it was.
-    let text = if chosen.is_some() { before } else { format!("{before}\n{said}") };
-    let decision = match chosen {
-        Some(workflow) => {
-            Decision::Run { run: RunRule { workflow, input: Map::new(), text_as: None }, reason: "chosen by the caller".to_owned() }
-        }
-        None => decide(app, &text, message).await?,
-    };
+    let (decision, mut dialogue) = reconsider(app, dialogue, message).await?;
     // What can be refused is, before the task moves.
     let found = match &decision {
-        Decision::Run { run, .. } => Some(routed(app, run, &text, Map::new()).await?),
+        Decision::Run { run, .. } => Some(routed(app, run, &dialogue.text, std::mem::take(&mut dialogue.data)).await?),
         Decision::Respond { .. } | Decision::Reject { .. } | Decision::Ask { .. } => None,
     };
     task.hear(message.clone());
@@ -360,12 +350,27 @@ async fn converse(
             task.set_status(TaskState::Rejected, vec![Part::text(refusal)], now(), Map::new());
         }
         Decision::Ask { candidates, reason } => {
-            let offered = candidates.iter().map(|candidate| candidate.id.clone()).collect();
-            task.becomes(Kind::Dialogue { text, offered }, route_metadata(&reason, None));
-            ask_back(task, &candidates, &reason);
+            dialogue.offered = candidates.iter().map(|candidate| candidate.id.clone()).collect();
+            task.becomes(Kind::Dialogue(dialogue), route_metadata(&reason, None));
+            task.set_status(TaskState::InputRequired, asked_back(&candidates, &reason), now(), Map::new());
         }
     }
     Ok(opened)
+}
+
+/// What was meant, now that more is known: a choice among what was offered, or more words.
+pub(super) async fn reconsider(app: &App, mut dialogue: Dialogue, message: &Message) -> Result<(Decision, Dialogue), Failure> {
+    let said = ask::words(message);
+    if let Some(workflow) = chosen(message, &said, &dialogue.offered) {
+        // A choice says nothing about the work itself, so that the request stays what it was.
+        let run = RunRule { workflow, input: Map::new(), text_as: None };
+        return Ok((Decision::Run { run, reason: "chosen by the caller".to_owned() }, dialogue));
+    }
+    if dialogue.text.len() + said.len() > app.options.limits.body_bytes_max {
+        return Err(Failure::field("message.parts", "with this the request is larger than one may be; choose a workflow by its id"));
+    }
+    dialogue.text = format!("{}\n{said}", dialogue.text);
+    Ok((decide(app, &dialogue.text, message).await?, dialogue))
 }
 
 /// A workflow named in a data part, by its id, or by its place in the list that was offered.
@@ -424,14 +429,14 @@ pub(super) fn route_metadata(reason: &str, workflow: Option<&str>) -> Map<String
     Map::from_iter([(ROUTE_EXTENSION.to_owned(), json!({ "reason": reason, "workflow": workflow }))])
 }
 
-fn ask_back(task: &Task, candidates: &[crate::router::Candidate], reason: &str) {
+/// The question as it is sent: for people, and for programs.
+pub(super) fn asked_back(candidates: &[crate::router::Candidate], reason: &str) -> Vec<Part> {
     let text = question(candidates);
     let list: Vec<Value> = candidates
         .iter()
         .map(|c| json!({ "workflow_id": c.id, "name": c.name, "description": c.description, "confidence": c.confidence }))
         .collect();
-    let parts = vec![Part::text(text), Part::data(json!({ "candidates": list, "reason": reason }))];
-    task.set_status(TaskState::InputRequired, parts, now(), Map::new());
+    vec![Part::text(text), Part::data(json!({ "candidates": list, "reason": reason }))]
 }
 
 /// What the caller is asked when it is not clear which workflow is meant.

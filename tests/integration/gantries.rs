@@ -84,7 +84,7 @@ impl Site {
         let tags = format!("{}/v2/agents/{name}/tags/list", self.registry);
         wait_for("the card in the registry", || async { self.http.get(&tags).send().await.unwrap().status().is_success().then_some(()) })
             .await;
-        Gantry { url: ready["url"].as_str().unwrap().to_owned(), http: self.http.clone(), _process: process }
+        Gantry { url: ready["url"].as_str().unwrap().to_owned(), http: self.http.clone(), process }
     }
 }
 
@@ -92,10 +92,53 @@ impl Site {
 pub(crate) struct Gantry {
     pub(crate) url: String,
     http: reqwest::Client,
-    _process: Child,
+    process: Child,
 }
 
 impl Gantry {
+    /// The answer to a body as it is.
+    pub(crate) async fn post(&self, body: String) -> Value {
+        let request = self.http.post(&self.url).header("A2A-Version", "1.0").header("content-type", "application/json");
+        request.body(body).send().await.unwrap().json().await.unwrap()
+    }
+
+    /// The whole answer to one request of a caller.
+    pub(crate) async fn call_as(&self, token: &str, method: &str, params: Value) -> Value {
+        let body = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
+        let request = self.http.post(&self.url).header("A2A-Version", "1.0").bearer_auth(token).json(&body);
+        request.send().await.unwrap().json().await.unwrap()
+    }
+
+    /// A stream, to be read as it comes.
+    pub(crate) async fn stream(&self, method: &str, params: Value) -> reqwest::Response {
+        let body = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
+        self.http.post(&self.url).header("A2A-Version", "1.0").json(&body).send().await.unwrap()
+    }
+
+    /// Bytes of memory it has.
+    pub(crate) fn resident(&self) -> u64 {
+        self.memory("VmRSS:")
+    }
+
+    /// The most that it had since [`forget_peak`](Self::forget_peak).
+    pub(crate) fn peak(&self) -> u64 {
+        self.memory("VmHWM:")
+    }
+
+    pub(crate) fn forget_peak(&self) {
+        std::fs::write(format!("/proc/{}/clear_refs", self.pid()), "5").unwrap();
+    }
+
+    fn memory(&self, line: &str) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let found = status.lines().find_map(|text| text.strip_prefix(line)).unwrap();
+        found.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+    }
+
+    fn pid(&self) -> u32 {
+        self.process.id().expect("it is waited for by nobody")
+    }
+
     /// The whole answer to one request in A2A 1.0.
     pub(crate) async fn answer(&self, method: &str, params: Value) -> Value {
         let body = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });

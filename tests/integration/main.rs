@@ -5,6 +5,8 @@
 #[cfg(test)]
 mod agent;
 #[cfg(test)]
+mod bearing;
+#[cfg(test)]
 mod cli;
 #[cfg(test)]
 mod discovery;

@@ -66,7 +66,7 @@ async fn a_failure_comes_back_with_its_reason_and_the_way_it_took() {
     for part in ["below", "gantry-b", "further", "gantry-c", "fall", "the leaf is dry"] {
         assert!(told.contains(part), "`{part}` is not in: {told}");
     }
-    assert_eq!(status(&Three::only(&three.c).await), "FAILED: step `fall`: the leaf is dry (author)");
+    assert_eq!(status(&Three::only(&three.c).await), "FAILED: step `fall`: the leaf is dry (dry)");
 }
 
 #[tokio::test]

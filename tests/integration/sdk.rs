@@ -16,6 +16,7 @@ mod javascript;
 mod python;
 
 /// The environment variable that names what is installed, and where `scripts/test.sh` installs it under the target directory.
+#[derive(Clone, Copy)]
 struct Installed {
     what: &'static str,
     variable: &'static str,

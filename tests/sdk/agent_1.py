@@ -19,7 +19,7 @@ from a2a.types.a2a_pb2 import AgentCapabilities, AgentCard, AgentInterface, Agen
 from google.protobuf.json_format import MessageToDict
 from starlette.applications import Starlette
 
-SKILLS = ("sum", "chunks", "ask", "fail", "crash", "say", "hang", "hung")
+SKILLS = ("sum", "chunks", "ask", "login", "fail", "crash", "say", "hang", "hung")
 
 
 class Executor(AgentExecutor):
@@ -66,6 +66,13 @@ class Executor(AgentExecutor):
             await updater.requires_input(updater.new_agent_message([new_text_part("which color?")]))
             return
         await updater.add_artifact([new_data_part({"answer": inputs, "count": 42})], name="painted")
+        await updater.complete()
+
+    async def login(self, updater, inputs, asked):
+        if not asked:
+            await updater.requires_auth(updater.new_agent_message([new_text_part("who are you?")]))
+            return
+        await updater.add_artifact([new_data_part({"code": inputs["code"]})], name="let in")
         await updater.complete()
 
     async def fail(self, updater, inputs, asked):

@@ -130,6 +130,16 @@ async def canceling(client, plain):
         show("canceled_twice", code=error.error.code)
 
 
+async def logging_in(client, plain):
+    asked = await one(plain, message("v03-five-1", text("log me in")))
+    show("login", task=dump(asked))
+    let_in = await one(plain, message("v03-five-2", text("it is me"), task_id=asked.id, context_id=asked.context_id))
+    show("let_in", task=dump(let_in), same=let_in.id == asked.id)
+    first, task = await stream(client, message("v03-five-3", text("log me in")))
+    second, _ = await stream(client, message("v03-five-4", text("it is me"), task_id=task.id))
+    show("stream_login", first=first, second=second)
+
+
 async def main(url):
     async with httpx.AsyncClient(timeout=60, trust_env=False) as http:
         card = await A2ACardResolver(http, url).get_agent_card()
@@ -141,6 +151,7 @@ async def main(url):
         await streaming(client)
         await asking(client, plain)
         await canceling(client, plain)
+        await logging_in(client, plain)
 
 
 asyncio.run(main(sys.argv[1]))

@@ -157,6 +157,17 @@ async def listing(client):
     )
 
 
+async def logging_in(client, plain):
+    asked = (await one(plain, message("v1-five-1", new_text_part("log me in")))).task
+    show("login", task=task_of(asked))
+    let_in = await one(plain, message("v1-five-2", new_text_part("it is me"), task_id=asked.id, context_id=asked.context_id))
+    show("let_in", task=task_of(let_in.task), same=let_in.task.id == asked.id)
+    events = [event async for event in client.send_message(request(message("v1-five-3", new_text_part("log me in"))))]
+    answer = message("v1-five-4", new_text_part("it is me"), task_id=events[0].task.id)
+    second = [short(event) async for event in client.send_message(request(answer))]
+    show("stream_login", first=[short(event) for event in events], second=second)
+
+
 async def main(url):
     async with httpx.AsyncClient(timeout=60, trust_env=False) as http:
         card = await A2ACardResolver(http, url).get_agent_card()
@@ -169,6 +180,7 @@ async def main(url):
         await asking(client, plain)
         await canceling(client, plain)
         await listing(plain)
+        await logging_in(client, plain)
 
 
 asyncio.run(main(sys.argv[1]))

@@ -211,7 +211,7 @@ fn describe(step: &str, skill: Option<&str>, attempt: u32) -> String {
 }
 
 fn brief(error: &StepError) -> String {
-    format!("{} ({})", one_line(&error.message, 160), error.code.code())
+    format!("{} ({})", one_line(&error.message, 160), one_line(error.shown_code(), 60))
 }
 
 fn spinner() -> ProgressBar {

@@ -12,6 +12,7 @@ use tracing::info;
 
 use super::Embedded;
 use super::invoke::{Lineage, Outcome, delegated, step_error};
+use super::own::OwnCall;
 use crate::agent::{self, ErrorKind, Gate, GateOptions, Pass, Reach};
 use crate::discovery::{self, FoundAgent, Offers};
 use crate::ids::RunId;
@@ -126,17 +127,20 @@ impl Embedded {
         loop {
             let FoundAgent { card, digest, reason } = &chosen.found;
             *by = Some(Arc::new(AgentUsed { name: card.name.clone(), card: digest.clone(), reason: reason.clone() }));
-            let own = self.is_own(card);
-            if own && let Some(delegated) = delegated(invocation) {
-                return Box::pin(self.delegate(run, &delegated, &lineage.runs, cancel)).await;
-            }
             // A call to this engine itself takes no place: the calls of its run need them.
-            let pass = match own {
-                true => Ok(None),
-                false => match self.pass(invocation, cancel, started, &chosen).await {
-                    Ok(None) => return Ok(Outcome::Parked),
-                    entered => entered,
-                },
+            if let Some(skills) = self.own_skills(card) {
+                return match delegated(invocation) {
+                    Some(delegated) => Box::pin(self.delegate(run, &delegated, &lineage.runs, cancel)).await,
+                    None => {
+                        let timeout = invocation.timeout.saturating_sub(started.elapsed());
+                        let own = OwnCall { skills, card };
+                        Box::pin(self.call_own(own, run, &Invocation { timeout, ..invocation.clone() }, lineage, cancel)).await
+                    }
+                };
+            }
+            let pass = match self.pass(invocation, cancel, started, &chosen).await {
+                Ok(None) => return Ok(Outcome::Parked),
+                entered => entered,
             };
             let outcome = match pass {
                 Ok(mut pass) => {

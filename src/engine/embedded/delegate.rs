@@ -1,6 +1,7 @@
 //! `execute_workflow` answered by this engine itself: a run of its own, linked to its parent by ancestry.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -15,7 +16,7 @@ use crate::interpreter::{self, Ancestor, Change, ErrorClass, Invocation, Questio
 
 /// The inputs of the skill `execute_workflow`.
 #[derive(Debug, Deserialize)]
-struct Execute {
+pub(super) struct Execute {
     workflow_id: String,
     #[serde(default)]
     version: Option<String>,
@@ -25,6 +26,25 @@ struct Execute {
     input: Value,
     #[serde(default)]
     idempotency_key: Option<String>,
+}
+
+impl Execute {
+    /// Runs the workflow of a reference, as one child of the call.
+    pub(super) fn of(workflow_id: String, input: Value) -> Self {
+        Self { workflow_id, version: None, digest: None, input, idempotency_key: None }
+    }
+
+    fn read(inputs: &Value) -> Result<Self, StepError> {
+        Self::deserialize(inputs).map_err(|error| {
+            StepError::new(ErrorClass::Rejected, format!("execute_workflow: {error}"))
+                .with_hint(Some("inputs are {workflow_id, version?, input}".to_owned()))
+        })
+    }
+}
+
+/// The idempotency key of the one child that an attempt has.
+pub(super) fn child_key(parent: &RunId, invocation: &Invocation) -> String {
+    format!("{parent}{}#{}", invocation.path, invocation.attempt)
 }
 
 impl Embedded {
@@ -38,14 +58,27 @@ impl Embedded {
     ) -> Result<Outcome, StepError> {
         let child = match &invocation.resume {
             Some(remote) => self.resume_child(remote, invocation).await,
-            None => self.start_child(parent, invocation, lineage).await,
+            None => match Execute::read(&invocation.inputs) {
+                Ok(execute) => self.start_child(parent, invocation, execute, lineage).await,
+                Err(error) => Err(error),
+            },
         };
+        self.attend(child, invocation.timeout, cancel).await
+    }
+
+    /// Waits for what comes of a child, if it could be reached.
+    pub(super) async fn attend(
+        &self,
+        child: Result<RunId, StepError>,
+        timeout: Duration,
+        cancel: &CancellationToken,
+    ) -> Result<Outcome, StepError> {
         let child = match child {
             Err(_) if self.inner.stopping.is_cancelled() => return Ok(Outcome::Parked),
             child => child?,
         };
         let ended = tokio::select! {
-            ended = tokio::time::timeout(invocation.timeout, self.wait(&child)) => ended,
+            ended = tokio::time::timeout(timeout, self.wait(&child)) => ended,
             () = cancel.cancelled() => {
                 self.stop_child(&child, "the run above it was canceled").await;
                 return Err(StepError::new(ErrorClass::Canceled, "canceled"));
@@ -55,24 +88,28 @@ impl Embedded {
             Ok(outcome) => outcome,
             Err(_) => {
                 self.stop_child(&child, "the step above it timed out").await;
-                Err(StepError::new(
-                    ErrorClass::Timeout,
-                    format!("run `{child}` took longer than {}", crate::time::humanize(invocation.timeout)),
-                ))
+                Err(StepError::new(ErrorClass::Timeout, format!("run `{child}` took longer than {}", crate::time::humanize(timeout))))
             }
         }
     }
 
-    async fn start_child(&self, parent: &RunId, invocation: &Invocation, lineage: &[Ancestor]) -> Result<RunId, StepError> {
-        let execute = Execute::deserialize(&*invocation.inputs).map_err(|error| {
-            StepError::new(ErrorClass::Rejected, format!("execute_workflow: {error}"))
-                .with_hint(Some("inputs are {workflow_id, version?, input}".to_owned()))
-        })?;
+    /// The child that was made with this key, before a restart for one.
+    pub(super) async fn child_of(&self, key: &str) -> Result<Option<RunId>, StepError> {
+        self.inner.journal.find(key).await.map_err(|error| StepError::new(ErrorClass::Unavailable, error.to_string()))
+    }
+
+    pub(super) async fn start_child(
+        &self,
+        parent: &RunId,
+        invocation: &Invocation,
+        execute: Execute,
+        lineage: &[Ancestor],
+    ) -> Result<RunId, StepError> {
         let own_key = execute.idempotency_key.is_none();
-        let key = execute.idempotency_key.unwrap_or_else(|| format!("{parent}{}#{}", invocation.path, invocation.attempt));
-        // Made before a restart: whatever the name means by now, this attempt's child is that one.
-        let made = self.inner.journal.find(&key).await.map_err(|error| StepError::new(ErrorClass::Unavailable, error.to_string()))?;
-        if let (Some(child), true) = (made, own_key) {
+        // A key that an author chose is one among workflows: it must not meet those of callers.
+        let key = execute.idempotency_key.map_or_else(|| child_key(parent, invocation), |key| format!("workflow\u{1f}{key}"));
+        // Whatever the name means by now, this attempt's child is the one that was made.
+        if own_key && let Some(child) = self.child_of(&key).await? {
             return Ok(child);
         }
         let reference = match (&execute.digest, &execute.version) {

@@ -11,7 +11,7 @@ use tracing::{debug, warn};
 
 use super::choice::Chosen;
 use super::{Embedded, now};
-use crate::a2a::extension;
+use crate::a2a::{Card, extension};
 use crate::agent::{self, ErrorKind, Pass, Progress, Reply};
 use crate::discovery::{self, FoundAgent};
 use crate::ids::{RunId, SkillId};
@@ -120,15 +120,12 @@ impl Embedded {
         }
         let found = match self.find(invocation).await {
             Ok(found) => found,
-            Err(error)
-                if invocation.skill.as_str() == EXECUTE_WORKFLOW
-                    && error.code == ErrorClass::NoAgent
-                    && invocation.agent.as_deref().is_none_or(|agent| agent == OWN_NAME) =>
-            {
+            Err(error) => {
+                let ours = error.code == ErrorClass::NoAgent && invocation.agent.as_deref().is_none_or(|agent| agent == OWN_NAME);
+                let Some(delegated) = delegated(invocation).filter(|_| ours) else { return Err(error) };
                 *by = Some(Arc::new(AgentUsed { name: OWN_NAME.to_owned(), card: None, reason: "no other agent offers it".to_owned() }));
-                return Box::pin(self.delegate(run, invocation, &lineage.runs, cancel)).await;
+                return Box::pin(self.delegate(run, &delegated, &lineage.runs, cancel)).await;
             }
-            Err(error) => return Err(error),
         };
         self.call_one_of(run, invocation, lineage, cancel, started, found, by).await
     }
@@ -152,9 +149,9 @@ impl Embedded {
         }
         let found = tokio::time::timeout(limits::REGISTRY_TIMEOUT, self.inner.discovery.agent(skill.as_str(), agent.as_deref())).await;
         match found {
-            Ok(Ok(found)) if self.is_own(&found.card) && runs_a_workflow(skill.as_str()) => self.give_up_child(&remote).await,
+            Ok(Ok(found)) if self.own_skills(&found.card).is_some() => self.give_up_child(&remote).await,
             Ok(Ok(found)) => self.inner.agents.cancel_task(&found.card, &remote.task_id),
-            Ok(Err(_)) if skill.as_str() == EXECUTE_WORKFLOW => self.give_up_child(&remote).await,
+            Ok(Err(_)) if runs_a_workflow(skill.as_str()) => self.give_up_child(&remote).await,
             Ok(Err(error)) => warn!(task = %remote.task_id, %error, "remote task not canceled"),
             Err(_) => warn!(task = %remote.task_id, "remote task not canceled: its agent was not found in time"),
         }
@@ -171,18 +168,7 @@ impl Embedded {
         timeout: Duration,
         mut pass: Option<&mut Pass>,
     ) -> Result<Outcome, agent::Error> {
-        let call = agent::Call {
-            card: Arc::clone(&found.card),
-            skill: invocation.skill.to_string(),
-            inputs: Arc::clone(&invocation.inputs),
-            message_id: format!("{run}{}#{}", invocation.path, invocation.attempt),
-            timeout,
-            metadata: Arc::clone(&lineage.metadata),
-            resume: invocation
-                .resume
-                .as_ref()
-                .map(|remote| agent::Remote { task_id: remote.task_id.clone(), context_id: remote.context_id.clone() }),
-        };
+        let call = agent_call(run, invocation, lineage, Arc::clone(&found.card), timeout);
         let step = &invocation.step;
         let progress = |news: Progress| {
             if let Some(pass) = &mut pass {
@@ -208,6 +194,20 @@ impl Embedded {
                 Err(error)
             }
         }
+    }
+}
+
+/// What an agent is asked by an attempt.
+pub(super) fn agent_call(run: &RunId, invocation: &Invocation, lineage: &Lineage, card: Arc<Card>, timeout: Duration) -> agent::Call {
+    let remote = invocation.resume.as_ref();
+    agent::Call {
+        card,
+        skill: invocation.skill.to_string(),
+        inputs: Arc::clone(&invocation.inputs),
+        message_id: format!("{run}{}#{}", invocation.path, invocation.attempt),
+        timeout,
+        metadata: Arc::clone(&lineage.metadata),
+        resume: remote.map(|remote| agent::Remote { task_id: remote.task_id.clone(), context_id: remote.context_id.clone() }),
     }
 }
 

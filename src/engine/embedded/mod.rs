@@ -7,6 +7,7 @@ mod delegate;
 mod drive;
 mod invoke;
 mod outstanding;
+mod own;
 mod registrar;
 mod rest;
 mod timers;
@@ -27,7 +28,7 @@ use self::drive::{Control, Driver};
 use self::registrar::{Registrar, Running};
 use self::rest::Resting;
 use super::retry::{Seed, seed};
-use super::{Engine, Error, Filter, RETRY_OF_LABEL, RunSummary, Start, Started, Subscription};
+use super::{Engine, Error, Filter, OwnSkills, RETRY_OF_LABEL, RunSummary, Start, Started, Subscription, Update};
 use crate::a2a::Card;
 use crate::agent::{self, GateStatus, Gates};
 use crate::discovery::Discovery;
@@ -95,12 +96,18 @@ struct Inner {
     stopping: CancellationToken,
     /// Cancelled when the grace period is over.
     abandon: CancellationToken,
-    /// Where this engine is itself offered as an agent.
-    own_url: OnceLock<String>,
+    /// How this engine is itself offered as an agent.
+    own: OnceLock<Own>,
     /// Whether the task that wakes runs whose timers are due was started.
     clock_is_watched: AtomicBool,
     /// Places to read runs from the journal.
     readers: Semaphore,
+}
+
+#[derive(Debug)]
+struct Own {
+    url: String,
+    skills: Arc<dyn OwnSkills>,
 }
 
 impl Embedded {
@@ -108,22 +115,22 @@ impl Embedded {
     pub fn new(options: Options, discovery: Arc<Discovery>, agents: agent::Client, journal: Arc<dyn Journal>) -> Self {
         let (runs, tasks) = (Registrar::default(), TaskTracker::new());
         let (stopping, abandon) = (CancellationToken::new(), CancellationToken::new());
-        let (own_url, gates) = (OnceLock::new(), Gates::new(options.calls.gates.clone()));
+        let (own, gates) = (OnceLock::new(), Gates::new(options.calls.gates.clone()));
         let (clock_is_watched, readers) = (AtomicBool::new(false), Semaphore::new(limits::JOURNAL_READERS));
-        let inner =
-            Inner { options, discovery, agents, gates, journal, runs, tasks, stopping, abandon, own_url, clock_is_watched, readers };
+        let inner = Inner { options, discovery, agents, gates, journal, runs, tasks, stopping, abandon, own, clock_is_watched, readers };
         Self { inner: Arc::new(inner) }
     }
 
-    /// Says where this engine is itself offered as an agent: workflows that its steps call there are run in-process, with the
+    /// Says where this engine is itself offered as an agent, and by whom: what its steps call there stays in the process, with the
     /// same checks and records. To be called once, before runs start; a second call changes nothing.
-    pub fn serve_as(&self, url: &str) {
-        let _ = self.inner.own_url.set(url.trim_end_matches('/').to_owned());
+    pub fn serve_as(&self, url: &str, skills: Arc<dyn OwnSkills>) {
+        let _ = self.inner.own.set(Own { url: url.trim_end_matches('/').to_owned(), skills });
     }
 
-    fn is_own(&self, card: &Card) -> bool {
-        let own = self.inner.own_url.get();
-        own.is_some_and(|own| card.interfaces.iter().any(|interface| interface.url.trim_end_matches('/') == own))
+    /// Who serves the card, when this process does.
+    fn own_skills(&self, card: &Card) -> Option<&dyn OwnSkills> {
+        let own = self.inner.own.get()?;
+        card.interfaces.iter().any(|interface| interface.url.trim_end_matches('/') == own.url).then_some(&*own.skills)
     }
 
     /// Goes on with every run that had not ended when the process did. Call it once, before the first start.
@@ -401,6 +408,26 @@ impl Engine for Embedded {
                 Ok(Subscription { snapshot: replayed.snapshot(), seq, updates: None })
             }
         }
+    }
+
+    async fn updates(&self, run: &RunId, after: u64, upto: u64) -> Result<Vec<Update>, Error> {
+        let record = self.inner.journal.record(run).await.map_err(|error| journal_error(run, error))?;
+        let (plan, events) = self.load(&record).await?;
+        let (mut replayed, mut at, mut seq) = (Run::new(plan), Timestamp::default(), 0);
+        let mut updates = Vec::new();
+        for event in events {
+            if seq >= upto {
+                break;
+            }
+            at = at.max(event.at());
+            for change in replayed.apply(event)?.changes {
+                seq += 1;
+                if (after + 1..=upto).contains(&seq) {
+                    updates.push(Update { seq, at, change });
+                }
+            }
+        }
+        Ok(updates)
     }
 
     async fn list(&self, filter: &Filter) -> Result<Vec<RunSummary>, Error> {

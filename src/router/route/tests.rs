@@ -105,6 +105,40 @@ fn a_fallback_runs_instead_of_a_question() {
 }
 
 #[test]
+fn below_the_threshold_or_within_the_margin_the_caller_is_asked() {
+    let asked = |threshold: f64, margin: f64, text: &str| {
+        let decision = decide(Options { threshold, margin, ..Options::default() }, text, json!({}));
+        match decision {
+            Decision::Ask { reason, .. } => Some(reason),
+            Decision::Run { .. } => None,
+            Decision::Respond { .. } | Decision::Reject { .. } => panic!("{decision:?}"),
+        }
+    };
+    let sparse = "csv and then fly to Lisbon by balloon with friends";
+    assert_eq!(asked(0.0, 1.0, sparse), None);
+    assert!(asked(0.25, 1.0, sparse).unwrap().contains("covers only"), "a rare word in common is not enough");
+    assert_eq!(asked(1.0, 1.0, "csv data"), None, "all of it is covered");
+    assert!(asked(0.25, 1.1, "data content").unwrap().contains("about equally"));
+    assert_eq!(asked(0.25, 1.0, "data content csv"), None);
+    assert!(asked(0.25, 1_000.0, "data content csv").unwrap().contains("about equally"));
+}
+
+#[test]
+fn bounds_that_make_no_sense_are_refused() {
+    for (threshold, margin, told) in [
+        (-0.1, 1.1, "threshold"),
+        (1.1, 1.1, "threshold"),
+        (f64::NAN, 1.1, "threshold"),
+        (0.5, 0.9, "margin"),
+        (0.5, f64::NAN, "margin"),
+        (0.5, f64::INFINITY, "margin"),
+    ] {
+        let error = Router::new(Options { threshold, margin, ..Options::default() }).unwrap_err().to_string();
+        assert!(error.contains(told), "{threshold} {margin}: {error}");
+    }
+}
+
+#[test]
 fn faulty_rules_are_named() {
     for (rule, expected) in [
         (json!({"name": "a", "when": {"text": "("}, "reject": "x"}), "rule `a`: `when.text` is not a regular expression"),

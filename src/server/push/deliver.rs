@@ -108,12 +108,15 @@ fn is_transient(status: StatusCode) -> bool {
     status.is_server_error() || matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS)
 }
 
-/// The headers of a call. A token with a line break would be a header of its own: it is refused.
+/// The headers of a call. A token with a line break would be a header of its own: it is refused, wherever the break stands.
 fn headers(config: &TaskPushNotificationConfig) -> Result<HeaderMap, Failure> {
-    let secret = |field: &str, text: &str| {
-        let mut value = HeaderValue::from_str(text).map_err(|_| Failure::field(field, "holds characters that a header cannot"))?;
-        value.set_sensitive(true);
-        Ok::<_, Failure>(value)
+    let secret = |field: &str, text: &str| match HeaderValue::from_str(text) {
+        // The crate lets tabs pass, and what is not ASCII: every receiver would read that in its own way.
+        Ok(mut value) if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) => {
+            value.set_sensitive(true);
+            Ok(value)
+        }
+        Ok(_) | Err(_) => Err(Failure::field(field, "holds characters that a header cannot")),
     };
     let mut headers = HeaderMap::new();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/a2a+json"));
@@ -126,9 +129,11 @@ fn headers(config: &TaskPushNotificationConfig) -> Result<HeaderMap, Failure> {
         if !is_token {
             return Err(Failure::field("authentication.scheme", "is not the name of an HTTP authentication scheme"));
         }
-        let credentials = authentication.credentials.as_deref().unwrap_or_default();
-        let value = format!("{scheme} {credentials}");
-        headers.insert(AUTHORIZATION, secret("authentication.credentials", value.trim_end())?);
+        let value = match authentication.credentials.as_deref().filter(|credentials| !credentials.is_empty()) {
+            Some(credentials) => format!("{scheme} {credentials}"),
+            None => scheme.clone(),
+        };
+        headers.insert(AUTHORIZATION, secret("authentication.credentials", &value)?);
     }
     Ok(headers)
 }

@@ -1,16 +1,16 @@
-//! Follows a run and makes its updates the events of its task. After a gap the snapshot fills in what was missed, through
-//! the same path, so that nothing is sent twice.
+//! Follows a run and makes its updates the events of its task. After a gap, and when the run was faster than its follower, the
+//! journal and the snapshot fill in what was missed, through the same path, so that nothing is sent twice.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use super::parts::{form, value_parts};
+use super::parts::{form, question_parts, value_parts};
 use super::task::{Task, Waiting, now};
 use crate::a2a::extension::OUTPUT;
 use crate::a2a::{Artifact, Part, TaskState};
-use crate::engine::{Engine, Next};
+use crate::engine::{Engine, Next, Subscription};
 use crate::ids::RunId;
 use crate::interpreter::{Change, Outcome, RunStatus, Snapshot, StepError, StepReport, StepStatus};
 use crate::plan::Plan;
@@ -18,6 +18,11 @@ use crate::time::Timestamp;
 
 /// Names the run, its workflow and its steps in metadata; carries depth and ancestry in requests.
 pub(in crate::server) const RUN_EXTENSION: &str = crate::a2a::extension::RUN;
+
+/// Steps of a task that are artifacts; of those that come after them only the output tells. Callers bound what they read.
+const STEP_ARTIFACTS_MAX: usize = 500;
+/// Updates of a run that are made anew for its task. A run that has more has told what fits into a task long before.
+const RETOLD_MAX: u64 = 10_000;
 
 /// What a task's metadata says about its run.
 pub(in crate::server) fn run_metadata(run: &RunId, plan: &Plan, choice: &str) -> Map<String, Value> {
@@ -30,18 +35,23 @@ pub(in crate::server) fn run_metadata(run: &RunId, plan: &Plan, choice: &str) ->
 
 /// Follows the run to its end.
 pub(in crate::server) async fn follow(engine: Arc<dyn Engine>, run: RunId, task: Arc<Task>, step_artifacts: bool) {
-    let mut follower = Follower { engine, run, task, step_artifacts, calling: BTreeSet::new() };
+    let artifacts_left = if step_artifacts { STEP_ARTIFACTS_MAX } else { 0 };
+    let mut follower = Follower { engine, run, task, artifacts_left, calling: BTreeSet::new(), seen: 0 };
     if follower.sees_only_the_end().await {
         return;
     }
     loop {
         match follower.engine.subscribe(&follower.run).await {
             Ok(mut subscription) => {
-                follower.catch_up(&subscription.snapshot).await;
+                follower.retell(&subscription).await;
+                follower.catch_up(&subscription.snapshot);
                 follower.task.is_followed();
                 loop {
                     match subscription.next().await {
-                        Next::Update(update) => follower.apply(update.at, &update.change).await,
+                        Next::Update(update) => {
+                            follower.seen = update.seq;
+                            follower.apply(update.at, &update.change).await;
+                        }
                         Next::Lagged => break,
                         Next::End => return follower.close().await,
                     }
@@ -61,9 +71,11 @@ struct Follower {
     engine: Arc<dyn Engine>,
     run: RunId,
     task: Arc<Task>,
-    step_artifacts: bool,
+    artifacts_left: usize,
     /// Paths of the calls under way.
     calling: BTreeSet<String>,
+    /// Number of the last update that was seen.
+    seen: u64,
 }
 
 impl Follower {
@@ -74,12 +86,30 @@ impl Follower {
             () = self.task.wanted() => return false,
         };
         if let Ok(snapshot) = snapshot {
-            self.catch_up(&snapshot).await;
+            self.catch_up(&snapshot);
         }
         self.task.state().0.is_terminal()
     }
 
-    async fn catch_up(&mut self, snapshot: &Snapshot) {
+    /// Tells what was missed and is not in the snapshot: that steps began and were tried again, if somebody watches, and what steps
+    /// inside repetitions yielded.
+    async fn retell(&mut self, subscription: &Subscription) {
+        let (after, upto) = (self.seen, subscription.seq.min(RETOLD_MAX));
+        self.seen = subscription.seq;
+        let repeats = || subscription.snapshot.steps.iter().any(|step| matches!(step.kind, "map" | "loop"));
+        if after >= upto || !(self.task.is_watched() || (self.artifacts_left > 0 && repeats())) {
+            return;
+        }
+        if self.task.state().0 == TaskState::Submitted {
+            self.task.set_status(TaskState::Working, Vec::new(), subscription.snapshot.started_at, Map::new());
+        }
+        match self.engine.updates(&self.run, after, upto).await {
+            Ok(updates) => updates.iter().for_each(|update| self.tell(update.at, &update.change)),
+            Err(error) => tracing::warn!(run_id = %self.run, %error, "what was missed of a run cannot be read"),
+        }
+    }
+
+    fn catch_up(&mut self, snapshot: &Snapshot) {
         let at = snapshot.finished_at.unwrap_or_else(now);
         if self.task.state().0 == TaskState::Submitted {
             self.task.set_status(TaskState::Working, Vec::new(), snapshot.started_at, Map::new());
@@ -90,7 +120,7 @@ impl Follower {
                 StepStatus::Completed | StepStatus::Failed | StepStatus::Skipped | StepStatus::Canceled => {
                     self.calling.remove(step.path.as_str());
                     self.task.set_waiting(step.path.as_str(), None);
-                    if step.status == StepStatus::Completed && step.skill.is_some() {
+                    if step.status == StepStatus::Completed && has_own_output(step.kind) {
                         self.step_artifact(step.path.as_str(), step.id.as_str(), &step.outputs);
                     }
                 }
@@ -116,7 +146,7 @@ impl Follower {
             return;
         }
         match self.engine.snapshot(&self.run).await {
-            Ok(snapshot) => self.catch_up(&snapshot).await,
+            Ok(snapshot) => self.catch_up(&snapshot),
             Err(error) => tracing::warn!(run_id = %self.run, %error, "a run's end cannot be read"),
         }
         if !self.task.state().0.is_terminal() {
@@ -126,36 +156,49 @@ impl Follower {
     }
 
     async fn apply(&mut self, at: Timestamp, change: &Change) {
+        self.tell(at, change);
         match change {
             Change::RunStarted => {
                 if self.task.state().0 == TaskState::Submitted {
                     self.task.set_status(TaskState::Working, Vec::new(), at, Map::new());
                 }
             }
-            Change::StepStarted { path, step, skill, attempt } => {
+            Change::StepStarted { path, skill, .. } => {
                 self.task.set_waiting(path.as_str(), None);
-                if let Some(skill) = skill {
+                if skill.is_some() {
                     self.calling.insert(path.to_string());
-                    self.task.progress(at, || {
-                        let text = format!("step `{step}` calls `{skill}`");
-                        (text, step_metadata(path.as_str(), step.as_str(), "running", json!({ "skill": skill, "attempt": attempt })))
-                    });
                 }
             }
-            Change::StepRetrying { path, step, attempt, error, .. } => self.task.progress(at, || {
-                let text = format!("step `{step}` is tried again (attempt {attempt}): {}", error.message);
-                (text, step_metadata(path.as_str(), step.as_str(), "retrying", json!({ "attempt": attempt, "error": error })))
-            }),
+            Change::StepRetrying { .. } => {}
             Change::StepWaiting { path, step, question } => {
                 self.calling.remove(path.as_str());
                 let waiting = Waiting { step: step.to_string(), question: question.clone() };
                 self.task.set_waiting(path.as_str(), Some(waiting));
                 self.ask_if_nothing_else_is_under_way(at).await;
             }
-            Change::StepFinished { path, step, status, outputs, error, by, .. } => {
+            Change::StepFinished { path, .. } => {
                 self.calling.remove(path.as_str());
-                let waits = self.task.set_waiting(path.as_str(), None);
-                if *status == StepStatus::Completed && by.is_some() {
+                if self.task.set_waiting(path.as_str(), None) {
+                    self.ask_if_nothing_else_is_under_way(at).await;
+                }
+            }
+            Change::RunFinished { outcome } => self.finish(at, outcome),
+        }
+    }
+
+    /// What a change says, whenever it is told. Who waits, and how the run stands, is not among it.
+    fn tell(&mut self, at: Timestamp, change: &Change) {
+        match change {
+            Change::StepStarted { path, step, skill: Some(skill), attempt } => self.task.progress(at, || {
+                let text = format!("step `{step}` calls `{skill}`");
+                (text, step_metadata(path.as_str(), step.as_str(), "running", json!({ "skill": skill, "attempt": attempt })))
+            }),
+            Change::StepRetrying { path, step, attempt, error, .. } => self.task.progress(at, || {
+                let text = format!("step `{step}` is tried again (attempt {attempt}): {}", error.message);
+                (text, step_metadata(path.as_str(), step.as_str(), "retrying", json!({ "attempt": attempt, "error": error })))
+            }),
+            Change::StepFinished { path, step, kind, status, outputs, error, .. } => {
+                if *status == StepStatus::Completed && has_own_output(kind) {
                     self.step_artifact(path.as_str(), step.as_str(), outputs);
                 }
                 if let Some(error) = error {
@@ -164,11 +207,8 @@ impl Follower {
                         (text, step_metadata(path.as_str(), step.as_str(), status.as_str(), json!({ "error": error })))
                     });
                 }
-                if waits {
-                    self.ask_if_nothing_else_is_under_way(at).await;
-                }
             }
-            Change::RunFinished { outcome } => self.finish(at, outcome),
+            Change::StepStarted { skill: None, .. } | Change::RunStarted | Change::StepWaiting { .. } | Change::RunFinished { .. } => {}
         }
     }
 
@@ -205,7 +245,7 @@ impl Follower {
             .map(|(path, w)| json!({ "step": w.step, "path": path, "auth": w.question.auth, "prompt": w.question.prompt }))
             .collect();
         let parts = match waiting.values().next() {
-            Some(only) if waiting.len() == 1 => value_parts(&only.question.prompt),
+            Some(only) if waiting.len() == 1 => question_parts(&only.question.prompt),
             _ => {
                 let names: Vec<String> = waiting.values().map(|waiting| format!("`{}`", waiting.step)).collect();
                 let text = format!("{} steps wait for an answer: {}. Name the step in `metadata.step`.", names.len(), names.join(", "));
@@ -216,8 +256,8 @@ impl Follower {
         self.task.set_status(state, parts, at, metadata);
     }
 
-    fn step_artifact(&self, path: &str, step: &str, outputs: &Arc<Value>) {
-        if !self.step_artifacts {
+    fn step_artifact(&mut self, path: &str, step: &str, outputs: &Arc<Value>) {
+        if self.artifacts_left == 0 {
             return;
         }
         let parts = value_parts(outputs);
@@ -227,7 +267,9 @@ impl Follower {
         let metadata = step_metadata(path, step, "completed", json!({ "artifact": "step" }));
         let artifact =
             Artifact { artifact_id: format!("step:{path}"), name: Some(step.to_owned()), parts, metadata, ..Artifact::default() };
-        self.task.add_artifact(artifact, false, true);
+        if self.task.add_artifact(artifact, false, true) {
+            self.artifacts_left -= 1;
+        }
     }
 
     fn finish(&self, at: Timestamp, outcome: &Outcome) {
@@ -257,6 +299,11 @@ impl Follower {
             }
         }
     }
+}
+
+/// Whether a step of this `step_type` yields something that is not just what the steps inside it yielded, and were told for.
+fn has_own_output(kind: &str) -> bool {
+    !matches!(kind, "parallel" | "conditional" | "switch")
 }
 
 fn told(error: &StepError) -> String {

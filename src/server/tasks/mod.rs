@@ -14,4 +14,4 @@ pub(super) use follow::{RUN_EXTENSION, follow, run_metadata};
 pub(super) use queue::{Queue, Taken};
 pub(super) use script::play;
 pub(super) use store::Store;
-pub(super) use task::{Bounds, Kind, NewTask, Task, now};
+pub(super) use task::{Bounds, Dialogue, Kind, NewTask, Task, now};

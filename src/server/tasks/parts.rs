@@ -24,6 +24,14 @@ pub(in crate::server) fn value_parts(value: &Arc<Value>) -> Vec<Part> {
     }
 }
 
+/// The parts that say a question. A text with data beside it, as agents ask, is a text for people and data for programs.
+pub(in crate::server) fn question_parts(prompt: &Arc<Value>) -> Vec<Part> {
+    match prompt.as_object().map(|members| (members.len(), members.get("text"), members.get("data"))) {
+        Some((2, Some(Value::String(text)), Some(data))) => vec![Part::text(text.clone()), Part::data(data.clone())],
+        _ => value_parts(prompt),
+    }
+}
+
 /// How another gantry must read the parts of a value, when they alone would be read as another value.
 pub(in crate::server) fn form(value: &Value) -> Option<&'static str> {
     match value {
@@ -45,6 +53,19 @@ fn file(value: &Value) -> Option<Part> {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn questions_are_said_to_people_and_programs() {
+        for (prompt, parts) in [
+            (json!("red?"), json!([{"text": "red?"}])),
+            (json!({"text": "red?"}), json!([{"text": "red?"}])),
+            (json!({"text": "red?", "data": {"n": 1}}), json!([{"text": "red?"}, {"data": {"n": 1}}])),
+            (json!({"text": "red?", "data": 1, "more": 2}), json!([{"data": {"text": "red?", "data": 1, "more": 2}}])),
+            (json!({"text": 1, "data": 1}), json!([{"data": {"text": 1, "data": 1}}])),
+        ] {
+            assert_eq!(serde_json::to_value(question_parts(&Arc::new(prompt.clone()))).unwrap(), parts, "{prompt}");
+        }
+    }
 
     #[test]
     fn values_become_the_parts_that_say_them() {

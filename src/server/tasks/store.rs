@@ -34,6 +34,11 @@ impl Store {
         (task, true)
     }
 
+    /// A task within the same bounds that is in no list, and gone when it is dropped.
+    pub(in crate::server) fn unlisted(&self, new: NewTask) -> Arc<Task> {
+        Arc::new(Task::new(new, self.bounds))
+    }
+
     /// The caller's task.
     pub(in crate::server) fn get(&self, caller: &str, id: &str) -> Option<Arc<Task>> {
         self.tasks().get(id).filter(|task| &*task.caller == caller).cloned()

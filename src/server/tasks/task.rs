@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -37,12 +38,18 @@ pub(in crate::server) enum Kind {
     /// A script.
     Script,
     /// A question about what is wanted: the request so far.
-    Dialogue {
-        /// All text said so far.
-        text: String,
-        /// The ids that were offered, in order.
-        offered: Vec<String>,
-    },
+    Dialogue(Dialogue),
+}
+
+/// A request of which it is not clear yet what it means.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(in crate::server) struct Dialogue {
+    /// All text said so far.
+    pub(in crate::server) text: String,
+    /// The data that came along, and the context.
+    pub(in crate::server) data: Map<String, Value>,
+    /// The ids that were offered, in order.
+    pub(in crate::server) offered: Vec<String>,
 }
 
 /// A step that waits for an answer.
@@ -131,6 +138,11 @@ impl Task {
         (live.record.status.state, live.changed_at)
     }
 
+    /// Whether anybody sees what happens to it when it happens.
+    pub(in crate::server) fn is_watched(&self) -> bool {
+        self.live().is_watched()
+    }
+
     pub(in crate::server) fn kind(&self) -> Kind {
         self.live().kind.clone()
     }
@@ -208,15 +220,16 @@ impl Task {
         true
     }
 
-    /// Adds a result, or a piece of one. One that is there already as a whole is not sent again.
-    pub(in crate::server) fn add_artifact(&self, artifact: Artifact, append: bool, last_chunk: bool) {
+    /// Adds a result, or a piece of one. One that is there already as a whole is not sent again; false then, as for a task that has
+    /// ended.
+    pub(in crate::server) fn add_artifact(&self, artifact: Artifact, append: bool, last_chunk: bool) -> bool {
         let mut live = self.live();
         if live.record.status.state.is_terminal() {
-            return;
+            return false;
         }
         match live.record.artifacts.iter_mut().find(|known| known.artifact_id == artifact.artifact_id) {
             Some(known) if append => known.parts.extend(artifact.parts.iter().cloned()),
-            Some(_) => return,
+            Some(_) => return false,
             None => live.record.artifacts.push(artifact.clone()),
         }
         let update = TaskArtifactUpdate {
@@ -228,6 +241,7 @@ impl Task {
             metadata: Map::new(),
         };
         live.tell(StreamResponse::ArtifactUpdate(update));
+        true
     }
 
     /// Somebody wants to see what happens to the run.

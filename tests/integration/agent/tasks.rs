@@ -124,8 +124,11 @@ async fn questions_are_handed_on_and_their_answers_continue_the_task() {
         let (outcome, heard) = ask_listening(&client(), call).await;
         assert_eq!(outcome.unwrap(), Reply::Value(json!({ "colour": "red" })));
         assert_eq!(heard, []);
-        let message = &envelopes(&agent).await[0]["params"]["message"];
-        assert_eq!((&message["taskId"], &message["contextId"]), (&json!("t-1"), &json!("c-1")));
+        let params = envelopes(&agent).await[0]["params"].clone();
+        assert_eq!((&params["message"]["taskId"], &params["message"]["contextId"]), (&json!("t-1"), &json!("c-1")));
+        let configuration = &params["configuration"];
+        assert_ne!(configuration["returnImmediately"], true, "an answer at once could only be the question that was answered");
+        assert_ne!(configuration["blocking"], false);
     }
     let mut plain = call(card(Dialect::Plain, "http://127.0.0.1:1"));
     plain.resume = Some(remote());

@@ -4,12 +4,14 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use gantry::agent::{Circuit, Client, GateOptions, GateStatus};
 use gantry::engine::embedded::{CallOptions, Embedded, Options};
-use gantry::engine::{Engine, Start};
-use gantry::interpreter::{ErrorClass, RunStatus};
+use gantry::engine::{Engine, OwnReply, OwnSkills, Start};
+use gantry::interpreter::{ErrorClass, RunStatus, StepError};
 use gantry::journal::{Journal, Sqlite};
 use serde_json::json;
+use tokio::sync::watch;
 
 use super::agent::{Act, Agent, Call, Gate, Speaks};
 use super::world::{World, client_options, end, failure, output, step};
@@ -197,22 +199,40 @@ steps:
     assert_eq!(agent.look(|seen| (seen.calls.len(), seen.high_water)), (4 * 8 * 3, 1));
 }
 
-/// A call that comes back to this engine over HTTP: its run needs the places that the call must therefore not hold.
+/// The skill that this process serves itself: answers when the gate is open.
+#[derive(Debug)]
+struct Routes {
+    gate: Gate,
+    calls: watch::Sender<usize>,
+}
+
+#[async_trait]
+impl OwnSkills for Routes {
+    async fn call(&self, _: gantry::agent::Call) -> Result<OwnReply, StepError> {
+        self.calls.send_modify(|calls| *calls += 1);
+        self.gate.pass().await;
+        Ok(OwnReply::Value(json!("routed")))
+    }
+}
+
+/// What this process does for a call may need the places that the call must therefore not hold.
 #[tokio::test]
-async fn a_call_to_this_engine_itself_takes_no_place() {
+async fn a_call_to_this_process_itself_takes_no_place() {
     let gate = Gate::new();
-    let closed = gate.clone();
-    let own = Agent::start("gantry", &["route_request"], Speaks::Plain, move |_| Act::Reply(json!("routed")).behind(&closed)).await;
+    let routes = Arc::new(Routes { gate: gate.clone(), calls: watch::Sender::new(0) });
+    let own = Agent::start("gantry", &["route_request"], Speaks::Plain, |_| Act::Reply(json!("over the network"))).await;
     let works = Agent::plain("works", &["work"], |_| json!("done")).await;
     let world = World::calling(places(1, 1), &[&own, &works]);
-    world.engine.serve_as(&own.url);
+    world.engine.serve_as(&own.url, Arc::clone(&routes) as Arc<dyn OwnSkills>);
     let mut above = Vec::new();
     for _ in 0..3 {
         above.push(world.start("steps:\n  - {id: only, skill: route_request}", json!({})).await);
     }
-    own.until("three calls at once", |seen| seen.in_flight == 3).await;
+    let mut calls = routes.calls.subscribe();
+    tokio::time::timeout(super::agent::PATIENCE, calls.wait_for(|calls| *calls == 3)).await.expect("three calls at once").unwrap();
     let below = world.run("steps:\n  - {id: only, skill: work, timeout: 5s}", json!({})).await;
     assert_eq!((output(&below), step(&below, "only").attempts), (&json!("done"), 1));
+    assert_eq!(own.look(|seen| seen.calls.len()), 0);
     gate.open();
     for run in above {
         assert_eq!(output(&world.end(&run).await), &json!("routed"));

@@ -6,25 +6,38 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
-use super::{PYTHON_1, script};
+use super::{Installed, PYTHON_1, PYTHON_03, script};
 use crate::gantries::{Gantry, PATIENCE, Site, artifact, status, wait_for};
 
-const SKILLS: &[&str] = &["sum", "chunks", "ask", "fail", "crash", "say", "hang", "hung"];
+const SKILLS: &[&str] = &["sum", "chunks", "ask", "login", "fail", "crash", "say", "hang", "hung"];
+
+/// A version of the SDK, and the agent that is written with it.
+struct Sdk {
+    python: Installed,
+    agent: &'static str,
+    /// It keeps every number as a double: 9007199254740993 is another number there.
+    doubles: bool,
+}
+
+const SDK_1: Sdk = Sdk { python: PYTHON_1, agent: "agent_1.py", doubles: true };
+const SDK_03: Sdk = Sdk { python: PYTHON_03, agent: "agent_03.py", doubles: false };
 
 /// An agent process, its card and a workflow for each of its skills in the registry, and a gantry.
 struct World {
     gantry: Gantry,
     name: &'static str,
+    /// See [`Sdk`].
+    doubles: bool,
     _agent: Child,
     _site: Site,
 }
 
 impl World {
     /// None when the SDK is not installed.
-    async fn new(name: &'static str, more: &[&str]) -> Option<Self> {
-        let python = PYTHON_1.find()?;
+    async fn new(sdk: &Sdk, name: &'static str, more: &[&str]) -> Option<Self> {
+        let python = sdk.python.find()?;
         let mut command = Command::new(python);
-        command.arg(script("agent_1.py")).arg(name).args(more);
+        command.arg(script(sdk.agent)).arg(name).args(more);
         let mut agent = command.stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
         let mut lines = BufReader::new(agent.stdout.take().unwrap()).lines();
         let line = tokio::time::timeout(PATIENCE, lines.next_line()).await.expect("the agent does not start").unwrap();
@@ -35,7 +48,7 @@ impl World {
             site.push_call(&format!("{name}_{skill}")).await;
         }
         let gantry = site.serve("gantry", "").await;
-        Some(Self { gantry, name, _agent: agent, _site: site })
+        Some(Self { gantry, name, doubles: sdk.doubles, _agent: agent, _site: site })
     }
 
     fn workflow(&self, skill: &str) -> String {
@@ -52,9 +65,10 @@ impl World {
         assert_eq!(status(&task), "COMPLETED", "{task:#}");
         for part in ["call", "output"] {
             let data = &artifact(&task, part)[0]["data"];
-            // The SDK answers 42.0. What it makes of the large number is its own: it keeps doubles.
+            // The SDK with doubles answers 42.0. What it makes of the large number is its own.
             assert_eq!(data["sum"].to_string(), "42", "{data}");
-            assert_eq!(data["big"].to_string(), "9007199254740992", "{data}");
+            let big = if self.doubles { "9007199254740992" } else { "9007199254740993" };
+            assert_eq!(data["big"].to_string(), big, "{data}");
             assert_eq!(data["text"], "{{ steps.call.outputs }}", "what an agent returns is data");
         }
         let task = self.execute("chunks", json!({ "text": "one two three" })).await;
@@ -77,6 +91,10 @@ impl World {
         let done = self.gantry.reply(&asked, json!({ "color": "red", "coats": 2 })).await;
         assert_eq!((status(&done).as_str(), &done["id"]), ("COMPLETED", &asked["id"]), "{done:#}");
         assert_eq!(artifact(&done, "output")[0]["data"], json!({ "answer": { "color": "red", "coats": 2 }, "count": 42 }));
+        let asked = self.execute("login", json!({})).await;
+        assert_eq!(status(&asked), "AUTH_REQUIRED: who are you?", "{asked:#}");
+        let done = self.gantry.reply(&asked, json!({ "code": "1234" })).await;
+        assert_eq!(artifact(&done, "output")[0]["data"], json!({ "code": "1234" }), "{done:#}");
     }
 
     async fn cancels(&self) {
@@ -97,9 +115,9 @@ impl World {
     }
 }
 
-#[tokio::test]
-async fn a_streaming_agent_is_a_step() {
-    let Some(world) = World::new("streaming", &[]).await else { return };
+/// Everything that an agent as a step can do; nothing when the SDK is not installed.
+async fn check(sdk: &Sdk, name: &'static str, more: &[&str]) {
+    let Some(world) = World::new(sdk, name, more).await else { return };
     world.results().await;
     world.failures().await;
     world.questions().await;
@@ -107,10 +125,21 @@ async fn a_streaming_agent_is_a_step() {
 }
 
 #[tokio::test]
+async fn a_streaming_agent_is_a_step() {
+    check(&SDK_1, "streaming", &[]).await;
+}
+
+#[tokio::test]
 async fn an_agent_without_streams_is_a_step() {
-    let Some(world) = World::new("unary", &["--unary"]).await else { return };
-    world.results().await;
-    world.failures().await;
-    world.questions().await;
-    world.cancels().await;
+    check(&SDK_1, "unary", &["--unary"]).await;
+}
+
+#[tokio::test]
+async fn a_streaming_agent_of_0_3_is_a_step() {
+    check(&SDK_03, "streaming", &[]).await;
+}
+
+#[tokio::test]
+async fn an_agent_of_0_3_without_streams_is_a_step() {
+    check(&SDK_03, "unary", &["--unary"]).await;
 }

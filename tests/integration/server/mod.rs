@@ -10,6 +10,7 @@ mod limits;
 mod malformed;
 mod methods;
 mod nested;
+mod own;
 mod push;
 mod runs;
 mod scale;

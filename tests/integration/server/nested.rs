@@ -59,6 +59,30 @@ async fn questions_and_failures_travel_through() {
 }
 
 #[tokio::test]
+async fn the_question_of_anothers_router_travels_too() {
+    let inner = World::new().await;
+    for id in ["poem", "song"] {
+        inner.workflow(id, "  - {id: verse, step_type: set, value: \"{{ workflow.input.request }}, {{ workflow.input.mood }}\"}\n").await;
+    }
+    let outer = above(&inner).await;
+    outer.workflow("outer", "  - {id: call, skill: route_request, inputs: \"{{ workflow.input }}\"}\n").await;
+    for (at, choice) in [json!([{ "text": "song" }]), json!([{ "data": { "workflow_id": "song" } }])].into_iter().enumerate() {
+        let input = json!({ "request": "fly to the moon", "context": { "mood": "gay" } });
+        let sent = outer.call("SendMessage", json!({ "message": execute(&format!("m-{at}"), "outer", input) })).await;
+        let task = sent.result()["task"].clone();
+        assert_eq!(task["status"]["state"], "TASK_STATE_INPUT_REQUIRED", "{task:#}");
+        let asked = &task["status"]["message"]["parts"];
+        assert!(asked[0]["text"].as_str().unwrap().starts_with("Which of these"), "{asked:#}");
+        assert_eq!(asked[1]["data"]["candidates"].as_array().unwrap().len(), 2);
+        let mut answer = message(&format!("a-{at}"));
+        (answer["taskId"], answer["parts"]) = (task["id"].clone(), choice);
+        let done = outer.call("SendMessage", json!({ "message": answer })).await.result()["task"].clone();
+        assert_eq!(done["status"]["state"], "TASK_STATE_COMPLETED", "{done:#}");
+        assert_eq!(done["artifacts"].as_array().unwrap().last().unwrap()["parts"][0]["text"], "fly to the moon, gay");
+    }
+}
+
+#[tokio::test]
 async fn a_loop_between_two_processes_is_refused() {
     let (first, second) = (World::with(|o| o.card.publish = None).await, World::with(|o| o.card.publish = None).await);
     for (here, there) in [(&first, &second), (&second, &first)] {

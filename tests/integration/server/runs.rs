@@ -87,6 +87,82 @@ async fn a_run_is_a_task_with_an_artifact_for_each_step_and_the_output() {
 }
 
 #[tokio::test]
+async fn every_step_is_seen_to_begin_however_soon_it_ends() {
+    let world = World::new().await;
+    world.workflow("quick", "  - {id: value, step_type: set, value: 1}\n").await;
+    let steps: String = ["a", "b", "c"]
+        .iter()
+        .map(|id| format!("  - {{id: {id}, skill: execute_workflow, inputs: {{workflow_id: quick, input: {{}}}}}}\n"))
+        .collect();
+    world.workflow("three", &steps).await;
+    for round in 0..10 {
+        let params = json!({ "message": execute(&format!("m-{round}"), "three", json!({})) });
+        let events = world.stream("SendStreamingMessage", params).await.rest().await;
+        let said = |event: &Value| event["result"]["statusUpdate"]["status"]["message"]["parts"][0]["text"].as_str().map(str::to_owned);
+        let seen: Vec<String> = events.iter().map(|event| said(event).unwrap_or_else(|| short(event))).collect();
+        let calls = |id: &str| format!("step `{id}` calls `execute_workflow`");
+        let expected = ["task:SUBMITTED", "status:WORKING", &calls("a"), "artifact:step:/0:a", &calls("b"), "artifact:step:/1:b"];
+        assert_eq!(seen[..6], expected, "{seen:?}");
+        assert_eq!(seen[6..], [&calls("c"), "artifact:step:/2:c", "artifact:output", "status:COMPLETED"], "{seen:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_repeated_steps_yield_is_told_however_soon_they_end_and_not_without_end() {
+    let world = World::new().await;
+    world
+        .workflow("repeats", "  - {id: each, step_type: map, items: \"{{ workflow.input.items }}\", steps: [{id: item, step_type: set, value: \"{{ item }}\"}]}\n")
+        .await;
+    for (count, expected) in [(3, 5), (600, 501)] {
+        let items: Vec<usize> = (1..=count).collect();
+        let message = execute(&format!("m-{count}"), "repeats", json!({ "items": items }));
+        let task = world.call("SendMessage", json!({ "message": message })).await.result()["task"].clone();
+        assert_eq!(task["status"]["state"], "TASK_STATE_COMPLETED");
+        let artifacts = task["artifacts"].as_array().unwrap();
+        let names: Vec<&str> = artifacts.iter().map(|artifact| artifact["name"].as_str().unwrap()).collect();
+        assert_eq!((names.len(), names[0], names[names.len() - 1]), (expected, "item", "output"), "{count}");
+        assert_eq!(artifacts.last().unwrap()["parts"][0]["data"].as_array().unwrap().len(), count, "the output has all of it");
+    }
+}
+
+/// Every kind of step that needs no agent: `group`, `choice` and `fork` repeat what is inside, `nothing` and `rest` yield nothing.
+const EVERY_KIND: &str = "  - {id: value, step_type: set, value: {n: 1}}
+  - {id: nothing, step_type: set, value: null}
+  - {id: rest, step_type: wait, for: 1ms}
+  - {id: group, step_type: parallel, branches: {steps: [{id: inside, step_type: set, value: 2}]}}
+  - {id: choice, step_type: conditional, condition: \"{{ true }}\", branches: {if_true: [{id: chosen, step_type: set, value: 3}]}}
+  - {id: fork, step_type: switch, condition: \"{{ 'a' }}\", branches: {a: [{id: taken, step_type: set, value: 4}]}}
+  - {id: each, step_type: map, items: [5], steps: [{id: item, step_type: set, value: 6}]}
+  - {id: again, step_type: loop, until: \"true\", max_iterations: 1, steps: [{id: turn, step_type: set, value: 7}]}
+  - {id: first, step_type: race, branches: {steps: [{id: winner, step_type: set, value: 8}]}}
+  - {id: asked, step_type: input, prompt: well?}
+";
+
+#[tokio::test]
+async fn every_step_with_an_output_of_its_own_is_an_artifact() {
+    let world = World::new().await;
+    world.workflow("kinds", EVERY_KIND).await;
+    let task = world.call("SendMessage", json!({ "message": execute("m-1", "kinds", json!({})) })).await.result()["task"].clone();
+    assert_eq!(task["status"]["state"], "TASK_STATE_INPUT_REQUIRED", "{task:#}");
+    let mut answer = message("m-2");
+    answer["taskId"] = task["id"].clone();
+    let done = world.call("SendMessage", json!({ "message": answer })).await.result()["task"].clone();
+    assert_eq!(done["status"]["state"], "TASK_STATE_COMPLETED", "{done:#}");
+    let names: Vec<&str> = done["artifacts"].as_array().unwrap().iter().map(|a| a["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["value", "inside", "chosen", "taken", "item", "each", "turn", "again", "winner", "first", "asked", "output"]);
+    assert_eq!(done["artifacts"][5]["parts"], json!([{ "data": [6] }]));
+}
+
+#[tokio::test]
+async fn a_fail_step_tells_its_own_code() {
+    let world = World::new().await;
+    world.workflow("dear", "  - {id: stop, step_type: fail, error: {code: too_expensive, message: over 1000}}\n").await;
+    let task = world.call("SendMessage", json!({ "message": execute("m-1", "dear", json!({})) })).await.result()["task"].clone();
+    assert_eq!(task["status"]["state"], "TASK_STATE_FAILED");
+    assert_eq!(task["status"]["message"]["parts"][0]["text"], "step `stop`: over 1000 (too_expensive)");
+}
+
+#[tokio::test]
 async fn a_workflow_is_a_skill_and_a_request_finds_it() {
     let world = World::new().await;
     let _agent = world.agent(&["work"], echo).await;

@@ -133,9 +133,12 @@ async fn guessed_ids_find_nothing_and_say_nothing() {
     assert_eq!(bytes(&world, ANN, "GetTask", &json!({ "id": id }).to_string()).await, before, "its owner's task is as it was");
 }
 
-/// Pieces of the flood, and their size: together more than what the system's buffers hold for a reader that stops.
+/// Pieces of the flood, and their size: together more than what is kept for a reader that stops, even by a system that bounds its
+/// buffers by itself.
 const PIECES: usize = 150;
 const PIECE_BYTES: usize = 32 * 1024;
+/// What a reader that stops can have been sent: what waits in the system's buffers, and a piece or two on the way there.
+const SENT_BYTES_MAX: usize = 512 * 1024;
 
 fn flood(options: &mut Options) {
     options.limits.write_timeout = Duration::from_millis(500);
@@ -204,7 +207,7 @@ async fn many_readers_that_stop_reading_are_cut_and_the_one_that_reads_sees_ever
     // The task is not at its end, so nothing but a cut closes these.
     let cut = stream::iter(readers).map(|reader| async move {
         let read = closed(reader).await;
-        assert!(read.matches("artifactUpdate").count() < PIECES, "a lazy reader got everything");
+        assert!(read.len() < SENT_BYTES_MAX, "{} bytes were kept for a reader that does not read", read.len());
     });
     assert_eq!(cut.buffer_unordered(8).count().await, count(50, 1000));
     // What they missed is there when they come back; one of them reads it to the last piece.

@@ -75,8 +75,11 @@ impl World {
     /// With a client of agents of its own.
     pub(super) async fn calling(agents: agent::Options, journal: Arc<dyn Journal>, layout: Arc<Layout>, options: Options) -> Self {
         let discovery = Arc::new(Discovery::new(layout, discovery::Options { ttl: Duration::from_secs(60), ..Default::default() }));
-        let engine = Embedded::new(embedded::Options::default(), Arc::clone(&discovery), agent::Client::new(agents), journal);
+        let bounds = embedded::Options { depth_max: options.limits.depth_runs_max, ..embedded::Options::default() };
+        let engine = Embedded::new(bounds, Arc::clone(&discovery), agent::Client::new(agents), journal);
         let bound = Server::bind(options, Arc::new(engine.clone()) as Arc<dyn Engine>, Arc::clone(&discovery)).await.unwrap();
+        engine.serve_as(bound.url(), bound.own_skills());
+        engine.recover().await.unwrap();
         let url = format!("http://{}", bound.address());
         let stop = CancellationToken::new();
         let serving = Some(tokio::spawn(bound.serve(stop.clone())));
