@@ -67,6 +67,14 @@ pub const RUN_STEPS_MAX: u64 = 10_000_000;
 pub const RUN_INPUT_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Runs under way at once in one engine. Each waits on a connection of its own, and those are bounded by the file limit.
 pub const RUNS_MAX: usize = 20_000;
+/// Runs that rest: they wait for people or timers alone. Each is a line of some 200 bytes in memory, and the journal has the rest.
+pub const RUNS_RESTING_MAX: usize = 1_000_000;
+/// How long a run waits for nothing but people and timers before it leaves memory: longer than a quick answer takes.
+pub const RUN_REST_AFTER: Duration = Duration::from_secs(10);
+/// Runs that a start loads before it serves; the others that were at work follow while it does.
+pub const RECOVER_AT_ONCE: usize = 1_000;
+/// Runs that are read from the journal at once.
+pub const JOURNAL_READERS: usize = 4;
 /// Messages to one run's task that wait to be read.
 pub const RUN_CONTROL_QUEUE: usize = 16;
 /// What is left after the grace period of a shutdown is cut off within this time.
@@ -75,6 +83,14 @@ pub const ABANDON_TIMEOUT: Duration = Duration::from_secs(6);
 pub const JOURNAL_QUEUE: usize = 4_096;
 /// Writes that share one flush.
 pub const JOURNAL_BATCH: usize = 512;
+/// Largest value that stands in the record of its event. Larger ones are kept once each, by digest, however many events have them.
+pub const PAYLOAD_INLINE_BYTES_MAX: usize = 256 * 1024;
+/// What the journal's write-ahead file is cut to once its content is in the database: a few large values, so that a burst does not
+/// keep its space for ever.
+pub const JOURNAL_WAL_BYTES_KEPT: i64 = 16 * 1024 * 1024;
+/// Largest journal that is checked whole when it is opened, which takes a second or so. Of a larger one the list of runs is, and events
+/// are when they are read.
+pub const JOURNAL_CHECKED_BYTES_MAX: i64 = 256 * 1024 * 1024;
 /// First rest of a run that could not store an event because the journal is full.
 pub const JOURNAL_FULL_REST: Duration = Duration::from_millis(200);
 /// Longest such rest: how much later than the free space a run goes on.

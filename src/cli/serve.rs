@@ -214,7 +214,7 @@ impl Orchestrator {
         }
         self.beside.wait().await;
         if self._data_dir.is_some() {
-            tell_parked(&self.engine).await;
+            tell_parked(&self.engine, left).await;
         } else if left > 0 {
             say(&format!("{left} runs were cut off: nothing is kept of them"));
         }
@@ -266,15 +266,16 @@ fn tell_recovered(recovered: &Recovered) {
 }
 
 /// Says what goes on at the next start.
-async fn tell_parked(engine: &Embedded) {
-    let parked = match engine.list(&Filter::default()).await {
-        Ok(runs) => runs.into_iter().filter(|run| !run.status.is_terminal()).collect::<Vec<_>>(),
+async fn tell_parked(engine: &Embedded, runs: usize) {
+    let filter = Filter { unfinished: true, runs_max: Some(PARKED_NAMED), ..Filter::default() };
+    let parked = match engine.list(&filter).await {
+        Ok(runs) => runs,
         Err(error) => return say(&format!("the journal does not say what was parked: {error}")),
     };
-    for run in parked.iter().take(PARKED_NAMED) {
+    for run in &parked {
         say(&format!("parked for the next start: run {} of {} ({})", run.run, run.workflow, run.status.as_str()));
     }
-    if parked.len() > PARKED_NAMED {
-        say(&format!("… and {} more", parked.len() - PARKED_NAMED));
+    if runs > parked.len() {
+        say(&format!("… and {} more", runs - parked.len()));
     }
 }

@@ -56,6 +56,12 @@ pub struct Filter {
     pub labels: BTreeMap<String, String>,
     /// Started or changed after this moment.
     pub changed_after: Option<Timestamp>,
+    /// With a label of this name, whatever it says.
+    pub labelled: Option<String>,
+    /// Not ended.
+    pub unfinished: bool,
+    /// So many at most, the latest.
+    pub runs_max: Option<usize>,
 }
 
 /// One line of a list of runs.
@@ -204,7 +210,8 @@ pub trait Engine: Send + Sync {
     async fn start(&self, start: Start) -> Result<Started, Error>;
     /// Asks a run to end. Returns when the wish is in the journal, not when the run has ended.
     async fn cancel(&self, run: &RunId, reason: &str) -> Result<(), Error>;
-    /// Answers the step (by id or path) that waits; without one, the only step that waits.
+    /// Answers the step (by id or path) that waits; without one, the only step that waits. An answer to an `input` step that has not
+    /// begun is kept until it asks; of several the last one counts. Steps of repetitions have to wait first.
     async fn answer(&self, run: &RunId, step: Option<&str>, answer: Arc<Value>) -> Result<(), Error>;
     /// A new run of the same plan with the same input that goes on where this one went wrong: what its completed steps were told is
     /// kept and not asked for again; the steps that made it fail, and those that were canceled, begin anew. Retrying the same run twice

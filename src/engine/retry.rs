@@ -38,7 +38,10 @@ pub(super) fn seed(plan: &Arc<Plan>, old: &RunId, events: &[Event], new: &RunId,
             event if is_left_out(&event, &blamed) => continue,
             event => event,
         };
+        let is_early = matches!(&event, Event::Answered { path, .. } if run.unasked(path.as_str()).is_some());
         match run.apply(event.clone()) {
+            // Nothing follows from it before its step asks.
+            Ok(_) if is_early => history.push(event),
             // Late then and now, or about a step that this history does not lead to.
             Ok(transition) if transition == Transition::default() => {}
             Err(_) if !history.is_empty() => {}

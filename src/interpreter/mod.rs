@@ -3,6 +3,7 @@
 //! Pure: no I/O, clock, randomness or async. Driven by `engine`, and by tests that feed it events.
 
 mod command;
+mod early;
 mod error;
 mod event;
 mod finish;

@@ -31,6 +31,8 @@ pub struct Run {
     pub(super) places: BTreeMap<Path, Place>,
     /// Steps that wait for an answer.
     pub(super) waiting: usize,
+    /// Answers to steps that have not begun.
+    pub(super) early: BTreeMap<Path, Arc<Value>>,
     pub(super) agent_calls: u64,
     /// Steps begun, repetitions included; of the handlers' once these run.
     pub(super) steps: u64,
@@ -56,6 +58,7 @@ impl Run {
             free: Vec::new(),
             places: BTreeMap::new(),
             waiting: 0,
+            early: BTreeMap::new(),
             agent_calls: 0,
             steps: 0,
             steps_max: limits::RUN_STEPS_MAX,
@@ -182,6 +185,7 @@ impl Run {
                 }
             }
             Event::TimerFired { path, .. } if *path == Path::run() => Ok(()),
+            Event::Answered { path, .. } if self.is_unasked(path) => Ok(()),
             Event::Answered { path, .. } | Event::TimerFired { path, .. } => self.known(path).map(|_| ()),
             Event::CancelRequested { .. } => Ok(()),
         }

@@ -1109,6 +1109,39 @@ fn input_waits_for_an_answer_or_takes_its_default() {
 }
 
 #[test]
+fn an_answer_that_comes_before_its_question_is_kept() {
+    let yaml = "steps:
+- {id: a, skill: s}
+- {id: q, step_type: input, prompt: \"{{ steps.a.outputs }}\", timeout: 60, outputs: answer}
+- {id: r, step_type: input, prompt: r}
+output: [\"{{ steps.q.outputs.answer }}\", \"{{ steps.r.outputs }}\"]";
+    // Of several the last one counts, and one that comes after its step asked answers it as ever.
+    check(
+        yaml,
+        &[Answer("q", json!(1)), Answer("q", json!(2)), Reply("a", json!("a")), Answer("q", json!(3)), Answer("r", json!(4))],
+        "call a#1 {}\na completed\nq completed\nr waiting\nr completed\ncompleted [2,4]",
+    );
+    check(yaml, &[Answer("r", json!(4)), Cancel], "call a#1 {}\ncancel a\na canceled canceled\ncanceled enough");
+    // A question that cannot be put is an error, answered or not.
+    let broken = "steps: [{id: a, skill: s}, {id: q, step_type: input, prompt: \"{{ steps.a.outputs.x }}\"}]";
+    let mut case = Case::new(broken, json!({}));
+    case.perform(&Answer("q", json!(1)));
+    case.perform(&Reply("a", json!({})));
+    assert_eq!(case.run.status(), RunStatus::Failed);
+    // A step that was passed over, one that is over, one of a repetition, and one that is no question.
+    let yaml = "steps:
+- {id: over, step_type: input, prompt: x}
+- {id: skipped, step_type: conditional, condition: \"{{ false }}\", branches: {if_true: [{id: never, step_type: input, prompt: x}]}}
+- {id: a, skill: s}
+- {id: m, step_type: map, items: [1], steps: [{id: inside, step_type: input, prompt: x}]}
+- {id: last, step_type: input, prompt: x}";
+    let mut case = Case::new(yaml, json!({}));
+    case.perform(&Answer("over", json!(1)));
+    let unasked = ["over", "never", "a", "inside", "last", "/4:last", "nobody"].map(|step| case.run.unasked(step).is_some());
+    assert_eq!(unasked, [false, false, false, false, true, true, false]);
+}
+
+#[test]
 fn fail_ends_the_run_with_the_authors_words() {
     let yaml = "steps: [{id: f, step_type: fail, error: {code: too_big, message: \"{{ workflow.input.n }} is too big\"}}]";
     check(yaml, &[], "f failed author\nfailed step `f`: 2 is too big (too_big)");

@@ -41,6 +41,58 @@ pub struct Record {
     pub changed_at: Timestamp,
 }
 
+/// A run that waits for nothing but people and timers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resting {
+    /// Which.
+    pub run: RunId,
+    /// When the first of its timers is due; none when it has none.
+    pub until: Option<Timestamp>,
+}
+
+/// Which runs are looked for. Everything set must hold.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Query {
+    /// Of this workflow.
+    pub workflow: Option<String>,
+    /// In this status.
+    pub status: Option<RunStatus>,
+    /// Not ended.
+    pub unfinished: bool,
+    /// Changed after this moment.
+    pub changed_after: Option<Timestamp>,
+    /// With these labels.
+    pub labels: BTreeMap<String, String>,
+    /// With a label of this name, whatever it says.
+    pub labelled: Option<String>,
+    /// With an id that begins so.
+    pub run_begins: Option<String>,
+    /// So many at most, the latest.
+    pub runs_max: Option<usize>,
+}
+
+impl Query {
+    fn fits(&self, record: &Record) -> bool {
+        let header = &record.header;
+        self.workflow.as_ref().is_none_or(|workflow| *workflow == header.workflow)
+            && self.status.is_none_or(|status| status == record.status)
+            && !(self.unfinished && record.status.is_terminal())
+            && self.changed_after.is_none_or(|after| record.changed_at > after)
+            && self.labels.iter().all(|(name, value)| header.labels.get(name) == Some(value))
+            && self.labelled.as_ref().is_none_or(|name| header.labels.contains_key(name))
+            && self.run_begins.as_ref().is_none_or(|text| header.run.as_str().starts_with(text.as_str()))
+    }
+}
+
+/// What a query found.
+#[derive(Debug, Clone)]
+pub struct Found {
+    /// The runs, newest change first.
+    pub records: Vec<Record>,
+    /// How many there would be without a bound.
+    pub total: usize,
+}
+
 /// What became of a new run.
 #[derive(Debug, Clone)]
 pub enum Created {
@@ -69,6 +121,14 @@ pub enum Error {
     /// Nothing more can be stored.
     #[error("the journal is full: {0}")]
     Full(String),
+    /// What is stored of a run is not what was written. Nothing was changed, and other runs are not affected.
+    #[error("the record of run `{run}` is damaged: {what}")]
+    Damaged {
+        /// Which run.
+        run: RunId,
+        /// Which event and value, and what is wrong with it.
+        what: String,
+    },
     /// Anything else.
     #[error("{0}")]
     Failed(String),
@@ -94,6 +154,11 @@ pub trait Journal: Send + Sync + std::fmt::Debug {
     /// Appends events. `status` is where the run is after them. Without events only the status is stored: a run may get somewhere by
     /// its first event alone.
     async fn append(&self, run: &RunId, events: Vec<Event>, status: RunStatus) -> Result<(), Error>;
+    /// Appends as [`append`](Self::append) does, and remembers that the run waits for nothing but people and timers until it is appended
+    /// to again; the first timer is due at `until`. A journal that does not remember it has the run among the unfinished.
+    async fn append_resting(&self, run: &RunId, events: Vec<Event>, status: RunStatus, _until: Option<Timestamp>) -> Result<(), Error> {
+        self.append(run, events, status).await
+    }
     /// One run, without its events.
     async fn record(&self, run: &RunId) -> Result<Record, Error>;
     /// The first event of a run: what it was started with.
@@ -104,6 +169,18 @@ pub trait Journal: Send + Sync + std::fmt::Debug {
     async fn events(&self, run: &RunId) -> Result<Vec<Event>, Error>;
     /// Every run, newest change first.
     async fn list(&self) -> Result<Vec<Record>, Error>;
-    /// Every run that has not ended, oldest first: what is resumed after a restart.
+    /// The runs that fit, newest change first.
+    async fn select(&self, query: &Query) -> Result<Found, Error> {
+        let mut records = self.list().await?;
+        records.retain(|record| query.fits(record));
+        let total = records.len();
+        records.truncate(query.runs_max.unwrap_or(usize::MAX));
+        Ok(Found { records, total })
+    }
+    /// Every run that has not ended and does not rest, oldest first: what is resumed after a restart.
     async fn unfinished(&self) -> Result<Vec<Record>, Error>;
+    /// Every run that rests.
+    async fn resting(&self) -> Result<Vec<Resting>, Error> {
+        Ok(Vec::new())
+    }
 }

@@ -7,7 +7,7 @@ mod data_dir;
 mod memory;
 mod sqlite;
 
-pub use api::{Created, Error, Header, Journal, Record, Retention};
+pub use api::{Created, Error, Found, Header, Journal, Query, Record, Resting, Retention};
 pub use data_dir::DataDir;
 pub use memory::Memory;
 pub use sqlite::Sqlite;

@@ -169,7 +169,7 @@ async fn a2a_method(
         Method::GetTask => said(dialect, &query::get(&app, caller, read::<GetTaskParams>(&params)?).await?),
         Method::ListTasks => {
             check_status_filter(&params)?;
-            raw(&query::list(&app, caller, &read::<ListTasksParams>(&params)?)?)
+            raw(&query::list(&app, caller, &read::<ListTasksParams>(&params)?).await?)
         }
         Method::CancelTask => said(dialect, &query::cancel(&app, caller, read::<CancelTaskParams>(&params)?).await?),
         Method::CreateTaskPushNotificationConfig => {

@@ -82,8 +82,11 @@ async fn output(app: &App, task: &Task) -> Result<Value, Failure> {
     let Kind::Run(run) = task.kind() else {
         return Err(Failure::new(ErrorCode::InternalError, "the task has no run"));
     };
-    let snapshot = app.engine.snapshot(&run).await?;
-    match snapshot.outcome {
+    let outcome = match task.outcome() {
+        Some(outcome) => Some(outcome),
+        None => app.engine.snapshot(&run).await?.outcome,
+    };
+    match outcome {
         Some(Outcome::Completed { output }) => Ok(Arc::unwrap_or_clone(output)),
         Some(Outcome::Failed { error }) => {
             let mut failure = Failure::new(ErrorCode::InternalError, error.to_string());

@@ -38,15 +38,25 @@ const PAGE_SIZE_MAX: i64 = 100;
 /// The caller's task, also when only its run is known: after a restart, for one. That there is none is said at the same moment
 /// whether nobody has such a task or somebody else has: looking takes a little longer when there is something to find.
 pub(super) async fn find(app: &Arc<App>, caller: &Caller, id: &str) -> Result<Arc<Task>, Failure> {
-    if let Some(task) = app.store.get(caller, id) {
-        return Ok(task);
-    }
     let answered = Instant::now() + NOT_FOUND_AFTER;
-    if let Some(task) = revive(app, caller, id).await {
-        return Ok(task);
+    let task = match app.store.get(caller, id) {
+        Some(task) => Some(task),
+        None => revive(app, caller, id).await,
+    };
+    let Some(task) = task else {
+        tokio::time::sleep_until(answered).await;
+        return Err(Failure::no_task(id));
+    };
+    up_to_date(std::slice::from_ref(&task)).await;
+    Ok(task)
+}
+
+/// Waits until the records of these tasks have everything that has happened.
+async fn up_to_date(tasks: &[Arc<Task>]) {
+    let waiting = join_all(tasks.iter().map(|task| task.up_to_date()));
+    if tokio::time::timeout(REVIVE_WAIT, waiting).await.is_err() {
+        tracing::warn!("some tasks are shown as they were: their runs do not answer");
     }
-    tokio::time::sleep_until(answered).await;
-    Err(Failure::no_task(id))
 }
 
 async fn revive(app: &Arc<App>, caller: &Caller, id: &str) -> Option<Arc<Task>> {
@@ -65,13 +75,13 @@ async fn revive(app: &Arc<App>, caller: &Caller, id: &str) -> Option<Arc<Task>> 
 
 /// Makes the tasks of runs of an earlier process anew, the latest first.
 pub(super) async fn revive_all(app: &Arc<App>) {
-    let runs = match app.engine.list(&engine::Filter::default()).await {
+    let kept = app.options.limits.tasks_max.min(REVIVED_MAX);
+    let filter = engine::Filter { labelled: Some(CALLER_LABEL.to_owned()), runs_max: Some(kept), ..engine::Filter::default() };
+    let runs = match app.engine.list(&filter).await {
         Ok(runs) => runs,
         Err(error) => return tracing::warn!(%error, "tasks of earlier runs cannot be listed; each is still found by its id"),
     };
-    let kept = app.options.limits.tasks_max.min(REVIVED_MAX);
-    let of_callers = runs.iter().filter(|run| run.labels.contains_key(CALLER_LABEL)).take(kept);
-    let tasks: Vec<_> = of_callers.filter_map(|run| remake(app, run).map(|task| (task, rests(run)))).collect();
+    let tasks: Vec<_> = runs.iter().filter_map(|run| remake(app, run).map(|task| (task, rests(run)))).collect();
     let resting = tasks.iter().filter(|(_, rests)| *rests).map(|(task, _)| task.settled());
     if tokio::time::timeout(REVIVE_WAIT, join_all(resting)).await.is_err() {
         tracing::warn!("some tasks of earlier runs are not read yet; until they are, they look as if just accepted");
@@ -123,7 +133,7 @@ pub(super) async fn get(app: &Arc<App>, caller: &Caller, params: GetTaskParams) 
     Ok(shaped(task.record(), params.history_length))
 }
 
-pub(super) fn list(app: &App, caller: &Caller, params: &ListTasksParams) -> Result<ListTasksResult, Failure> {
+pub(super) async fn list(app: &App, caller: &Caller, params: &ListTasksParams) -> Result<ListTasksResult, Failure> {
     let page_size = match params.page_size {
         None => PAGE_SIZE,
         Some(size @ 1..=PAGE_SIZE_MAX) => u32::try_from(size).unwrap_or(PAGE_SIZE),
@@ -135,11 +145,11 @@ pub(super) fn list(app: &App, caller: &Caller, params: &ListTasksParams) -> Resu
         Some(None) => return Err(Failure::field("statusTimestampAfter", "is not an RFC 3339 timestamp")),
     };
     let from = params.page_token.as_deref().map(read_token).transpose()?;
-    let mut found: Vec<(Reverse<Timestamp>, String, Arc<Task>)> = app
-        .store
-        .of(caller)
+    let mut tasks = app.store.of(caller);
+    tasks.retain(|task| params.context_id.as_ref().is_none_or(|context| task.context_id == *context));
+    up_to_date(&tasks).await;
+    let mut found: Vec<(Reverse<Timestamp>, String, Arc<Task>)> = tasks
         .into_iter()
-        .filter(|task| params.context_id.as_ref().is_none_or(|context| task.context_id == *context))
         .filter_map(|task| {
             let (state, changed_at) = task.state();
             let wanted = params.status.is_none_or(|wanted| wanted == TaskState::Unspecified || wanted == state);

@@ -238,6 +238,12 @@ async fn answer(
         None => None,
     };
     let Some((path, asked)) = found.map(|(path, asked)| (path.clone(), asked.clone())) else {
+        if let Some(name) = &named
+            && answer_early(app, run, name, &answer).await?
+        {
+            task.hear(message.clone());
+            return Ok(streaming.then(|| task.subscribe()));
+        }
         if waiting.is_empty() {
             return Err(Failure::new(ErrorCode::UnsupportedOperation, format!("task `{}` is at work and waits for no message", task.id)));
         }
@@ -257,6 +263,15 @@ async fn answer(
         return Err(error.into());
     }
     Ok(opened)
+}
+
+/// Gives an answer to a step that has not asked yet. False when no such step is to come.
+async fn answer_early(app: &Arc<App>, run: &crate::ids::RunId, step: &str, answer: &Value) -> Result<bool, Failure> {
+    match app.engine.answer(run, Some(step), Arc::new(answer.clone())).await {
+        Ok(()) => Ok(true),
+        Err(crate::engine::Error::NotWaiting { .. }) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// The step that a message names, and its answer as a value.

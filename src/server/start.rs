@@ -13,6 +13,7 @@ use crate::a2a::{self, Message};
 use crate::discovery::FoundWorkflow;
 use crate::engine::{Start, Started};
 use crate::interpreter::Ancestor;
+use crate::plan::{NodeKind, Plan};
 
 /// Labels of a run, by which its task is found again.
 pub(super) const CALLER_LABEL: &str = "a2a.caller";
@@ -63,6 +64,7 @@ pub(super) async fn run(
     }
     let opened = open(app, &task, &origin)?;
     if new {
+        want_repetitions(&task, &found.plan);
         app.spawn(follow(Arc::clone(&app.engine), started.run, Arc::clone(&task), app.options.step_artifacts));
     }
     Ok((task, opened))
@@ -102,8 +104,16 @@ pub(super) async fn run_on(
     let mut metadata = run_metadata(&started.run, &found.plan, &found.choice);
     metadata.extend(about);
     task.becomes(Kind::Run(started.run.clone()), metadata);
+    want_repetitions(task, &found.plan);
     app.spawn(follow(Arc::clone(&app.engine), started.run, Arc::clone(task), app.options.step_artifacts));
     Ok(())
+}
+
+/// Steps that run many times are gone from a run's snapshot when they have ended: who wants their results must follow it.
+fn want_repetitions(task: &Task, plan: &Plan) {
+    if plan.nodes().any(|(_, node)| matches!(node.kind, NodeKind::Map { .. } | NodeKind::Loop { .. })) {
+        task.want();
+    }
 }
 
 async fn start(app: &Arc<App>, origin: &Origin<'_>, found: &FoundWorkflow, input: Value, task: Option<&str>) -> Result<Started, Failure> {
@@ -140,6 +150,7 @@ pub(super) fn add_webhook(
     config.task_id.clone_from(&task.id);
     config.id.get_or_insert_with(|| uuid::Uuid::new_v4().to_string());
     let ended = task.state().0.is_terminal();
+    task.want();
     if let Some(worker) = task.with_webhooks(|webhooks| webhooks.set(config.clone(), &app.deliverer, ended))? {
         app.spawn(worker.run());
     }

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 mod docs;
 mod exits;
+mod faults;
 mod interrupts;
 mod local;
 mod outputs;

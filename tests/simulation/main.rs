@@ -5,6 +5,7 @@
 //! - `seeds` drives the pure core through generated runs in a virtual world and checks every transition (`ledger`).
 //! - `crashes` runs the corpus in the real engine over SQLite and ends the process at every event.
 //! - `journals` replays recorded runs and compares what follows from each event with what followed then.
+//! - `torn` ends the machine at any sector of any write to the journal.
 //! - `sizes` counts what a step costs in long sequences and large maps.
 
 #![expect(clippy::print_stderr, reason = "figures, and the events of a single seed, are for whoever runs the simulation")]
@@ -27,6 +28,8 @@ mod random;
 mod seeds;
 #[cfg(test)]
 mod sizes;
+#[cfg(test)]
+mod torn;
 #[cfg(test)]
 mod world;
 #[cfg(test)]

@@ -13,8 +13,9 @@ use gantry::engine::embedded::{Embedded, Options};
 use gantry::engine::{Engine, Next, Start};
 use gantry::ids::RunId;
 use gantry::interpreter::{Event, RunStatus, Snapshot, StepStatus};
-use gantry::journal::{Created, Error, Header, Journal, Record, Sqlite};
+use gantry::journal::{Created, Error, Header, Journal, Record, Resting, Sqlite};
 use gantry::registry::Layout;
+use gantry::time::Timestamp;
 use serde_json::json;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Notify;
@@ -111,6 +112,20 @@ impl Journal for Deadly {
         Ok(())
     }
 
+    async fn append_resting(&self, run: &RunId, events: Vec<Event>, status: RunStatus, until: Option<Timestamp>) -> Result<(), Error> {
+        let mut events = events;
+        // As above; at rest is the run after the last of them only.
+        let last = events.pop();
+        for event in events {
+            self.write(self.sqlite.append(run, vec![event], RunStatus::Running)).await?;
+        }
+        self.write(self.sqlite.append_resting(run, Vec::from_iter(last), status, until)).await
+    }
+
+    async fn resting(&self) -> Result<Vec<Resting>, Error> {
+        self.sqlite.resting().await
+    }
+
     async fn record(&self, run: &RunId) -> Result<Record, Error> {
         self.sqlite.record(run).await
     }
@@ -149,8 +164,10 @@ impl Process {
             let _inside = runtime.enter();
             let store = Arc::new(Layout::ephemeral().unwrap());
             let discovery = Arc::new(Discovery::new(store, discovery::Options::default()));
+            // At rest as soon as possible, so that crashes and answers meet runs on their way out of memory and back.
+            let options = Options { rest_after: Duration::from_millis(1), ..Options::default() };
             let client = Client::new(ClientOptions { allow_private_addresses: true, ..ClientOptions::default() });
-            (Arc::clone(&discovery), Embedded::new(Options::default(), discovery, client, journal))
+            (Arc::clone(&discovery), Embedded::new(options, discovery, client, journal))
         };
         discovery.add_card(agent.card());
         let process = Self { runtime: Some(runtime), engine: Some(engine), discovery };

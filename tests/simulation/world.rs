@@ -64,6 +64,7 @@ pub(super) struct World<'a> {
     questions: usize,
     noise: usize,
     cancels: usize,
+    early: usize,
 }
 
 impl<'a> World<'a> {
@@ -84,6 +85,7 @@ impl<'a> World<'a> {
             questions: *random.pick(&[0, 0, 10, 20]),
             noise: *random.pick(&[0, 10, 30]),
             cancels: *random.pick(&[0, 0, 0, 20, 100]),
+            early: *random.pick(&[0, 0, 10, 30]),
             random,
         };
         world.live(input);
@@ -101,7 +103,7 @@ impl<'a> World<'a> {
             if self.random.percent(self.noise) {
                 self.make_noise();
             }
-            let event = self.something();
+            let event = self.early_answer().unwrap_or_else(|| self.something());
             self.apply(event);
         }
         // The last calls to answer may come after the end.
@@ -162,6 +164,17 @@ impl<'a> World<'a> {
         let open = |ledger: &Ledger| (ledger.calls.clone(), ledger.timers.clone(), ledger.waiting.clone());
         assert_eq!(open(&ledger), open(&self.ledger), "what is asked for again is what was open");
         self.run = run;
+    }
+
+    /// An answer to a step that has not asked yet.
+    fn early_answer(&mut self) -> Option<Event> {
+        if !self.random.percent(self.early) {
+            return None;
+        }
+        let unasked = self.plan.nodes().filter_map(|(_, node)| self.run.unasked(node.path.as_str())).map(|(path, _)| path.clone());
+        let unasked: Vec<Path> = unasked.collect();
+        let path = (!unasked.is_empty()).then(|| self.random.pick(&unasked).clone())?;
+        Some(Event::Answered { path, answer: Arc::new(generate::small(&mut self.random)), at: self.at() })
     }
 
     /// Something that has to be possible now.

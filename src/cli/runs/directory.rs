@@ -13,7 +13,7 @@ use crate::config::Config;
 use crate::control::{self, Reply, Wish};
 use crate::engine::Export;
 use crate::ids::{Digest, RunId};
-use crate::journal::{self, Journal, Record, Sqlite};
+use crate::journal::{self, Journal, Query, Record, Sqlite};
 use crate::plan::Plan;
 use crate::time::Timestamp;
 use crate::workflow::{self, Severity};
@@ -70,8 +70,8 @@ impl Directory {
             Err(journal::Error::NotFound(_)) => return Err(absent()),
             Err(error) => return Err(Failure::internal(chain(&error))),
         }
-        let records = journal.list().await.map_err(|error| Failure::internal(chain(&error)))?;
-        let mut found = records.into_iter().filter(|record| record.header.run.as_str().starts_with(text));
+        let query = Query { run_begins: Some(text.to_owned()), runs_max: Some(3), ..Query::default() };
+        let mut found = journal.select(&query).await.map_err(|error| Failure::internal(chain(&error)))?.records.into_iter();
         match (found.next(), found.next()) {
             (Some(record), None) => Ok((journal, record)),
             (None, _) => Err(absent()),

@@ -10,7 +10,7 @@ use super::directory::{DirectoryChoice, ago};
 use crate::config::Config;
 use crate::engine::RETRY_OF_LABEL;
 use crate::interpreter::RunStatus;
-use crate::journal::{Journal, Record};
+use crate::journal::{Found, Journal, Query, Record};
 use crate::time::{humanize, parse_duration};
 
 /// Arguments of `gantry runs list`.
@@ -42,18 +42,17 @@ pub(super) fn status(text: &str) -> Result<RunStatus, String> {
 
 pub(super) async fn execute(arguments: ListArguments, config: &Config) -> Result<Exit, Failure> {
     let directory = arguments.directory.open(config)?;
-    let records = match directory.journal()? {
-        Some(journal) => journal.list().await.map_err(|error| Failure::internal(chain(&error)))?,
-        None => Vec::new(),
+    let query = Query {
+        workflow: arguments.workflow,
+        status: arguments.status,
+        changed_after: arguments.since.map(ago),
+        runs_max: Some(arguments.limit),
+        ..Query::default()
     };
-    let after = arguments.since.map(ago);
-    let fits = |record: &Record| {
-        arguments.workflow.as_ref().is_none_or(|workflow| *workflow == record.header.workflow)
-            && arguments.status.is_none_or(|status| status == record.status)
-            && after.is_none_or(|after| record.changed_at > after)
+    let Found { records: shown, total } = match directory.journal()? {
+        Some(journal) => journal.select(&query).await.map_err(|error| Failure::internal(chain(&error)))?,
+        None => Found { records: Vec::new(), total: 0 },
     };
-    let found: Vec<Record> = records.into_iter().filter(fits).collect();
-    let shown = &found[..found.len().min(arguments.limit)];
     if arguments.json {
         terminal::json(&shown.iter().map(object).collect::<Vec<_>>())?;
         return Ok(Exit::Ok);
@@ -62,8 +61,8 @@ pub(super) async fn execute(arguments: ListArguments, config: &Config) -> Result
         let rows: Vec<Vec<String>> = shown.iter().map(row).collect();
         terminal::data(&table(&["RUN", "WORKFLOW", "STATUS", "STARTED", "LASTED", "NOTE"], &rows))?;
     }
-    let count = if found.len() == 1 { "1 run".to_owned() } else { format!("{} runs", found.len()) };
-    let more = if shown.len() < found.len() { format!(", the latest {} shown; --limit shows more", shown.len()) } else { String::new() };
+    let count = if total == 1 { "1 run".to_owned() } else { format!("{total} runs") };
+    let more = if shown.len() < total { format!(", the latest {} shown; --limit shows more", shown.len()) } else { String::new() };
     say(&format!("{count} in {}{more}", directory.data_dir.display()));
     Ok(Exit::Ok)
 }

@@ -17,6 +17,7 @@ use tracing::{Instrument, debug, error, info, info_span, warn};
 use super::invoke::Lineage;
 use super::outstanding::Outstanding;
 use super::registrar::Running;
+use super::rest::{Resting, rests_until};
 use super::timers::Timers;
 use super::{Embedded, now};
 use crate::engine::watchers::Watchers;
@@ -67,6 +68,12 @@ pub(super) struct Driver {
     timers: Timers,
     lineage: Arc<Lineage>,
     parking: bool,
+    /// What counted as now when the run came back to memory.
+    woken: Option<Timestamp>,
+    /// The journal knows that the run waits for nothing but people and timers.
+    is_known_to_rest: bool,
+    /// It leaves memory.
+    resting: bool,
     waiters: Vec<oneshot::Sender<Snapshot>>,
 }
 
@@ -87,8 +94,18 @@ impl Driver {
             timers: Timers::default(),
             lineage: Arc::default(),
             parking: false,
+            woken: None,
+            is_known_to_rest: false,
+            resting: false,
             waiters: Vec::new(),
         }
+    }
+
+    /// The run has rested until now.
+    pub(super) fn woken(&mut self, rested: Resting) {
+        self.woken = Some(rested.now());
+        self.is_known_to_rest = rested.is_known;
+        self.watchers = rested.watchers;
     }
 
     /// Drives the run from the events that are in the journal already to its end: from `Started` alone for a new run, from
@@ -98,8 +115,11 @@ impl Driver {
         async {
             let outcome = match self.replay(events) {
                 Ok(transition) => {
-                    info!(digest = %self.run.plan().digest(), seq = self.seq, "run started");
-                    match self.settle_status().await {
+                    match self.woken {
+                        Some(_) => debug!(seq = self.seq, "run woken"),
+                        None => info!(digest = %self.run.plan().digest(), seq = self.seq, "run started"),
+                    }
+                    match self.settle_status(&transition).await {
                         Ok(()) => {
                             self.carry_out(transition);
                             self.work().await
@@ -110,6 +130,9 @@ impl Driver {
                 Err(mismatch) => Err(Error::Mismatch(mismatch)),
             };
             let faithful = outcome.is_ok();
+            if self.resting && faithful {
+                return self.rest().await;
+            }
             match outcome {
                 Err(error) => error!(%error, "run stopped"),
                 Ok(()) if self.run.outcome().is_none() => info!("run parked"),
@@ -125,7 +148,7 @@ impl Driver {
     fn replay(&mut self, events: Vec<Event>) -> Result<Transition, Mismatch> {
         let mut outstanding = Outstanding::default();
         let mut changes = Vec::new();
-        let resumed = events.len() > 1;
+        let resumed = events.len() > 1 || self.woken.is_some();
         for event in events {
             self.at = self.at.max(event.at());
             let transition = self.run.apply(event.clone())?;
@@ -139,25 +162,38 @@ impl Driver {
             changes.clear();
         }
         // What is left of a timer counts from here.
-        self.at = self.at.max(now());
+        self.at = self.at.max(self.woken.unwrap_or_else(now));
         Ok(Transition { commands: outstanding.commands(), changes })
     }
 
     /// A run may end, or wait, by its first event alone; the journal has it as running since it was made.
-    async fn settle_status(&mut self) -> Result<(), Error> {
-        match self.run.status() {
-            RunStatus::Running => Ok(()),
-            status => self.append(Vec::new(), status).await,
+    async fn settle_status(&mut self, transition: &Transition) -> Result<(), Error> {
+        let status = self.run.status();
+        let rests = self.rests_until(status, std::slice::from_ref(transition));
+        // What the journal knows need not be said again, and a short wait is not worth a write of its own.
+        let is_long = rests.is_some_and(|due| due.is_none_or(|due| due > self.at.plus(self.engine.inner.options.rest_after)));
+        if self.is_known_to_rest || (status == RunStatus::Running && !is_long) {
+            return Ok(());
         }
+        self.append(Vec::new(), status, rests).await
+    }
+
+    /// Whether the run will wait for nothing but people and timers, and until when. What was kept back while parking is not known here.
+    fn rests_until(&self, status: RunStatus, transitions: &[Transition]) -> Option<Option<Timestamp>> {
+        if self.parking { None } else { rests_until(status, transitions, &self.tokens, &self.timers) }
     }
 
     /// Waits while the journal is full, so that the run goes on by itself when there is space again. A shutdown ends the wait:
     /// what could not be stored then has not happened, and is asked for again after the restart.
-    async fn append(&mut self, events: Vec<Event>, status: RunStatus) -> Result<(), Error> {
+    async fn append(&mut self, events: Vec<Event>, status: RunStatus, rests: Option<Option<Timestamp>>) -> Result<(), Error> {
         let inner = &self.engine.inner;
         let mut rest = limits::JOURNAL_FULL_REST;
         loop {
-            match inner.journal.append(&self.id, events.clone(), status).await {
+            let appended = match rests {
+                None => inner.journal.append(&self.id, events.clone(), status).await,
+                Some(until) => inner.journal.append_resting(&self.id, events.clone(), status, until).await,
+            };
+            match appended {
                 Err(journal::Error::Full(why)) if !inner.stopping.is_cancelled() => {
                     warn!(%why, "run waits for the journal");
                     tokio::select! {
@@ -166,7 +202,10 @@ impl Driver {
                     }
                     rest = (rest * 2).min(limits::JOURNAL_FULL_REST_MAX);
                 }
-                outcome => return outcome.map_err(|error| Error::Journal(error.to_string())),
+                outcome => {
+                    self.is_known_to_rest = rests.is_some();
+                    return outcome.map_err(|error| Error::Journal(error.to_string()));
+                }
             }
         }
     }
@@ -175,8 +214,13 @@ impl Driver {
         let abandon = self.engine.inner.abandon.clone();
         let mut abandoned = std::pin::pin!(abandon.cancelled());
         while self.run.outcome().is_none() && !(self.parking && self.near.is_none() && self.calls.is_empty()) {
+            let (may_rest, rest_after) = (self.may_rest(), self.engine.inner.options.rest_after);
             let happened = tokio::select! {
                 happened = self.next() => happened,
+                () = async { tokio::time::sleep(rest_after).await }, if may_rest => {
+                    self.resting = true;
+                    return Ok(());
+                }
                 () = &mut abandoned => {
                     // After the restart they are asked for again, with the same keys.
                     self.near = None;
@@ -196,6 +240,19 @@ impl Driver {
             }
         }
         Ok(())
+    }
+
+    /// Nothing is under way, nobody waits for the run's end, and no timer is due soon.
+    fn may_rest(&self) -> bool {
+        let soon = || Instant::now() + self.engine.inner.options.rest_after * 2;
+        let is_idle = self.near.is_none() && self.calls.is_empty() && self.waiters.is_empty();
+        is_idle && !self.parking && self.timers.first().is_none_or(|(_, due)| due > soon())
+    }
+
+    /// Leaves memory.
+    async fn rest(self) {
+        let resting = Resting { due: self.timers.first(), is_known: self.is_known_to_rest, watchers: self.watchers };
+        self.engine.put_to_rest(self.id, resting, self.inbox).await;
     }
 
     /// Waits for the next thing. Every branch is safe to drop: nothing is taken before it is returned.
@@ -244,16 +301,14 @@ impl Driver {
                 }
             }
             Control::Answer(step, answer, reply) => {
-                let waiting = self.waiting_step(step.as_deref()).and_then(|path| {
-                    match self.run.question(&path).and_then(|question| question.schema.as_deref()) {
-                        Some(schema) => input::check_answer(schema, &answer).map(|()| path),
-                        None => Ok(path),
-                    }
-                });
-                let result = match waiting {
-                    Ok(path) => {
-                        let at = self.now();
-                        self.record(vec![Event::Answered { path, answer, at }]).await?;
+                let result = match self.addressed(step.as_deref(), &answer) {
+                    Ok((path, is_early)) => {
+                        let event = Event::Answered { path, answer, at: self.now() };
+                        if is_early {
+                            self.keep(event).await?
+                        } else {
+                            self.record(vec![event]).await?
+                        }
                         Ok(())
                     }
                     Err(error) => Err(error),
@@ -270,6 +325,22 @@ impl Driver {
             }
         }
         Ok(())
+    }
+
+    /// The step that an answer is for, and whether it has not asked yet. The answer must be what it asks for.
+    fn addressed(&self, step: Option<&str>, answer: &Value) -> Result<(Path, bool), Error> {
+        let (path, schema, is_early) = match (self.waiting_step(step), step.and_then(|step| self.run.unasked(step))) {
+            (Ok(path), _) => {
+                let schema = self.run.question(&path).and_then(|question| question.schema.clone());
+                (path, schema, false)
+            }
+            (Err(_), Some((path, schema))) => (path.clone(), schema.cloned(), true),
+            (Err(error), None) => return Err(error),
+        };
+        if let Some(schema) = schema {
+            input::check_answer(&schema, answer)?;
+        }
+        Ok((path, is_early))
     }
 
     fn waiting_step(&self, step: Option<&str>) -> Result<Path, Error> {
@@ -305,11 +376,19 @@ impl Driver {
         if kept.is_empty() {
             return Ok(());
         }
-        self.append(kept, self.run.status()).await?;
+        let status = self.run.status();
+        self.append(kept, status, self.rests_until(status, &transitions)).await?;
         for transition in transitions {
             self.carry_out(transition);
         }
         Ok(())
+    }
+
+    /// An answer that came early: nothing follows from it yet, and it must be there when its step asks.
+    async fn keep(&mut self, event: Event) -> Result<(), Error> {
+        self.run.apply(event.clone())?;
+        let status = self.run.status();
+        self.append(vec![event], status, self.rests_until(status, &[])).await
     }
 
     fn carry_out(&mut self, transition: Transition) {
@@ -351,7 +430,7 @@ impl Driver {
                 }
                 Command::StartTimer { path, timer, due } => {
                     let wait = Duration::from_millis(due.since_ms(self.at));
-                    self.timers.start(path, timer, Instant::now() + wait);
+                    self.timers.start(path, timer, Instant::now() + wait, due);
                 }
                 Command::CancelTimer { path, timer } => self.timers.cancel(&path, timer),
             }

@@ -9,6 +9,7 @@ mod invoke;
 mod outstanding;
 mod own;
 mod registrar;
+mod rest;
 mod timers;
 
 use std::collections::BTreeMap;
@@ -18,13 +19,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::Value;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use self::choice::{CallOptions, Choice};
 use self::drive::{Control, Driver};
 use self::registrar::{Registrar, Running};
+use self::rest::Resting;
 use super::retry::{Seed, seed};
 use super::{Engine, Error, Filter, OwnSkills, RETRY_OF_LABEL, RunSummary, Start, Started, Subscription, Update};
 use crate::a2a::Card;
@@ -32,7 +34,7 @@ use crate::agent::{self, GateStatus, Gates};
 use crate::discovery::Discovery;
 use crate::ids::RunId;
 use crate::interpreter::{Event, Run, RunStatus, SEMANTICS, Snapshot};
-use crate::journal::{self, Created, Header, Journal, Retention};
+use crate::journal::{self, Created, Header, Journal, Query, Retention};
 use crate::limits;
 use crate::plan::Plan;
 use crate::time::Timestamp;
@@ -44,13 +46,16 @@ pub struct Options {
     pub runs_max: usize,
     /// How deep runs may nest, also across `execute_workflow`.
     pub depth_max: u32,
+    /// How long a run waits for nothing but people and timers before it leaves memory.
+    pub rest_after: Duration,
     /// How agents are called.
     pub calls: CallOptions,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { runs_max: limits::RUNS_MAX, depth_max: limits::RUN_DEPTH_MAX, calls: CallOptions::default() }
+        let (runs_max, depth_max, rest_after) = (limits::RUNS_MAX, limits::RUN_DEPTH_MAX, limits::RUN_REST_AFTER);
+        Self { runs_max, depth_max, rest_after, calls: CallOptions::default() }
     }
 }
 
@@ -61,6 +66,15 @@ pub struct Recovered {
     pub resumed: usize,
     /// Runs that cannot, for a reason that is in the log.
     pub stuck: Vec<RunId>,
+}
+
+/// Runs that have not ended, as this process has them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Counts {
+    /// In memory, each with a task of its own.
+    pub awake: usize,
+    /// Waiting for people or timers, in the journal alone.
+    pub resting: usize,
 }
 
 /// Cheap to clone.
@@ -84,6 +98,10 @@ struct Inner {
     abandon: CancellationToken,
     /// How this engine is itself offered as an agent.
     own: OnceLock<Own>,
+    /// Whether the task that wakes runs whose timers are due was started.
+    clock_is_watched: AtomicBool,
+    /// Places to read runs from the journal.
+    readers: Semaphore,
 }
 
 #[derive(Debug)]
@@ -98,7 +116,9 @@ impl Embedded {
         let (runs, tasks) = (Registrar::default(), TaskTracker::new());
         let (stopping, abandon) = (CancellationToken::new(), CancellationToken::new());
         let (own, gates) = (OnceLock::new(), Gates::new(options.calls.gates.clone()));
-        Self { inner: Arc::new(Inner { options, discovery, agents, gates, journal, runs, tasks, stopping, abandon, own }) }
+        let (clock_is_watched, readers) = (AtomicBool::new(false), Semaphore::new(limits::JOURNAL_READERS));
+        let inner = Inner { options, discovery, agents, gates, journal, runs, tasks, stopping, abandon, own, clock_is_watched, readers };
+        Self { inner: Arc::new(inner) }
     }
 
     /// Says where this engine is itself offered as an agent, and by whom: what its steps call there stays in the process, with the
@@ -114,13 +134,26 @@ impl Embedded {
     }
 
     /// Goes on with every run that had not ended when the process did. Call it once, before the first start.
+    ///
+    /// Runs that rest stay in the journal until somebody or a timer wants them. Of the others the first are loaded at once, and the
+    /// rest of them while this engine serves already; all of them can be reached when this returns.
     pub async fn recover(&self) -> Result<Recovered, Error> {
-        let unfinished = self.inner.journal.unfinished().await.map_err(|error| Error::Journal(error.to_string()))?;
-        let mut recovered = Recovered::default();
+        let failed = |error: journal::Error| Error::Journal(error.to_string());
+        let resting = self.inner.journal.resting().await.map_err(failed)?;
+        let unfinished = self.inner.journal.unfinished().await.map_err(failed)?;
+        let mut recovered = Recovered { resumed: resting.len(), stuck: Vec::new() };
+        for resting in resting {
+            self.inner.runs.rest(resting.run, Resting::until(resting.until));
+        }
         // A run that waits for one of its children must find it under way, so none begins before all can be reached.
         let mut drivers = Vec::new();
-        for record in unfinished {
+        for (index, record) in unfinished.into_iter().enumerate() {
             let run = record.header.run.clone();
+            if index >= limits::RECOVER_AT_ONCE {
+                recovered.resumed += 1;
+                self.inner.runs.rest(run, Resting::queued());
+                continue;
+            }
             match self.load(&record).await {
                 Ok((plan, events)) => drivers.push((self.driver(plan, run), events)),
                 // One run that cannot go on must not keep the others from it. It stays in the journal as it is.
@@ -130,11 +163,17 @@ impl Embedded {
                 }
             }
         }
-        recovered.resumed = drivers.len();
+        recovered.resumed += drivers.len();
         for (driver, events) in drivers {
             self.inner.tasks.spawn(driver.drive(events));
         }
+        self.watch_the_clock();
         Ok(recovered)
+    }
+
+    /// How many runs are under way, and how many of them rest.
+    pub fn counts(&self) -> Counts {
+        Counts { awake: self.inner.runs.len(), resting: self.inner.runs.resting_len() }
     }
 
     /// Forgets ended runs. Returns how many.
@@ -143,13 +182,20 @@ impl Embedded {
     }
 
     async fn load(&self, record: &journal::Record) -> Result<(Arc<Plan>, Vec<Event>), Error> {
-        let Header { run, digest, source, .. } = &record.header;
+        let run = &record.header.run;
         let events = self.inner.journal.events(run).await.map_err(|error| journal_error(run, error))?;
-        let plan = match self.inner.runs.plan(digest) {
-            Some(plan) => plan,
-            None => self.inner.discovery.plan_pinned(source, digest).map_err(|error| Error::Journal(error.to_string()))?,
-        };
-        Ok((plan, events))
+        Ok((self.plan_of(record)?, events))
+    }
+
+    /// The plan that a run is pinned to: one for all runs of it.
+    fn plan_of(&self, record: &journal::Record) -> Result<Arc<Plan>, Error> {
+        let Header { digest, source, .. } = &record.header;
+        if let Some(plan) = self.inner.runs.plan(digest) {
+            return Ok(plan);
+        }
+        let plan = self.inner.discovery.plan_pinned(source, digest).map_err(|error| Error::Journal(error.to_string()))?;
+        self.inner.runs.remember(&plan);
+        Ok(plan)
     }
 
     /// Stops accepting. With a durable journal what is in flight may finish within `grace` and the rest is parked for the next
@@ -158,6 +204,11 @@ impl Embedded {
         self.inner.stopping.cancel();
         self.inner.tasks.close();
         let durable = self.inner.journal.is_durable();
+        let resting = self.inner.runs.all_resting();
+        if !durable {
+            // They are canceled like the others, so that agents whose questions they pass on are told.
+            resting.iter().for_each(|run| drop(self.reach(run)));
+        }
         let running = self.inner.runs.all();
         let drained = async {
             for run in &running {
@@ -168,7 +219,8 @@ impl Embedded {
             self.inner.tasks.wait().await;
         };
         let in_time = tokio::time::timeout(grace, drained).await.is_ok();
-        let left = if in_time && !durable { 0 } else { running.iter().filter(|run| !run.ended.load(Ordering::Relaxed)).count() };
+        let parked = if durable { resting.len() } else { 0 };
+        let left = if in_time && !durable { 0 } else { running.iter().filter(|run| !run.ended.load(Ordering::Relaxed)).count() + parked };
         if durable {
             self.inner.agents.leave_tasks();
         }
@@ -207,23 +259,22 @@ impl Embedded {
         if self.inner.runs.len() >= self.inner.options.runs_max {
             return Err(Error::Limit(format!("{} runs are under way, which is the limit; try again later", self.inner.options.runs_max)));
         }
+        if self.inner.runs.resting_len() >= limits::RUNS_RESTING_MAX {
+            return Err(Error::Limit(format!(
+                "{} runs wait for people or timers, which is the limit; answer or cancel some",
+                limits::RUNS_RESTING_MAX
+            )));
+        }
         Ok(())
     }
 
     /// A run that can be reached, but has not begun.
     fn driver(&self, plan: Arc<Plan>, run: RunId) -> Driver {
         let (control, inbox) = mpsc::channel(limits::RUN_CONTROL_QUEUE);
-        let running = Arc::new(Running { control, plan: Arc::clone(&plan), ended: AtomicBool::new(false) });
+        let running = Running::new(control);
+        self.inner.runs.remember(&plan);
         self.inner.runs.insert(run.clone(), Arc::clone(&running));
         Driver::new(self.clone(), run, Run::new(plan), running, inbox)
-    }
-
-    /// Sends a message to a run's task and waits for the answer. `None` when the run is not under way.
-    async fn ask<T>(&self, run: &RunId, message: impl FnOnce(oneshot::Sender<T>) -> Control) -> Option<T> {
-        let running = self.inner.runs.get(run)?;
-        let (reply, answer) = oneshot::channel();
-        running.control.send(message(reply)).await.ok()?;
-        answer.await.ok()
     }
 
     /// Why a run that is not under way cannot be changed.
@@ -232,7 +283,10 @@ impl Embedded {
             Err(error) => journal_error(run, error),
             Ok(record) if record.status.is_terminal() => Error::Ended { run: run.clone(), status: record.status },
             Ok(_) if self.inner.stopping.is_cancelled() => Error::ShuttingDown,
-            Ok(_) => Error::Journal(format!("run `{run}` stopped before its end; the log says why")),
+            Ok(_) => match self.inner.journal.events(run).await {
+                Err(error) => journal_error(run, error),
+                Ok(_) => Error::Journal(format!("run `{run}` stopped before its end; the log says why")),
+            },
         }
     }
 
@@ -327,13 +381,19 @@ impl Engine for Embedded {
     }
 
     async fn snapshot(&self, run: &RunId) -> Result<Snapshot, Error> {
-        match self.ask(run, Control::Snapshot).await {
+        match self.ask_awake(run, Control::Snapshot).await {
             Some(snapshot) => Ok(snapshot),
             None => Ok(self.replay(run).await?.0.snapshot()),
         }
     }
 
     async fn wait(&self, run: &RunId) -> Result<Snapshot, Error> {
+        if self.inner.runs.is_resting(run) {
+            let snapshot = self.replay(run).await?.0.snapshot();
+            if snapshot.status != RunStatus::Running {
+                return Ok(snapshot);
+            }
+        }
         match self.ask(run, Control::Wait).await {
             Some(snapshot) => Ok(snapshot),
             None => Ok(self.replay(run).await?.0.snapshot()),
@@ -371,8 +431,8 @@ impl Engine for Embedded {
     }
 
     async fn list(&self, filter: &Filter) -> Result<Vec<RunSummary>, Error> {
-        let records = self.inner.journal.list().await.map_err(|error| Error::Journal(error.to_string()))?;
-        Ok(records.into_iter().map(summary).filter(|line| fits(line, filter)).collect())
+        let found = self.inner.journal.select(&query(filter)).await.map_err(|error| Error::Journal(error.to_string()))?;
+        Ok(found.records.into_iter().map(summary).collect())
     }
 
     fn agents(&self) -> Vec<GateStatus> {
@@ -398,18 +458,16 @@ fn summary(record: journal::Record) -> RunSummary {
     }
 }
 
-fn fits(line: &RunSummary, filter: &Filter) -> bool {
-    let labels = |labels: &BTreeMap<String, String>| labels.iter().all(|(key, value)| line.labels.get(key) == Some(value));
-    filter.workflow.as_ref().is_none_or(|workflow| *workflow == line.workflow)
-        && filter.status.is_none_or(|status: RunStatus| status == line.status)
-        && filter.changed_after.is_none_or(|after| line.changed_at > after)
-        && labels(&filter.labels)
+fn query(filter: &Filter) -> Query {
+    let Filter { workflow, status, labels, changed_after, labelled, unfinished, runs_max } = filter.clone();
+    Query { workflow, status, labels, changed_after, labelled, unfinished, runs_max, run_begins: None }
 }
 
 fn journal_error(run: &RunId, error: journal::Error) -> Error {
     match error {
         journal::Error::NotFound(_) => Error::NotFound(run.clone()),
         journal::Error::Full(message) => Error::Limit(message),
+        error @ journal::Error::Damaged { .. } => Error::Journal(error.to_string()),
         journal::Error::Failed(message) => Error::Journal(message),
     }
 }

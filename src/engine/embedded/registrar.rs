@@ -1,57 +1,148 @@
-//! Which runs are under way, and how to reach them.
+//! Which runs are under way, and how to reach them; which of them rest, and until when.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
 
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
+use tokio::time::Instant;
 
 use super::drive::Control;
+use super::rest::Resting;
 use crate::ids::{Digest, RunId};
 use crate::plan::Plan;
+
+/// Plans that are remembered before those that no run has any more are forgotten.
+const PLANS_SWEPT_AT: usize = 256;
 
 /// A run that is under way.
 #[derive(Debug)]
 pub(super) struct Running {
     pub(super) control: mpsc::Sender<Control>,
-    pub(super) plan: Arc<Plan>,
     /// Set when the run has an outcome.
     pub(super) ended: AtomicBool,
+}
+
+impl Running {
+    pub(super) fn new(control: mpsc::Sender<Control>) -> Arc<Self> {
+        Arc::new(Self { control, ended: AtomicBool::new(false) })
+    }
+}
+
+/// Where a run that was asked for is.
+#[derive(Debug)]
+pub(super) enum Reached {
+    Running(Arc<Running>),
+    /// It rested until now, and counts as running from now on: whoever asked has to load it.
+    Woken(Arc<Running>, Resting),
 }
 
 /// Locked for single map operations only, never across an await.
 #[derive(Debug, Default)]
 pub(super) struct Registrar {
-    runs: RwLock<HashMap<RunId, Arc<Running>>>,
+    runs: RwLock<Runs>,
+    /// Told when the next run is due earlier than before, and when there is room for another one.
+    pub(super) changed: Notify,
+}
+
+/// A run is in one of the two maps, or in none.
+#[derive(Debug, Default)]
+struct Runs {
+    running: HashMap<RunId, Arc<Running>>,
+    resting: HashMap<RunId, Resting>,
+    due: BTreeSet<(Instant, RunId)>,
+    plans: HashMap<Digest, Weak<Plan>>,
 }
 
 impl Registrar {
     pub(super) fn insert(&self, run: RunId, running: Arc<Running>) {
-        self.runs.write().unwrap_or_else(std::sync::PoisonError::into_inner).insert(run, running);
+        self.write().running.insert(run, running);
     }
 
     pub(super) fn remove(&self, run: &RunId) {
-        self.runs.write().unwrap_or_else(std::sync::PoisonError::into_inner).remove(run);
+        self.write().running.remove(run);
+        self.changed.notify_one();
     }
 
     pub(super) fn get(&self, run: &RunId) -> Option<Arc<Running>> {
-        self.read().get(run).cloned()
+        self.read().running.get(run).cloned()
+    }
+
+    /// The run, wherever it is. One that rests is running from now on, behind `control`.
+    pub(super) fn reach(&self, run: &RunId, control: impl FnOnce() -> mpsc::Sender<Control>) -> Option<Reached> {
+        let mut runs = self.write();
+        if let Some(running) = runs.running.get(run) {
+            return Some(Reached::Running(Arc::clone(running)));
+        }
+        let resting = runs.resting.remove(run)?;
+        if let Some((_, due)) = resting.due {
+            runs.due.remove(&(due, run.clone()));
+        }
+        let running = Running::new(control());
+        runs.running.insert(run.clone(), Arc::clone(&running));
+        Some(Reached::Woken(running, resting))
+    }
+
+    /// The run is not running any more, but can be reached.
+    pub(super) fn rest(&self, run: RunId, resting: Resting) {
+        let mut runs = self.write();
+        runs.running.remove(&run);
+        if let Some((_, due)) = resting.due {
+            runs.due.insert((due, run.clone()));
+        }
+        runs.resting.insert(run, resting);
+        drop(runs);
+        self.changed.notify_one();
+    }
+
+    /// The run that is due first, and when.
+    pub(super) fn first_due(&self) -> Option<(Instant, RunId)> {
+        self.read().due.first().cloned()
     }
 
     pub(super) fn all(&self) -> Vec<Arc<Running>> {
-        self.read().values().cloned().collect()
+        self.read().running.values().cloned().collect()
+    }
+
+    pub(super) fn all_resting(&self) -> Vec<RunId> {
+        self.read().resting.keys().cloned().collect()
     }
 
     pub(super) fn len(&self) -> usize {
-        self.read().len()
+        self.read().running.len()
+    }
+
+    pub(super) fn resting_len(&self) -> usize {
+        self.read().resting.len()
+    }
+
+    pub(super) fn is_resting(&self, run: &RunId) -> bool {
+        self.read().resting.contains_key(run)
     }
 
     /// A plan that some run under way is pinned to.
     pub(super) fn plan(&self, digest: &Digest) -> Option<Arc<Plan>> {
-        self.read().values().find(|running| running.plan.digest() == digest).map(|running| Arc::clone(&running.plan))
+        self.read().plans.get(digest).and_then(Weak::upgrade)
     }
 
-    fn read(&self) -> std::sync::RwLockReadGuard<'_, HashMap<RunId, Arc<Running>>> {
-        self.runs.read().unwrap_or_else(std::sync::PoisonError::into_inner)
+    /// Remembers a plan as long as some run has it.
+    pub(super) fn remember(&self, plan: &Arc<Plan>) {
+        if self.read().plans.get(plan.digest()).is_some_and(|known| known.strong_count() > 0) {
+            return;
+        }
+        let mut runs = self.write();
+        if runs.plans.len() >= PLANS_SWEPT_AT {
+            runs.plans.retain(|_, known| known.strong_count() > 0);
+        }
+        runs.plans.insert(plan.digest().clone(), Arc::downgrade(plan));
+    }
+
+    // A panic while the lock is held leaves maps that are whole: nothing in between can panic.
+    fn read(&self) -> RwLockReadGuard<'_, Runs> {
+        self.runs.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Runs> {
+        self.runs.write().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -6,26 +6,39 @@ use tokio::time::Instant;
 
 use crate::interpreter::Timer;
 use crate::plan::Path;
+use crate::time::Timestamp;
 
 /// At most one of each kind for a path.
 #[derive(Debug, Default)]
 pub(super) struct Timers {
     by_due: BTreeSet<(Instant, Path, Timer)>,
-    by_key: BTreeMap<(Path, Timer), Instant>,
+    by_key: BTreeMap<(Path, Timer), (Instant, Timestamp)>,
 }
 
 impl Timers {
-    pub(super) fn start(&mut self, path: Path, timer: Timer, due: Instant) {
+    /// `due` is when it fires; `at` is the same moment as the run has it.
+    pub(super) fn start(&mut self, path: Path, timer: Timer, due: Instant, at: Timestamp) {
         self.cancel(&path, timer);
-        self.by_key.insert((path.clone(), timer), due);
+        self.by_key.insert((path.clone(), timer), (due, at));
         self.by_due.insert((due, path, timer));
     }
 
     pub(super) fn cancel(&mut self, path: &Path, timer: Timer) {
         let key = (path.clone(), timer);
-        if let Some(due) = self.by_key.remove(&key) {
+        if let Some((due, _)) = self.by_key.remove(&key) {
             self.by_due.remove(&(due, key.0, key.1));
         }
+    }
+
+    /// When the next one is due, as the run has it and when it fires.
+    pub(super) fn first(&self) -> Option<(Timestamp, Instant)> {
+        let (_, path, timer) = self.by_due.first()?;
+        self.by_key.get(&(path.clone(), *timer)).map(|(due, at)| (*at, *due))
+    }
+
+    /// Every one, and when it is due as the run has it.
+    pub(super) fn all(&self) -> impl Iterator<Item = ((&Path, Timer), Timestamp)> {
+        self.by_key.iter().map(|((path, timer), (_, at))| ((path, *timer), *at))
     }
 
     /// Waits until the next timer is due and takes it; for ever when there is none. Safe to drop while waiting.

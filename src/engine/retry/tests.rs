@@ -41,7 +41,8 @@ fn event(run: &Run, calls: &BTreeMap<String, (Path, u32)>, word: &str) -> Event 
             Event::Asked { path, attempt, question, by: None, at }
         }
         (">", _) => {
-            let path = run.waiting().into_iter().find(|path| path.step() == name).unwrap();
+            let waiting = run.waiting().into_iter().find(|path| path.step() == name);
+            let path = waiting.unwrap_or_else(|| run.unasked(name).unwrap().0.clone());
             Event::Answered { path, answer: Arc::new(json!("yes")), at }
         }
         ("@", _) => {
@@ -156,6 +157,9 @@ fn a_retry_asks_only_for_what_went_wrong() {
         // What a person said is kept.
         (format!("steps: [{{id: q, step_type: input, prompt: hm}}, {b}]"), ">q !b", "b#1"),
         (format!("steps: [{a}, {{id: q, step_type: input, prompt: hm}}]"), "a cancel", "q?"),
+        // Also before it was asked.
+        (format!("steps: [{a}, {{id: q, step_type: input, prompt: hm}}, {b}]"), ">q !a", "a#1"),
+        (format!("steps: [{a}, {{id: q, step_type: input, prompt: hm}}, {b}]"), ">q a !b", "b#1"),
     ];
     for (steps, script, expected) in cases {
         assert_eq!(retried(&steps, script).as_deref(), Ok(expected), "{steps}\nafter: {script}");

@@ -131,6 +131,9 @@ impl Run {
     }
 
     pub(in crate::interpreter) fn answered(&mut self, path: &Path, answer: Arc<Value>) {
+        if self.is_unasked(path) {
+            return self.keep_answer(path, answer);
+        }
         let Some(place) = self.places.get(path).copied() else { return };
         if let Some(State::Input { started_at, .. }) = self.state(place) {
             let started_at = *started_at;

@@ -20,6 +20,9 @@ impl Run {
             },
             Err(error) => return self.fail_early(place, template_error(node, "prompt", &error)),
         };
+        if let Some(answer) = self.early.remove(&self.path(place)) {
+            return self.settle_value(place, node, answer, self.now);
+        }
         let question = Question { remote: None, schema: schema.cloned(), auth: false, prompt };
         self.set_state(place, State::Input { started_at: self.now, question: question.clone() });
         self.waiting += 1;

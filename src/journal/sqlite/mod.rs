@@ -2,7 +2,10 @@
 //!
 //! Whatever waits while one transaction is flushed goes into the next one, so that many runs share a flush.
 
+mod payloads;
 mod schema;
+mod select;
+mod wal;
 mod writer;
 
 use std::collections::HashMap;
@@ -13,8 +16,9 @@ use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use tokio::sync::{mpsc, oneshot};
 
+use self::payloads::{Stored, decode, encode};
 use self::writer::Request;
-use super::{Created, Error, Header, Journal, Record, Retention};
+use super::{Created, Error, Found, Header, Journal, Query, Record, Resting, Retention};
 use crate::ids::{Digest, RunId};
 use crate::interpreter::{Event, RunStatus};
 use crate::limits;
@@ -31,6 +35,8 @@ pub struct Sqlite {
     writes: Option<mpsc::Sender<Request>>,
     /// Reads go beside the writer: WAL lets them see the last commit without waiting for the next.
     reader: Arc<Mutex<Connection>>,
+    /// What was cut when it was opened.
+    cut_bytes: Option<u64>,
 }
 
 impl Sqlite {
@@ -39,15 +45,22 @@ impl Sqlite {
     /// A journal that is damaged, or was written by a newer gantry, is refused and not touched.
     pub fn open(dir: &Path) -> Result<Self, Error> {
         let path = dir.join(FILE);
+        let torn = wal::torn_bytes(&dir.join(format!("{FILE}-wal"))).map_err(|error| schema::refused(&path, &error.to_string()))?;
         let mut connection = schema::open(&path)?;
         schema::migrate(&mut connection, &path)?;
+        if let Some(bytes) = torn {
+            tracing::warn!(
+                bytes,
+                "the last write to the journal was not finished when the process or the machine ended; it was cut, and nothing had followed from it"
+            );
+        }
         let reader = schema::open(&path)?;
         let (writes, requests) = mpsc::channel(limits::JOURNAL_QUEUE);
         std::thread::Builder::new()
             .name("journal".to_owned())
             .spawn(move || writer::write(connection, requests))
             .map_err(|error| Error::Failed(format!("cannot start the journal's thread: {error}")))?;
-        Ok(Self { path, writes: Some(writes), reader: Arc::new(Mutex::new(reader)) })
+        Ok(Self { path, writes: Some(writes), reader: Arc::new(Mutex::new(reader)), cut_bytes: torn })
     }
 
     /// Opens the journal in `dir` to look at, beside the process that writes it or after its end. Needs no lock and changes nothing.
@@ -67,12 +80,17 @@ impl Sqlite {
                 return Err(schema::refused(&path, &why));
             }
         }
-        Ok(Some(Self { path, writes: None, reader: Arc::new(Mutex::new(reader)) }))
+        Ok(Some(Self { path, writes: None, reader: Arc::new(Mutex::new(reader)), cut_bytes: None }))
     }
 
     /// Where the journal is.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Bytes of a write that was not finished when the last process ended, and that were cut when the journal was opened.
+    pub fn cut_bytes(&self) -> Option<u64> {
+        self.cut_bytes
     }
 
     async fn write<T>(&self, request: impl FnOnce(oneshot::Sender<Result<T, Error>>) -> Request) -> Result<T, Error> {
@@ -81,6 +99,13 @@ impl Sqlite {
         let writes = self.writes.as_ref().ok_or_else(|| Error::Failed("the journal was opened for reading only".to_owned()))?;
         writes.send(request(reply)).await.map_err(|_| gone())?;
         answer.await.map_err(|_| gone())?
+    }
+
+    async fn store(&self, run: &RunId, events: &[Event], status: RunStatus, rests_until: Option<Timestamp>) -> Result<(), Error> {
+        let changed_at = events.iter().map(Event::at).max().unwrap_or_default();
+        let events = events.iter().map(encode).collect::<Result<_, _>>()?;
+        let run = run.clone();
+        self.write(|reply| Request::Append { run, events, status, changed_at, rests_until, reply }).await
     }
 
     async fn read<T: Send + 'static>(&self, query: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static) -> Result<T, Error> {
@@ -101,8 +126,8 @@ impl Journal for Sqlite {
     }
 
     async fn create_from(&self, header: Header, history: Vec<Event>, status: RunStatus) -> Result<Created, Error> {
-        let bodies = history.iter().map(encode).collect::<Result<_, _>>()?;
-        match self.write(|reply| Request::Create { header: Box::new(header), bodies, status, reply }).await? {
+        let events = history.iter().map(encode).collect::<Result<_, _>>()?;
+        match self.write(|reply| Request::Create { header: Box::new(header), events, status, reply }).await? {
             None => Ok(Created::New),
             Some(existing) => Ok(Created::Existing(Box::new(self.record(&existing).await?))),
         }
@@ -120,10 +145,11 @@ impl Journal for Sqlite {
     }
 
     async fn append(&self, run: &RunId, events: Vec<Event>, status: RunStatus) -> Result<(), Error> {
-        let changed_at = events.iter().map(Event::at).max().unwrap_or_default();
-        let bodies = events.iter().map(encode).collect::<Result<_, _>>()?;
-        let run = run.clone();
-        self.write(|reply| Request::Append { run, bodies, status, changed_at, reply }).await
+        self.store(run, &events, status, None).await
+    }
+
+    async fn append_resting(&self, run: &RunId, events: Vec<Event>, status: RunStatus, until: Option<Timestamp>) -> Result<(), Error> {
+        self.store(run, &events, status, Some(until.unwrap_or(NO_TIMER))).await
     }
 
     async fn record(&self, run: &RunId) -> Result<Record, Error> {
@@ -134,9 +160,8 @@ impl Journal for Sqlite {
 
     async fn first(&self, run: &RunId) -> Result<Event, Error> {
         let id = run.to_string();
-        let query = "SELECT body FROM events JOIN runs ON runs.id = events.id WHERE run = ?1 AND events.seq = 0";
-        let body: Option<Vec<u8>> = self.read(move |db| db.prepare_cached(query)?.query_row([id], |row| row.get(0)).optional()).await?;
-        decode(run, 0, &body.ok_or_else(|| Error::NotFound(run.clone()))?)
+        let found = self.read(move |db| payloads::select(db, &id, 1)).await?.pop();
+        decode(run, 0, found.ok_or_else(|| Error::NotFound(run.clone()))?)
     }
 
     async fn find(&self, key: &str) -> Result<Option<RunId>, Error> {
@@ -148,37 +173,51 @@ impl Journal for Sqlite {
 
     async fn events(&self, run: &RunId) -> Result<Vec<Event>, Error> {
         let id = run.to_string();
-        let bodies: Vec<Vec<u8>> = self
-            .read(move |db| {
-                let mut statement =
-                    db.prepare_cached("SELECT body FROM events JOIN runs ON runs.id = events.id WHERE run = ?1 ORDER BY events.seq")?;
-                statement.query_map([id], |row| row.get(0))?.collect()
-            })
-            .await?;
-        if bodies.is_empty() {
+        let found = self.read(move |db| payloads::select(db, &id, i64::MAX)).await?;
+        if found.is_empty() {
             return Err(Error::NotFound(run.clone()));
         }
-        bodies.iter().enumerate().map(|(seq, body)| decode(run, seq, body)).collect()
+        found.into_iter().enumerate().map(|(seq, found)| decode(run, seq, found)).collect()
     }
 
     async fn list(&self) -> Result<Vec<Record>, Error> {
-        self.read(|db| records(db, &format!("{SELECT} ORDER BY changed_at DESC, run DESC"))).await
+        Ok(self.select(&Query::default()).await?.records)
+    }
+
+    async fn select(&self, query: &Query) -> Result<Found, Error> {
+        let query = query.clone();
+        self.read(move |db| select::select(db, &query)).await
     }
 
     async fn unfinished(&self) -> Result<Vec<Record>, Error> {
-        let query = format!("{SELECT} WHERE status IN ('running', 'input_required') ORDER BY runs.id");
-        self.read(move |db| records(db, &query)).await
+        let query = format!("{SELECT} WHERE status IN ('running', 'input_required') AND rests_until IS NULL ORDER BY runs.id");
+        self.read(move |db| records(db, &query, &[])).await
+    }
+
+    async fn resting(&self) -> Result<Vec<Resting>, Error> {
+        let query = "SELECT run, rests_until FROM runs WHERE status IN ('running', 'input_required') AND rests_until IS NOT NULL";
+        let found: Vec<(String, i64)> =
+            self.read(move |db| db.prepare_cached(query)?.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()).await?;
+        let resting = |(run, until): (String, i64)| {
+            let run = RunId::parse(&run).map_err(|error| Error::Failed(error.to_string()))?;
+            let until = Some(Timestamp::from_unix_ms(until)).filter(|until| *until != NO_TIMER);
+            Ok(Resting { run, until })
+        };
+        found.into_iter().map(resting).collect()
     }
 }
+
+/// Stands for the time when a run rests that has no timer.
+const NO_TIMER: Timestamp = Timestamp::from_unix_ms(i64::MAX);
 
 const SELECT: &str = "SELECT run, workflow, version, runs.digest, source, idempotency_key, labels, started_at, changed_at, status \
                       FROM runs JOIN plans ON plans.digest = runs.digest";
 
 /// Many runs: those of one workflow share its text.
-fn records(db: &Connection, query: &str) -> rusqlite::Result<Vec<Record>> {
+fn records(db: &Connection, query: &str, values: &[rusqlite::types::Value]) -> rusqlite::Result<Vec<Record>> {
     let mut sources: HashMap<String, Arc<str>> = HashMap::new();
     let mut statement = db.prepare_cached(query)?;
-    let mut rows = statement.query([])?;
+    let mut rows = statement.query(rusqlite::params_from_iter(values))?;
     let mut records = Vec::new();
     while let Some(row) = rows.next()? {
         let digest = row.get_ref(3)?.as_str()?;
@@ -214,14 +253,6 @@ fn record_with(row: &Row<'_>, source: Arc<str>) -> rusqlite::Result<Record> {
     Ok(Record { header, status, changed_at: Timestamp::from_unix_ms(row.get(8)?) })
 }
 
-fn encode(event: &Event) -> Result<Vec<u8>, Error> {
-    serde_json::to_vec(event).map_err(|error| Error::Failed(format!("an event cannot be written: {error}")))
-}
-
-fn decode(run: &RunId, seq: usize, body: &[u8]) -> Result<Event, Error> {
-    serde_json::from_slice(body).map_err(|error| Error::Failed(format!("event {seq} of run `{run}` cannot be read: {error}")))
-}
-
 /// What an SQLite error means to the caller.
 fn failure(error: &rusqlite::Error) -> Error {
     match error.sqlite_error_code() {
@@ -231,7 +262,7 @@ fn failure(error: &rusqlite::Error) -> Error {
 }
 
 /// Writes rows; shared by the writer's statements.
-fn insert_run(db: &Connection, header: &Header, bodies: &[Vec<u8>], status: RunStatus) -> rusqlite::Result<Option<RunId>> {
+fn insert_run(db: &Connection, header: &Header, events: &[Stored], status: RunStatus) -> rusqlite::Result<Option<RunId>> {
     if let Some(key) = &header.idempotency_key {
         let taken: Option<String> =
             db.prepare_cached("SELECT run FROM runs WHERE idempotency_key = ?1")?.query_row([key], |row| row.get(0)).optional()?;
@@ -255,12 +286,11 @@ fn insert_run(db: &Connection, header: &Header, bodies: &[Vec<u8>], status: RunS
         labels,
         header.started_at.unix_ms(),
         status.as_str(),
-        bodies.len() as i64
+        events.len() as i64
     ])?;
     let id = db.last_insert_rowid();
-    let mut insert = db.prepare_cached("INSERT INTO events (id, seq, body) VALUES (?1, ?2, ?3)")?;
-    for (seq, body) in bodies.iter().enumerate() {
-        insert.execute(params![id, seq as i64, body])?;
+    for (seq, event) in events.iter().enumerate() {
+        payloads::insert(db, id, seq as i64, event)?;
     }
     Ok(None)
 }

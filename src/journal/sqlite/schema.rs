@@ -5,12 +5,14 @@ use std::path::Path;
 use rusqlite::{Connection, OpenFlags};
 
 use crate::journal::Error;
+use crate::limits;
 
 /// Says that a database is a gantry journal (`PRAGMA application_id`): "gntr".
 const APPLICATION_ID: i32 = 0x676e_7472;
 
 /// Each entry brings a journal from the version of its index to the next. Entries are never changed once released.
-const MIGRATIONS: &[&str] = &["
+const MIGRATIONS: &[&str] = &[
+    "
     CREATE TABLE plans (digest TEXT PRIMARY KEY, source TEXT NOT NULL) WITHOUT ROWID;
     CREATE TABLE runs (
         id INTEGER PRIMARY KEY,
@@ -28,7 +30,27 @@ const MIGRATIONS: &[&str] = &["
     CREATE INDEX runs_changed ON runs (changed_at DESC);
     CREATE INDEX runs_unfinished ON runs (id) WHERE status IN ('running', 'input_required');
     CREATE TABLE events (id INTEGER NOT NULL, seq INTEGER NOT NULL, body BLOB NOT NULL, PRIMARY KEY (id, seq)) WITHOUT ROWID;
-"];
+",
+    "
+    -- Large values by digest, and which event has which at which place. An event says how many it has, so that none gets lost unseen.
+    CREATE TABLE blobs (digest BLOB PRIMARY KEY, body BLOB NOT NULL);
+    CREATE TABLE payloads (
+        id INTEGER NOT NULL,
+        seq INTEGER NOT NULL,
+        place TEXT NOT NULL,
+        digest BLOB NOT NULL REFERENCES blobs (digest),
+        PRIMARY KEY (id, seq, place)
+    ) WITHOUT ROWID;
+    CREATE INDEX payloads_digest ON payloads (digest);
+    ALTER TABLE events ADD COLUMN payloads INTEGER NOT NULL DEFAULT 0;
+    -- Set while a run waits for nothing but people and timers: when the first of its timers is due.
+    ALTER TABLE runs ADD COLUMN rests_until INTEGER;
+    -- An event of a run under way must not cost a change of an index: those by time hold ended runs only.
+    DROP INDEX runs_changed;
+    CREATE INDEX runs_ended ON runs (status, changed_at DESC) WHERE status NOT IN ('running', 'input_required');
+    CREATE INDEX runs_of_workflow ON runs (workflow, changed_at DESC) WHERE status NOT IN ('running', 'input_required');
+",
+];
 
 pub(super) fn open(path: &Path) -> Result<Connection, Error> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -76,13 +98,15 @@ pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), Er
     let failed = |error: rusqlite::Error| refused(path, &error.to_string());
     let version = check(connection, path)?;
     if version > 0 {
-        let check: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(failed)?;
-        if check != "ok" {
-            return Err(refused(path, &format!("it is damaged: {check}")));
+        let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).map_err(failed);
+        let bytes = pragma("page_count")?.saturating_mul(pragma("page_size")?);
+        if let Some(found) = damage(connection, bytes).map_err(failed)? {
+            return Err(refused(path, &format!("it is damaged: {found}")));
         }
     }
     connection.pragma_update(None, "journal_mode", "WAL").map_err(failed)?;
     connection.pragma_update(None, "synchronous", "FULL").map_err(failed)?;
+    connection.pragma_update(None, "journal_size_limit", limits::JOURNAL_WAL_BYTES_KEPT).map_err(failed)?;
     for (index, migration) in MIGRATIONS.iter().enumerate().skip(usize::try_from(version).unwrap_or(0)) {
         let transaction = connection.transaction().map_err(failed)?;
         transaction.execute_batch(migration).map_err(failed)?;
@@ -91,6 +115,19 @@ pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), Er
         transaction.commit().map_err(failed)?;
     }
     Ok(())
+}
+
+/// What is wrong with a journal of this size, as far as it is looked at.
+pub(super) fn damage(connection: &Connection, bytes: i64) -> rusqlite::Result<Option<String>> {
+    let is_small = bytes <= limits::JOURNAL_CHECKED_BYTES_MAX;
+    let checks: &[&str] = if is_small { &["quick_check(1)"] } else { &["quick_check(runs)", "quick_check(plans)"] };
+    for check in checks {
+        let found: String = connection.query_row(&format!("PRAGMA {check}"), [], |row| row.get(0))?;
+        if found != "ok" {
+            return Ok(Some(found));
+        }
+    }
+    Ok(None)
 }
 
 pub(super) fn refused(path: &Path, why: &str) -> Error {

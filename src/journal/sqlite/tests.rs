@@ -9,7 +9,7 @@ use super::*;
 use crate::interpreter::SEMANTICS;
 use crate::journal::DataDir;
 
-fn header(run: &str, key: Option<&str>) -> Header {
+pub(super) fn header(run: &str, key: Option<&str>) -> Header {
     Header {
         run: RunId::parse(run).unwrap(),
         workflow: "w".into(),
@@ -26,12 +26,12 @@ fn digest() -> Digest {
     Digest::parse(&format!("sha256:{}", "0".repeat(64))).unwrap()
 }
 
-fn started(run: &str) -> Event {
+pub(super) fn started(run: &str) -> Event {
     let (run, at) = (RunId::parse(run).unwrap(), Timestamp::from_unix_ms(5));
     Event::Started { run, workflow: digest(), semantics: SEMANTICS, input: Arc::new(json!({"n": u64::MAX})), ancestry: vec![], at }
 }
 
-fn cancel(at: i64) -> Event {
+pub(super) fn cancel(at: i64) -> Event {
     Event::CancelRequested { reason: "r".into(), at: Timestamp::from_unix_ms(at) }
 }
 
@@ -199,4 +199,58 @@ fn who_holds_a_directory_says_how_to_reach_it() {
     drop(held);
     let _next = DataDir::lock(dir.path()).unwrap();
     assert_eq!(DataDir::announced(dir.path()), None, "what the last one said is gone");
+}
+
+/// A journal of format 1, as a killed process left it. It is never written again.
+#[tokio::test]
+async fn a_journal_of_an_older_format_is_brought_up_to_date_and_keeps_every_run() {
+    let dir = tempfile::tempdir().unwrap();
+    let recorded = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/journals/format-1");
+    for name in [FILE.to_owned(), format!("{FILE}-wal")] {
+        std::fs::copy(recorded.join(&name), dir.path().join(name)).unwrap();
+    }
+    let onlooker = Sqlite::open_to_read(dir.path()).unwrap_err().to_string();
+    assert!(onlooker.contains("format 1") && onlooker.contains("gantry serve"), "{onlooker}");
+    let journal = Sqlite::open(dir.path()).unwrap();
+    let mut found = Vec::new();
+    for record in journal.list().await.unwrap() {
+        let events = journal.events(&record.header.run).await.unwrap();
+        assert_eq!(journal.first(&record.header.run).await.unwrap(), events[0]);
+        found.push((record.header.workflow, record.status, events.len()));
+    }
+    let expected = [("pausing", RunStatus::Running, 1), ("recorded", RunStatus::Canceled, 3), ("ended", RunStatus::Completed, 2)];
+    assert_eq!(found, expected.map(|(workflow, status, events)| (workflow.to_owned(), status, events)));
+    let unfinished = journal.unfinished().await.unwrap();
+    assert_eq!(unfinished.len(), 1);
+    journal.append(&unfinished[0].header.run, vec![cancel(i64::MAX)], RunStatus::Canceled).await.unwrap();
+    drop(journal);
+    assert_eq!(Sqlite::open(dir.path()).unwrap().unfinished().await.unwrap().len(), 0, "it is written to from then on");
+}
+
+#[tokio::test]
+async fn of_a_large_journal_the_list_of_runs_is_checked_and_of_a_small_one_everything() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = Sqlite::open(dir.path()).unwrap();
+    for n in 0..100 {
+        let id = format!("run-{n}");
+        journal.create(header(&id, None), started(&id)).await.unwrap();
+    }
+    drop(journal);
+    let db = Connection::open(dir.path().join(FILE)).unwrap();
+    db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
+    let root = |table: &str| -> u64 {
+        db.query_row("SELECT rootpage FROM sqlite_schema WHERE name = ?1", [table], |row| row.get::<_, i64>(0)).unwrap() as u64
+    };
+    for (table, small, large) in [("events", true, false), ("runs", true, true)] {
+        let mut bytes = std::fs::read(dir.path().join(FILE)).unwrap();
+        let page = (root(table) - 1) as usize * 4096;
+        // The number of cells of the first page of the table.
+        bytes[page + 3] ^= 0xff;
+        let broken = tempfile::tempdir().unwrap();
+        std::fs::write(broken.path().join(FILE), bytes).unwrap();
+        let db = Connection::open(broken.path().join(FILE)).unwrap();
+        let is_found = |bytes: i64| schema::damage(&db, bytes).map_or(true, |found| found.is_some());
+        assert_eq!((is_found(0), is_found(i64::MAX)), (small, large), "{table}");
+        assert!(refusal(broken.path()).contains("cannot open the journal"), "{table}");
+    }
 }

@@ -3,6 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, params};
 use tokio::sync::{mpsc, oneshot};
 
+use super::payloads::{self, Stored};
 use super::{failure, insert_run};
 use crate::ids::RunId;
 use crate::interpreter::RunStatus;
@@ -14,24 +15,17 @@ use crate::time::Timestamp;
 #[derive(Debug)]
 pub(super) enum Request {
     /// Answers with the run that holds the idempotency key already.
-    Create {
-        header: Box<Header>,
-        bodies: Vec<Vec<u8>>,
-        status: RunStatus,
-        reply: oneshot::Sender<Result<Option<RunId>, Error>>,
-    },
+    Create { header: Box<Header>, events: Vec<Stored>, status: RunStatus, reply: oneshot::Sender<Result<Option<RunId>, Error>> },
     Append {
         run: RunId,
-        bodies: Vec<Vec<u8>>,
+        events: Vec<Stored>,
         status: RunStatus,
         changed_at: Timestamp,
+        rests_until: Option<Timestamp>,
         reply: oneshot::Sender<Result<(), Error>>,
     },
     /// Answers with how many runs were forgotten; fewer than [`PRUNE_BATCH`] when there is nothing left to forget.
-    Prune {
-        retention: Retention,
-        reply: oneshot::Sender<Result<usize, Error>>,
-    },
+    Prune { retention: Retention, reply: oneshot::Sender<Result<usize, Error>> },
 }
 
 /// Runs that are forgotten in one transaction, so that others are not kept waiting for long.
@@ -84,10 +78,12 @@ fn try_commit(connection: &mut Connection, batch: &mut Vec<Request>) -> Result<(
     let (mut created, mut pruned) = (Vec::new(), Vec::new());
     for request in batch.iter() {
         match request {
-            Request::Create { header, bodies, status, .. } => {
-                created.push(insert_run(&transaction, header, bodies, *status).map_err(|error| failure(&error))?);
+            Request::Create { header, events, status, .. } => {
+                created.push(insert_run(&transaction, header, events, *status).map_err(|error| failure(&error))?);
             }
-            Request::Append { run, bodies, status, changed_at, .. } => append(&transaction, run, bodies, *status, *changed_at)?,
+            Request::Append { run, events, status, changed_at, rests_until, .. } => {
+                append(&transaction, run, events, *status, *changed_at, *rests_until)?;
+            }
             Request::Prune { retention, .. } => pruned.push(prune(&transaction, *retention).map_err(|error| failure(&error))?),
         }
     }
@@ -111,20 +107,27 @@ fn try_commit(connection: &mut Connection, batch: &mut Vec<Request>) -> Result<(
     Ok(())
 }
 
-fn append(db: &Connection, run: &RunId, bodies: &[Vec<u8>], status: RunStatus, changed_at: Timestamp) -> Result<(), Error> {
+fn append(
+    db: &Connection,
+    run: &RunId,
+    events: &[Stored],
+    status: RunStatus,
+    changed_at: Timestamp,
+    rests_until: Option<Timestamp>,
+) -> Result<(), Error> {
     let write = || -> rusqlite::Result<Option<()>> {
         let mut find = db.prepare_cached("SELECT id, seq FROM runs WHERE run = ?1")?;
         let Some((id, seq)): Option<(i64, i64)> = find.query_row([run.as_str()], |row| Ok((row.get(0)?, row.get(1)?))).optional()? else {
             return Ok(None);
         };
-        let mut insert = db.prepare_cached("INSERT INTO events (id, seq, body) VALUES (?1, ?2, ?3)")?;
         let mut next = seq;
-        for body in bodies {
-            insert.execute(params![id, next, body])?;
+        for event in events {
+            payloads::insert(db, id, next, event)?;
             next += 1;
         }
-        let mut update = db.prepare_cached("UPDATE runs SET status = ?2, changed_at = max(changed_at, ?3), seq = ?4 WHERE id = ?1")?;
-        update.execute(params![id, status.as_str(), changed_at.unix_ms(), next])?;
+        let mut update =
+            db.prepare_cached("UPDATE runs SET status = ?2, changed_at = max(changed_at, ?3), seq = ?4, rests_until = ?5 WHERE id = ?1")?;
+        update.execute(params![id, status.as_str(), changed_at.unix_ms(), next, rests_until.map(Timestamp::unix_ms)])?;
         Ok(Some(()))
     };
     write().map_err(|error| failure(&error))?.ok_or_else(|| Error::NotFound(run.clone()))
@@ -146,7 +149,7 @@ fn prune(db: &Connection, retention: Retention) -> rusqlite::Result<usize> {
         .query_map(params![ended_before, runs_max, PRUNE_BATCH as i64], |row| row.get(0))?
         .collect::<rusqlite::Result<_>>()?;
     for id in &ids {
-        db.prepare_cached("DELETE FROM events WHERE id = ?1")?.execute([id])?;
+        payloads::delete(db, *id)?;
         db.prepare_cached("DELETE FROM runs WHERE id = ?1")?.execute([id])?;
     }
     if !ids.is_empty() {

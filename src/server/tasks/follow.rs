@@ -37,11 +37,15 @@ pub(in crate::server) fn run_metadata(run: &RunId, plan: &Plan, choice: &str) ->
 pub(in crate::server) async fn follow(engine: Arc<dyn Engine>, run: RunId, task: Arc<Task>, step_artifacts: bool) {
     let artifacts_left = if step_artifacts { STEP_ARTIFACTS_MAX } else { 0 };
     let mut follower = Follower { engine, run, task, artifacts_left, calling: BTreeSet::new(), seen: 0 };
+    if follower.sees_only_the_end().await {
+        return;
+    }
     loop {
         match follower.engine.subscribe(&follower.run).await {
             Ok(mut subscription) => {
                 follower.retell(&subscription).await;
                 follower.catch_up(&subscription.snapshot);
+                follower.task.is_followed();
                 loop {
                     match subscription.next().await {
                         Next::Update(update) => {
@@ -75,6 +79,18 @@ struct Follower {
 }
 
 impl Follower {
+    /// Waits for the end of the run, or for somebody who wants to see more; true when the run has ended and all is told.
+    async fn sees_only_the_end(&mut self) -> bool {
+        let snapshot = tokio::select! {
+            snapshot = self.engine.wait(&self.run) => snapshot,
+            () = self.task.wanted() => return false,
+        };
+        if let Ok(snapshot) = snapshot {
+            self.catch_up(&snapshot);
+        }
+        self.task.state().0.is_terminal()
+    }
+
     /// Tells what was missed and is not in the snapshot: that steps began and were tried again, if somebody watches, and what steps
     /// inside repetitions yielded.
     async fn retell(&mut self, subscription: &Subscription) {
@@ -119,7 +135,7 @@ impl Follower {
         }
         if let Some(outcome) = &snapshot.outcome {
             self.finish(at, outcome);
-        } else if snapshot.status == RunStatus::InputRequired {
+        } else if snapshot.status == RunStatus::InputRequired && self.calling.is_empty() {
             self.ask(at);
         }
     }
@@ -257,6 +273,7 @@ impl Follower {
     }
 
     fn finish(&self, at: Timestamp, outcome: &Outcome) {
+        self.task.set_outcome(outcome.clone());
         match outcome {
             Outcome::Completed { output } => {
                 let mut parts = value_parts(output);

@@ -14,7 +14,7 @@ use crate::a2a::{
     self, Artifact, Message, StreamResponse, TaskArtifactUpdate, TaskPushNotificationConfig, TaskState, TaskStatus, TaskStatusUpdate,
 };
 use crate::ids::RunId;
-use crate::interpreter::Question;
+use crate::interpreter::{Outcome, Question};
 use crate::server::push::Webhooks;
 use crate::time::Timestamp;
 
@@ -79,7 +79,19 @@ pub(in crate::server) struct Task {
     live: Mutex<Live>,
     /// The state, for those who wait for it to settle.
     state: watch::Sender<TaskState>,
+    /// How closely its run is followed.
+    attention: watch::Sender<Attention>,
     bounds: Bounds,
+}
+
+/// How closely the run of a task is followed. Most tasks are looked at once, at their end; until somebody wants to see more, a run
+/// is waited for and nothing else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Attention {
+    End,
+    Wanted,
+    /// Everything that has happened is in the record, and what happens is added to it.
+    Followed,
 }
 
 struct Live {
@@ -88,6 +100,8 @@ struct Live {
     changed_at: Timestamp,
     messages_said: u64,
     waiting: BTreeMap<String, Waiting>,
+    /// How its run ended.
+    outcome: Option<Outcome>,
     readers: Vec<Arc<Queue>>,
     webhooks: Webhooks,
 }
@@ -104,11 +118,13 @@ impl Task {
             changed_at: since,
             messages_said: 0,
             waiting: BTreeMap::new(),
+            outcome: None,
             readers: Vec::new(),
             webhooks: Webhooks::default(),
         };
         let (state, _) = watch::channel(TaskState::Submitted);
-        Self { id, context_id, caller, cancel: CancellationToken::new(), live: Mutex::new(live), state, bounds }
+        let (attention, _) = watch::channel(Attention::End);
+        Self { id, context_id, caller, cancel: CancellationToken::new(), live: Mutex::new(live), state, attention, bounds }
     }
 
     /// The task as it stands.
@@ -228,8 +244,49 @@ impl Task {
         true
     }
 
+    /// Somebody wants to see what happens to the run.
+    pub(in crate::server) fn want(&self) {
+        self.attention.send_if_modified(|known| std::mem::replace(known, (*known).max(Attention::Wanted)) < *known);
+    }
+
+    /// Waits until somebody does.
+    pub(in crate::server) async fn wanted(&self) {
+        let mut attention = self.attention.subscribe();
+        // The sender lives in `self`, so that it cannot be gone.
+        let _ = attention.wait_for(|attention| *attention >= Attention::Wanted).await;
+    }
+
+    /// The record has everything that has happened, and is kept so.
+    pub(in crate::server) fn is_followed(&self) {
+        self.attention.send_if_modified(|known| std::mem::replace(known, Attention::Followed) != Attention::Followed);
+    }
+
+    /// Waits until the record has everything that has happened to the run.
+    pub(in crate::server) async fn up_to_date(&self) {
+        let has_run = matches!(self.live().kind, Kind::Run(_));
+        if !has_run || self.state().0.is_terminal() {
+            return;
+        }
+        self.want();
+        let mut attention = self.attention.subscribe();
+        tokio::select! {
+            _ = attention.wait_for(|attention| *attention == Attention::Followed) => {}
+            () = self.ended() => {}
+        }
+    }
+
+    /// How the run ended. None while it has not, or where only the engine knows.
+    pub(in crate::server) fn outcome(&self) -> Option<Outcome> {
+        self.live().outcome.clone()
+    }
+
+    pub(in crate::server) fn set_outcome(&self, outcome: Outcome) {
+        self.live().outcome = Some(outcome);
+    }
+
     /// The task as it stands, and a queue of everything after.
     pub(in crate::server) fn subscribe(&self) -> (a2a::Task, Arc<Queue>) {
+        self.want();
         let mut live = self.live();
         let queue = Arc::new(Queue::new(self.bounds.stream_bytes_max, self.bounds.stream_age_max));
         if live.record.status.state.is_terminal() {

@@ -70,7 +70,7 @@ impl Act {
 }
 
 /// Closed until the test opens it.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(super) struct Gate(Arc<watch::Sender<bool>>);
 
 impl Gate {
@@ -86,7 +86,7 @@ impl Gate {
         *self.0.borrow()
     }
 
-    async fn pass(&self) {
+    pub(super) async fn pass(&self) {
         self.0.subscribe().wait_for(|open| *open).await.unwrap();
     }
 }

@@ -2,7 +2,6 @@
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -12,7 +11,7 @@ use gantry::engine::{Engine, OwnReply, OwnSkills, Start};
 use gantry::interpreter::{ErrorClass, RunStatus, StepError};
 use gantry::journal::{Journal, Sqlite};
 use serde_json::json;
-use tokio_util::sync::CancellationToken;
+use tokio::sync::watch;
 
 use super::agent::{Act, Agent, Call, Gate, Speaks};
 use super::world::{World, client_options, end, failure, output, step};
@@ -200,43 +199,41 @@ steps:
     assert_eq!(agent.look(|seen| (seen.calls.len(), seen.high_water)), (4 * 8 * 3, 1));
 }
 
-/// The engine's own skill, which answers when it may.
-#[derive(Debug, Default)]
-struct Held {
-    open: CancellationToken,
-    calls: AtomicUsize,
+/// The skill that this process serves itself: answers when the gate is open.
+#[derive(Debug)]
+struct Routes {
+    gate: Gate,
+    calls: watch::Sender<usize>,
 }
 
 #[async_trait]
-impl OwnSkills for Held {
+impl OwnSkills for Routes {
     async fn call(&self, _: gantry::agent::Call) -> Result<OwnReply, StepError> {
-        self.calls.fetch_add(1, Ordering::SeqCst);
-        self.open.cancelled().await;
+        self.calls.send_modify(|calls| *calls += 1);
+        self.gate.pass().await;
         Ok(OwnReply::Value(json!("routed")))
     }
 }
 
-/// A call of the engine's own skill: its run needs the places that the call must therefore not hold.
+/// What this process does for a call may need the places that the call must therefore not hold.
 #[tokio::test]
-async fn a_call_to_this_engine_itself_takes_no_place() {
+async fn a_call_to_this_process_itself_takes_no_place() {
+    let gate = Gate::new();
+    let routes = Arc::new(Routes { gate: gate.clone(), calls: watch::Sender::new(0) });
     let own = Agent::start("gantry", &["route_request"], Speaks::Plain, |_| Act::Reply(json!("over the network"))).await;
     let works = Agent::plain("works", &["work"], |_| json!("done")).await;
     let world = World::calling(places(1, 1), &[&own, &works]);
-    let held = Arc::new(Held::default());
-    world.engine.serve_as(&own.url, Arc::clone(&held) as Arc<dyn OwnSkills>);
+    world.engine.serve_as(&own.url, Arc::clone(&routes) as Arc<dyn OwnSkills>);
     let mut above = Vec::new();
     for _ in 0..3 {
         above.push(world.start("steps:\n  - {id: only, skill: route_request}", json!({})).await);
     }
-    let all = async {
-        while held.calls.load(Ordering::SeqCst) < 3 {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(10), all).await.expect("three calls at once");
+    let mut calls = routes.calls.subscribe();
+    tokio::time::timeout(super::agent::PATIENCE, calls.wait_for(|calls| *calls == 3)).await.expect("three calls at once").unwrap();
     let below = world.run("steps:\n  - {id: only, skill: work, timeout: 5s}", json!({})).await;
     assert_eq!((output(&below), step(&below, "only").attempts), (&json!("done"), 1));
-    held.open.cancel();
+    assert_eq!(own.look(|seen| seen.calls.len()), 0);
+    gate.open();
     for run in above {
         assert_eq!(output(&world.end(&run).await), &json!("routed"));
     }

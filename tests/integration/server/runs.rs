@@ -1,6 +1,7 @@
 //! Runs as tasks: artifacts of steps, output, failure, questions of agents, cancel, depth, and finding them again.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use gantry::a2a::Card;
 use gantry::journal::{Journal, Sqlite};
@@ -382,4 +383,25 @@ async fn a_task_is_found_again_after_a_restart() {
     let found = after.call("GetTask", json!({ "id": task["id"] })).await.result().clone();
     assert_eq!((&found["status"]["state"], &found["contextId"]), (&json!("TASK_STATE_COMPLETED"), &json!("talk")));
     assert_eq!(found["artifacts"], task["artifacts"]);
+}
+
+#[tokio::test]
+async fn an_answer_may_come_before_its_step_asks() {
+    let world = World::new().await;
+    let slow = |request: &Request| echo(request).set_delay(Duration::from_millis(500));
+    let _agent = world.agent(&["work"], slow).await;
+    world.workflow("patient", "  - { id: one, skill: work }\n  - { id: ask, step_type: input, prompt: sure? }\n").await;
+    let params = json!({ "message": execute("m-1", "patient", json!({})), "configuration": { "returnImmediately": true } });
+    let sent = world.call("SendMessage", params).await;
+    let id = sent.result()["task"]["id"].clone();
+    let said = |step: &str, key: &str| {
+        json!({ "message": {
+            "messageId": key, "role": "ROLE_USER", "taskId": id, "parts": [{ "data": { "sure": true } }], "metadata": { "step": step },
+        } })
+    };
+    assert_eq!(world.call("SendMessage", said("nobody", "m-2")).await.code(), -32004, "no such step is to come");
+    let done = world.call("SendMessage", said("ask", "m-3")).await;
+    let task = &done.result()["task"];
+    assert_eq!(task["status"]["state"], "TASK_STATE_COMPLETED", "{task}");
+    assert_eq!(task["artifacts"].as_array().unwrap().last().unwrap()["parts"][0]["data"], json!({ "sure": true }));
 }

@@ -1,0 +1,245 @@
+//! Runs that wait for nothing but people and timers. After a while they leave memory, but for a line in an index; whoever wants
+//! something of them, or the first of their timers, brings them back from the journal.
+//!
+//! The journal knows which runs rest, so that a start has to read none of them.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, error, warn};
+
+use super::drive::{Control, Driver};
+use super::registrar::{Reached, Running};
+use super::timers::Timers;
+use super::{Embedded, now};
+use crate::engine::watchers::Watchers;
+use crate::ids::RunId;
+use crate::interpreter::{Command, Event, Run, RunStatus, Timer, Transition};
+use crate::journal;
+use crate::limits;
+use crate::plan::{Path, Plan};
+use crate::time::Timestamp;
+
+/// What is kept of a run that rests.
+#[derive(Debug)]
+pub(super) struct Resting {
+    /// When the first of its timers is due, as the run has it and on the monotonic clock: while a run rests only the latter counts.
+    pub(super) due: Option<(Timestamp, Instant)>,
+    /// Whether the journal knows that it rests.
+    pub(super) is_known: bool,
+    /// For those who watch it: they see no difference.
+    pub(super) watchers: Watchers,
+}
+
+impl Resting {
+    /// As the journal of an earlier process has it. What is left of its timers is reckoned by the wall clock, once.
+    pub(super) fn until(until: Option<Timestamp>) -> Self {
+        let due = until.map(|until| (until, Instant::now() + Duration::from_millis(until.since_ms(now()))));
+        Self { due, is_known: true, watchers: Watchers::default() }
+    }
+
+    /// Not loaded yet: its turn comes when there is room.
+    pub(super) fn queued() -> Self {
+        Self { due: Some((now(), Instant::now())), is_known: false, watchers: Watchers::default() }
+    }
+
+    /// What counts as now for the run: a jump of the wall clock while it rested makes no timer early or late.
+    pub(super) fn now(&self) -> Timestamp {
+        let Some((due, instant)) = self.due else { return now() };
+        let (left, over) = (instant.saturating_duration_since(Instant::now()), Instant::now().saturating_duration_since(instant));
+        let left_ms = i64::try_from(left.as_millis()).unwrap_or(i64::MAX);
+        Timestamp::from_unix_ms(due.unix_ms().saturating_sub(left_ms)).plus(over)
+    }
+}
+
+/// Whether a run waits for nothing but people and timers once these transitions have been carried out, and when the first timer is due.
+pub(super) fn rests_until(
+    status: RunStatus,
+    transitions: &[Transition],
+    calls: &HashMap<Path, CancellationToken>,
+    timers: &Timers,
+) -> Option<Option<Timestamp>> {
+    let commands = || transitions.iter().flat_map(|transition| &transition.commands);
+    let is_cancelling = commands().any(|command| matches!(command, Command::CancelCall { .. }));
+    let is_calling = !calls.is_empty() || commands().any(|command| matches!(command, Command::Call(_)));
+    // Almost every transition ends here.
+    if status.is_terminal() || (is_calling && !is_cancelling) {
+        return None;
+    }
+    let mut open: BTreeSet<&Path> = calls.keys().collect();
+    let mut due: BTreeMap<(&Path, Timer), Timestamp> = timers.all().collect();
+    for command in commands() {
+        match command {
+            Command::Call(invocation) => _ = open.insert(&invocation.path),
+            Command::CancelCall { path } => _ = open.remove(path),
+            Command::CancelTask { .. } => {}
+            Command::StartTimer { path, timer, due: at } => _ = due.insert((path, *timer), *at),
+            Command::CancelTimer { path, timer } => _ = due.remove(&(path, *timer)),
+        }
+    }
+    open.is_empty().then(|| due.into_values().min())
+}
+
+impl Embedded {
+    /// The run's task, brought back to memory when it rests. `None` when the run is not under way.
+    pub(super) fn reach(&self, run: &RunId) -> Option<Arc<Running>> {
+        if let Some(running) = self.inner.runs.get(run) {
+            return Some(running);
+        }
+        if self.inner.stopping.is_cancelled() && self.inner.journal.is_durable() {
+            return None;
+        }
+        self.wake(run)
+    }
+
+    fn wake(&self, run: &RunId) -> Option<Arc<Running>> {
+        let mut inbox = None;
+        let control = || {
+            let (control, receiver) = mpsc::channel(limits::RUN_CONTROL_QUEUE);
+            inbox = Some(receiver);
+            control
+        };
+        match (self.inner.runs.reach(run, control)?, inbox) {
+            (Reached::Woken(running, resting), Some(inbox)) => {
+                self.inner.tasks.spawn(self.clone().resume(run.clone(), Arc::clone(&running), inbox, resting));
+                Some(running)
+            }
+            (Reached::Running(running) | Reached::Woken(running, _), _) => Some(running),
+        }
+    }
+
+    /// Says something to a run's task. `None` when the run is not under way.
+    pub(super) async fn tell(&self, run: &RunId, mut control: Control) -> Option<()> {
+        let mut before: Option<Arc<Running>> = None;
+        loop {
+            let running = self.reach(run)?;
+            if before.is_some_and(|before| Arc::ptr_eq(&before, &running)) {
+                return None;
+            }
+            match running.control.send(control).await {
+                Ok(()) => return Some(()),
+                // It has just gone to rest, or has ended: it is somewhere else, or nowhere.
+                Err(mpsc::error::SendError(unsaid)) => control = unsaid,
+            }
+            before = Some(running);
+        }
+    }
+
+    /// Asks a run's task, and waits for the answer.
+    pub(super) async fn ask<T>(&self, run: &RunId, question: impl FnOnce(oneshot::Sender<T>) -> Control) -> Option<T> {
+        let (reply, answer) = oneshot::channel();
+        self.tell(run, question(reply)).await?;
+        answer.await.ok()
+    }
+
+    /// The same, of a run that is in memory: one that rests stays where it is.
+    pub(super) async fn ask_awake<T>(&self, run: &RunId, question: impl FnOnce(oneshot::Sender<T>) -> Control) -> Option<T> {
+        let running = self.inner.runs.get(run)?;
+        let (reply, answer) = oneshot::channel();
+        running.control.send(question(reply)).await.ok()?;
+        answer.await.ok()
+    }
+
+    /// Takes a run out of memory. What was said to it before it was out of reach is said again.
+    pub(super) async fn put_to_rest(&self, run: RunId, resting: Resting, mut inbox: mpsc::Receiver<Control>) {
+        debug!(run_id = %run, "run rests");
+        self.inner.runs.rest(run.clone(), resting);
+        self.watch_the_clock();
+        inbox.close();
+        while let Some(control) = inbox.recv().await {
+            // Whoever is not answered asks the journal.
+            let _ = self.tell(&run, control).await;
+        }
+    }
+
+    /// Loads a run that rested, and drives it.
+    async fn resume(self, run: RunId, running: Arc<Running>, mut inbox: mpsc::Receiver<Control>, resting: Resting) {
+        match self.read(&run).await {
+            Ok((plan, events)) => {
+                let mut driver = Driver::new(self.clone(), run, Run::new(plan), running, inbox);
+                driver.woken(resting);
+                driver.drive(events).await;
+            }
+            Err(journal::Error::Failed(error)) => {
+                warn!(run_id = %run, %error, "run cannot be read now");
+                let later = limits::JOURNAL_FULL_REST_MAX;
+                let due = resting.due.map(|(due, instant)| (due, instant.max(Instant::now() + later)));
+                self.inner.runs.rest(run, Resting { due, ..resting });
+                inbox.close();
+            }
+            Err(error) => {
+                error!(run_id = %run, %error, "run cannot go on");
+                self.inner.runs.remove(&run);
+                inbox.close();
+            }
+        }
+    }
+
+    /// Few at once: what waits is a line in the index, what is being read takes memory.
+    async fn read(&self, run: &RunId) -> Result<(Arc<Plan>, Vec<Event>), journal::Error> {
+        let _place = self.inner.readers.acquire().await;
+        let record = self.inner.journal.record(run).await?;
+        let events = self.inner.journal.events(run).await?;
+        let plan = self.plan_of(&record).map_err(|error| journal::Error::Damaged { run: run.clone(), what: error.to_string() })?;
+        Ok((plan, events))
+    }
+
+    /// Starts the one task that wakes runs whose timers are due, once.
+    pub(super) fn watch_the_clock(&self) {
+        if !self.inner.clock_is_watched.swap(true, Ordering::Relaxed) {
+            self.inner.tasks.spawn(self.clone().wake_when_due());
+        }
+    }
+
+    async fn wake_when_due(self) {
+        let inner = &self.inner;
+        loop {
+            let has_room = inner.runs.len() < inner.options.runs_max;
+            let first = inner.runs.first_due().filter(|_| has_room);
+            let due = async {
+                match &first {
+                    Some((due, _)) => tokio::time::sleep_until(*due).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = inner.stopping.cancelled() => return,
+                () = inner.runs.changed.notified() => {}
+                () = due => {
+                    if let Some((_, run)) = &first {
+                        // One that somebody else has woken meanwhile is running.
+                        let _ = self.wake(run);
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn the_time_of_a_run_that_rests_is_that_of_the_clock_that_does_not_jump() {
+        let due = Timestamp::from_unix_ms(100_000);
+        let resting = Resting { due: Some((due, Instant::now() + Duration::from_secs(60))), is_known: true, watchers: Watchers::default() };
+        assert_eq!(resting.now().unix_ms(), 40_000);
+        tokio::time::advance(Duration::from_secs(59)).await;
+        assert_eq!(resting.now().unix_ms(), 99_000);
+        tokio::time::advance(Duration::from_secs(2)).await;
+        assert_eq!(resting.now().unix_ms(), 101_000, "what is due has passed");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_due_while_no_process_was_there_is_due_at_once() {
+        let (_, instant) = Resting::until(Some(Timestamp::from_unix_ms(1))).due.unwrap();
+        assert_eq!(instant, Instant::now());
+        assert!(Resting::until(None).due.is_none());
+    }
+}
