@@ -85,8 +85,11 @@ impl Follower {
             snapshot = self.engine.wait(&self.run) => snapshot,
             () = self.task.wanted() => return false,
         };
-        if let Ok(snapshot) = snapshot {
-            self.catch_up(&snapshot);
+        // What repeated steps yielded is not in it: that takes another look, after a restart too.
+        if let Ok(snapshot) = snapshot.as_ref()
+            && !repeats(snapshot)
+        {
+            self.catch_up(snapshot);
         }
         self.task.state().0.is_terminal()
     }
@@ -96,8 +99,7 @@ impl Follower {
     async fn retell(&mut self, subscription: &Subscription) {
         let (after, upto) = (self.seen, subscription.seq.min(RETOLD_MAX));
         self.seen = subscription.seq;
-        let repeats = || subscription.snapshot.steps.iter().any(|step| matches!(step.kind, "map" | "loop"));
-        if after >= upto || !(self.task.is_watched() || (self.artifacts_left > 0 && repeats())) {
+        if after >= upto || !(self.task.is_watched() || (self.artifacts_left > 0 && repeats(&subscription.snapshot))) {
             return;
         }
         if self.task.state().0 == TaskState::Submitted {
@@ -299,6 +301,11 @@ impl Follower {
             }
         }
     }
+}
+
+/// Whether a run has steps that run many times, of which a snapshot shows only what is under way.
+fn repeats(snapshot: &Snapshot) -> bool {
+    snapshot.steps.iter().any(|step| matches!(step.kind, "map" | "loop"))
 }
 
 /// Whether a step of this `step_type` yields something that is not just what the steps inside it yielded, and were told for.
