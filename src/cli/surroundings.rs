@@ -95,6 +95,11 @@ impl Surroundings {
         Self { discovery: local.discovery.clone(), location: "what is built into gantry".to_owned(), terminal, local: Some(local) }
     }
 
+    /// Whether the agents were started for the command.
+    pub(super) fn is_built_in(&self) -> bool {
+        self.local.is_some()
+    }
+
     /// A client for the agents that are found here.
     pub(super) fn agent_client(&self, config: &Config) -> agent::Client {
         // Agents that were started here are on loopback, whatever the policy for others says.

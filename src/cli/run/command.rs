@@ -74,6 +74,9 @@ pub(in crate::cli) async fn execute(
 ) -> Result<Exit, Failure> {
     arguments.model.apply(&mut config);
     arguments.calls.apply(&mut config);
+    if arguments.timeout == Some(Duration::ZERO) {
+        return Err(Failure::usage("`--timeout` must be longer than nothing").hint("for example --timeout 90, or leave it away"));
+    }
     let json = arguments.json;
     let outcome = run(&arguments, &config, terminal, shutdown).await;
     if let (true, Err(failure)) = (json, &outcome) {
@@ -115,6 +118,12 @@ async fn run_in(
     if chatty {
         say(&format!("{} ({}) with {}", origin.reference, origin.choice, surroundings.location));
         input.note.iter().for_each(|note| say(note));
+    }
+    if arguments.model.model.is_some() && !surroundings.is_built_in() {
+        say(&format!(
+            "--model has no effect: it is for the sample agents that are built in, and those of {} are called",
+            surroundings.location
+        ));
     }
     // Held until the run has ended: nobody else may write there meanwhile.
     let (journal, _held) = open_journal(arguments.data_dir.as_deref())?;

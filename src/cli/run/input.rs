@@ -1,5 +1,6 @@
 //! The input of a run: a file, `key=value` pairs over it, and a bare request that finds its place by the workflow's schema.
 
+use std::collections::BTreeSet;
 use std::io::Read;
 use std::path::Path;
 
@@ -38,10 +39,14 @@ pub(super) fn assemble(arguments: &InputArguments, schema: Option<&Value>) -> Re
         Some(file) => object(file)?,
         None => Map::new(),
     };
+    let mut given = BTreeSet::new();
     for pair in &arguments.inputs {
         let (key, value) = pair.split_once('=').filter(|(key, _)| !key.is_empty()).ok_or_else(|| {
             Failure::usage(format!("`--input {pair}` is not KEY=VALUE")).hint("for example --input language=python --input count=3")
         })?;
+        if !given.insert(key) {
+            return Err(Failure::usage(format!("`--input {key}=…` is given twice")).hint("leave one of the two away"));
+        }
         fields.insert(key.to_owned(), value_of(value)?);
     }
     let mut note = None;
@@ -156,6 +161,7 @@ mod tests {
         check(None, &inputs, None, Ok(expected));
         check(None, &[], None, Ok(json!({})));
         check(None, &["nothing"], None, Err("not KEY=VALUE"));
+        check(None, &["a=1", "a=2"], None, Err("`--input a=…` is given twice"));
         check(None, &["=x"], None, Err("not KEY=VALUE"));
         check(None, &["a=@/nonexistent"], None, Err("cannot read the input file `/nonexistent`"));
     }
