@@ -40,8 +40,9 @@ pub struct Config {
     pub keep_runs_for: Duration,
     /// How many ended runs are kept, the latest.
     pub keep_runs_max: usize,
-    /// Whether agents on loopback, private and link-local addresses may be called.
-    pub allow_private_addresses: bool,
+    /// Whether agents on loopback, private and link-local addresses may be called. Unset: they may, but not by a server that listens
+    /// on more than loopback.
+    pub allow_private_addresses: Option<bool>,
     /// Networks whose agents may be called all the same, such as `["10.1.0.0/16"]`.
     #[serde(deserialize_with = "networks")]
     pub allow_networks: Vec<IpNet>,
@@ -88,8 +89,7 @@ impl Default for Config {
             data_dir: None,
             keep_runs_for: limits::RUN_AGE_MAX,
             keep_runs_max: limits::RUNS_KEPT_MAX,
-            // Agents on this machine are the ordinary case for a command line; a server for others turns it off.
-            allow_private_addresses: true,
+            allow_private_addresses: None,
             allow_networks: Vec::new(),
             agent_credentials: BTreeMap::new(),
             agent_choice: Choice::default(),

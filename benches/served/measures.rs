@@ -382,7 +382,7 @@ impl Bench<'_> {
         self.bar(group, "MB idle", megabytes(idle), 15.0, false);
         self.load(&subject, &shape("chain-3"), MANY, MANY * 20).await?;
         self.bar(group, "MB at the peak of 64 at a time", megabytes(subject.process.memory("VmHWM")?), 40.0, false);
-        let runs = if self.wish.quick { 100 } else { 9_500 };
+        let runs = if self.wish.quick { 100 } else { 9_000 };
         let slow = slow();
         let before = subject.process.memory("VmRSS")?;
         self.load(&subject, &slow, runs, runs).await?;

@@ -120,6 +120,8 @@ pub(super) async fn execute(
     arguments.profile.apply(&mut options);
     options.grace = options.grace.min(arguments.keeping.grace);
     let data_dir = arguments.storage.directory(&config)?;
+    // Whoever can reach this server must not reach through it what only this machine should.
+    config.allow_private_addresses.get_or_insert(options.bind.ip().is_loopback());
     let surroundings = Surroundings::find_or_show(&arguments.registry, &config, terminal, None).await?;
     let agents = surroundings.agent_client(&config);
     let keep = Keep { data_dir: data_dir.as_deref(), grace: arguments.keeping.grace, config: &config };

@@ -128,7 +128,8 @@ impl Surroundings {
 pub(super) fn agent_options(config: &Config) -> agent::Options {
     let credential = |(host, secret): (&String, &crate::config::Secret)| (host.clone(), agent::Secret::new(secret.expose()));
     agent::Options {
-        allow_private_addresses: config.allow_private_addresses,
+        // Agents on this machine are the ordinary case for whoever sits at it.
+        allow_private_addresses: config.allow_private_addresses.unwrap_or(true),
         allow: config.allow_networks.clone(),
         credentials: config.agent_credentials.iter().map(credential).collect(),
         ..agent::Options::default()

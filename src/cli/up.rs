@@ -107,6 +107,8 @@ async fn orchestrator(arguments: &UpArguments, config: &Config, local: &Local, d
     let keep = Keep { data_dir, grace: arguments.keeping.grace, config };
     let mut agents = agent_options(config);
     agents.allow.extend(loopback);
+    // Whoever can reach this server must not reach through it what only this machine should.
+    agents.allow_private_addresses = config.allow_private_addresses.unwrap_or(options.bind.ip().is_loopback());
     Orchestrator::start(options, Arc::clone(&local.discovery), agent::Client::new(agents), keep).await
 }
 

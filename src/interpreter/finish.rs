@@ -35,12 +35,15 @@ impl Run {
             Outcome::Failed { .. } => Handler::OnError,
             Outcome::Canceled { .. } => Handler::OnCancel,
         };
-        let error = match &outcome {
-            Outcome::Completed { .. } => None,
-            Outcome::Failed { error } => Some(serde_json::to_value(error).expect("an error of plain strings is JSON")),
-            Outcome::Canceled { reason } => Some(serde_json::json!({"code": "canceled", "message": reason})),
-        };
-        self.set_run_value(outcome.status(), error);
+        // Only handlers can see it.
+        if self.plan.handler(first).or(self.plan.handler(Handler::Always)).is_some() {
+            let error = match &outcome {
+                Outcome::Completed { .. } => None,
+                Outcome::Failed { error } => Some(serde_json::to_value(error).expect("an error of plain strings is JSON")),
+                Outcome::Canceled { reason } => Some(serde_json::json!({"code": "canceled", "message": reason})),
+            };
+            self.set_run_value(outcome.status(), error);
+        }
         self.next_handler(outcome, first);
     }
 

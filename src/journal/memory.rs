@@ -55,7 +55,8 @@ impl Journal for Memory {
     }
 
     async fn append(&self, run: &RunId, events: Vec<Event>, status: RunStatus) -> Result<(), Error> {
-        self.with(|inner| {
+        // Freed when the lock is no longer held: others need not wait for that.
+        let _forgotten = self.with(|inner| {
             let (record, stored) = inner.runs.get_mut(run).ok_or_else(|| Error::NotFound(run.clone()))?;
             record.changed_at = events.iter().map(Event::at).fold(record.changed_at, Ord::max);
             let ended = status.is_terminal() && !record.status.is_terminal();
@@ -64,16 +65,17 @@ impl Journal for Memory {
             if ended {
                 inner.finished.push_back(run.clone());
             }
+            let mut forgotten = Vec::new();
             while inner.finished.len() > limits::MEMORY_RUNS_KEPT {
                 let Some(oldest) = inner.finished.pop_front() else { break };
-                if let Some((record, _)) = inner.runs.remove(&oldest)
-                    && let Some(key) = record.header.idempotency_key
-                {
-                    inner.keys.remove(&key);
+                if let Some((record, events)) = inner.runs.remove(&oldest) {
+                    record.header.idempotency_key.as_ref().map(|key| inner.keys.remove(key));
+                    forgotten.push((record, events));
                 }
             }
-            Ok(())
-        })
+            Ok(forgotten)
+        })?;
+        Ok(())
     }
 
     async fn record(&self, run: &RunId) -> Result<Record, Error> {

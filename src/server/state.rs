@@ -94,11 +94,12 @@ impl App {
     /// Carries out work that outlives its request, until the server has ended.
     pub(super) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
         let ended = self.ended.clone();
-        self.work.spawn(async move {
+        // Boxed: a large task costs more to make than the box.
+        self.work.spawn(Box::pin(async move {
             tokio::select! {
                 () = work => {}
                 () = ended.cancelled() => {}
             }
-        });
+        }));
     }
 }

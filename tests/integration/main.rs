@@ -3,6 +3,8 @@
 //! The modules say `cfg(test)` although all of this is a test: that is where the lints look when they allow `unwrap`.
 
 #[cfg(test)]
+mod addresses;
+#[cfg(test)]
 mod agent;
 #[cfg(test)]
 mod bearing;

@@ -167,7 +167,7 @@ impl Embedded {
         }
         recovered.resumed += drivers.len();
         for (driver, events) in drivers {
-            self.inner.tasks.spawn(driver.drive(events));
+            self.drive(driver, events);
         }
         self.watch_the_clock();
         Ok(recovered)
@@ -270,6 +270,11 @@ impl Embedded {
         Ok(())
     }
 
+    /// Boxed: a task is moved while it is made, and is placed by its alignment; a large one costs more than the box.
+    fn drive(&self, driver: Driver, events: Vec<Event>) {
+        self.inner.tasks.spawn(Box::pin(driver.drive(events)));
+    }
+
     /// A run that can be reached, but has not begun.
     fn driver(&self, plan: Arc<Plan>, run: RunId) -> Driver {
         let (control, inbox) = mpsc::channel(limits::RUN_CONTROL_QUEUE);
@@ -327,7 +332,7 @@ impl Engine for Embedded {
         match self.inner.journal.create(header.clone(), first.clone()).await {
             Ok(Created::New) => {
                 let driver = self.driver(start.plan, run.clone());
-                self.inner.tasks.spawn(driver.drive(vec![first]));
+                self.drive(driver, vec![first]);
                 Ok(Started { run, new: true })
             }
             Ok(Created::Existing(record)) => {
@@ -374,7 +379,7 @@ impl Engine for Embedded {
         match self.inner.journal.create_from(header, history.clone(), status).await {
             Ok(Created::New) => {
                 let driver = self.driver(plan, run.clone());
-                self.inner.tasks.spawn(driver.drive(history));
+                self.drive(driver, history);
                 Ok(Started { run, new: true })
             }
             Ok(Created::Existing(record)) => Ok(Started { run: record.header.run, new: false }),

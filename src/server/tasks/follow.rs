@@ -97,8 +97,17 @@ impl Follower {
             snapshot = self.engine.wait(&self.run) => snapshot,
             () = self.task.wanted() => return false,
         };
-        if let Ok(snapshot) = snapshot {
-            self.catch_up(&snapshot);
+        // What repeated steps yielded is not in it: that takes another look, after a restart too.
+        if let Ok(snapshot) = snapshot
+            && !repeats(&snapshot)
+        {
+            let snapshot = Arc::new(snapshot);
+            match &snapshot.outcome {
+                Some(outcome) if self.task.keep_unread(&snapshot, self.artifacts_left) => {
+                    self.end(snapshot.finished_at.unwrap_or_else(now), outcome);
+                }
+                _ => self.catch_up(&snapshot),
+            }
         }
         self.task.state().0.is_terminal()
     }
@@ -108,8 +117,7 @@ impl Follower {
     async fn retell(&mut self, subscription: &Subscription) {
         let (after, upto) = (self.seen, subscription.seq.min(RETOLD_MAX));
         self.seen = subscription.seq;
-        let repeats = || subscription.snapshot.steps.iter().any(|step| matches!(step.kind, "map" | "loop"));
-        if after >= upto || !(self.task.is_watched() || (self.artifacts_left > 0 && repeats())) {
+        if after >= upto || !(self.task.is_watched() || (self.artifacts_left > 0 && repeats(&subscription.snapshot))) {
             return;
         }
         if self.task.state().0 == TaskState::Submitted {
@@ -273,45 +281,73 @@ impl Follower {
         if self.artifacts_left == 0 {
             return;
         }
-        let parts = value_parts(outputs);
-        if parts.is_empty() {
-            return;
-        }
-        let metadata = step_metadata(path, step, "completed", json!({ "artifact": "step" }));
-        let artifact =
-            Artifact { artifact_id: format!("step:{path}"), name: Some(step.to_owned()), parts, metadata, ..Artifact::default() };
-        if self.task.add_artifact(artifact, false, true) {
+        if let Some(artifact) = of_step(path, step, outputs)
+            && self.task.add_artifact(artifact, false, true)
+        {
             self.artifacts_left -= 1;
         }
     }
 
     fn finish(&self, at: Timestamp, outcome: &Outcome) {
+        if let Outcome::Completed { output } = outcome {
+            self.task.add_artifact(of_output(output), false, true);
+        }
+        self.end(at, outcome);
+    }
+
+    /// Says how the run ended; its artifacts are there, or will be when they are read.
+    fn end(&self, at: Timestamp, outcome: &Outcome) {
         self.task.set_outcome(outcome.clone());
         match outcome {
-            Outcome::Completed { output } => {
-                let mut parts = value_parts(output);
-                if parts.is_empty() {
-                    parts.push(Part::data(Arc::clone(output)));
-                }
-                let mut about = json!({ "artifact": OUTPUT });
-                if let Some(form) = form(output) {
-                    about["form"] = json!(form);
-                }
-                let metadata = Map::from_iter([(RUN_EXTENSION.to_owned(), about)]);
-                let artifact =
-                    Artifact { artifact_id: OUTPUT.to_owned(), name: Some(OUTPUT.to_owned()), parts, metadata, ..Artifact::default() };
-                self.task.add_artifact(artifact, false, true);
-                self.task.set_status(TaskState::Completed, Vec::new(), at, Map::new());
-            }
+            Outcome::Completed { .. } => self.task.set_status(TaskState::Completed, Vec::new(), at, Map::new()),
             Outcome::Failed { error } => {
                 let metadata = Map::from_iter([(RUN_EXTENSION.to_owned(), json!({ "error": error }))]);
-                self.task.set_status(TaskState::Failed, vec![Part::text(told(error))], at, metadata);
+                self.task.set_status(TaskState::Failed, vec![Part::text(told(error))], at, metadata)
             }
             Outcome::Canceled { reason } => {
-                self.task.set_status(TaskState::Canceled, vec![Part::text(format!("canceled: {reason}"))], at, Map::new());
+                self.task.set_status(TaskState::Canceled, vec![Part::text(format!("canceled: {reason}"))], at, Map::new())
             }
-        }
+        };
     }
+}
+
+/// The artifacts of a run that has ended and repeated nothing: of its steps, at most so many, and of its output.
+pub(super) fn artifacts(snapshot: &Snapshot, steps_max: usize) -> Vec<Artifact> {
+    let finished = snapshot.steps.iter().filter(|step| step.status == StepStatus::Completed && has_own_output(step.kind));
+    let of_steps = finished.filter_map(|step| of_step(step.path.as_str(), step.id.as_str(), &step.outputs)).take(steps_max);
+    let output = match &snapshot.outcome {
+        Some(Outcome::Completed { output }) => Some(of_output(output)),
+        _ => None,
+    };
+    of_steps.chain(output).collect()
+}
+
+/// None when there is nothing in it.
+fn of_step(path: &str, step: &str, outputs: &Arc<Value>) -> Option<Artifact> {
+    let parts = value_parts(outputs);
+    if parts.is_empty() {
+        return None;
+    }
+    let metadata = step_metadata(path, step, "completed", json!({ "artifact": "step" }));
+    Some(Artifact { artifact_id: format!("step:{path}"), name: Some(step.to_owned()), parts, metadata, ..Artifact::default() })
+}
+
+fn of_output(output: &Arc<Value>) -> Artifact {
+    let mut parts = value_parts(output);
+    if parts.is_empty() {
+        parts.push(Part::data(Arc::clone(output)));
+    }
+    let mut about = json!({ "artifact": OUTPUT });
+    if let Some(form) = form(output) {
+        about["form"] = json!(form);
+    }
+    let metadata = Map::from_iter([(RUN_EXTENSION.to_owned(), about)]);
+    Artifact { artifact_id: OUTPUT.to_owned(), name: Some(OUTPUT.to_owned()), parts, metadata, ..Artifact::default() }
+}
+
+/// Whether a run has steps that run many times, of which a snapshot shows only what is under way.
+fn repeats(snapshot: &Snapshot) -> bool {
+    snapshot.steps.iter().any(|step| matches!(step.kind, "map" | "loop"))
 }
 
 /// Whether a step of this `step_type` yields something that is not just what the steps inside it yielded, and were told for.

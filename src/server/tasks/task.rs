@@ -9,12 +9,13 @@ use serde_json::{Map, Value};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::follow::artifacts;
 use super::queue::Queue;
 use crate::a2a::{
     self, Artifact, Message, StreamResponse, TaskArtifactUpdate, TaskPushNotificationConfig, TaskState, TaskStatus, TaskStatusUpdate,
 };
 use crate::ids::RunId;
-use crate::interpreter::{Outcome, Question};
+use crate::interpreter::{Outcome, Question, Snapshot};
 use crate::server::push::Webhooks;
 use crate::time::Timestamp;
 
@@ -94,8 +95,15 @@ enum Attention {
     Followed,
 }
 
+/// What a run that nobody watched came to. Its artifacts are made when somebody reads them: most never are.
+struct Unread {
+    snapshot: Arc<Snapshot>,
+    step_artifacts_max: usize,
+}
+
 struct Live {
     record: a2a::Task,
+    unread: Option<Unread>,
     kind: Kind,
     changed_at: Timestamp,
     messages_said: u64,
@@ -114,6 +122,7 @@ impl Task {
         let record = a2a::Task { id: id.clone(), context_id: context_id.clone(), status, artifacts: Vec::new(), history, metadata };
         let live = Live {
             record,
+            unread: None,
             kind,
             changed_at: since,
             messages_said: 0,
@@ -129,7 +138,7 @@ impl Task {
 
     /// The task as it stands.
     pub(in crate::server) fn record(&self) -> a2a::Task {
-        self.live().record.clone()
+        self.live().read().clone()
     }
 
     /// The task without artifacts, its state and when it last changed: what a list sorts by.
@@ -280,6 +289,16 @@ impl Task {
         self.live().outcome.clone()
     }
 
+    /// Keeps what an ended run came to until somebody reads it. False when somebody watches, and must be told.
+    pub(in crate::server) fn keep_unread(&self, snapshot: &Arc<Snapshot>, step_artifacts_max: usize) -> bool {
+        let mut live = self.live();
+        let may_wait = !live.is_watched() && live.record.artifacts.is_empty() && !live.record.status.state.is_terminal();
+        if may_wait {
+            live.unread = Some(Unread { snapshot: Arc::clone(snapshot), step_artifacts_max });
+        }
+        may_wait
+    }
+
     pub(in crate::server) fn set_outcome(&self, outcome: Outcome) {
         self.live().outcome = Some(outcome);
     }
@@ -294,7 +313,7 @@ impl Task {
         } else {
             live.readers.push(Arc::clone(&queue));
         }
-        (live.record.clone(), queue)
+        (live.read().clone(), queue)
     }
 
     /// Ends every stream of the task because the server stops.
@@ -360,6 +379,14 @@ impl Task {
 }
 
 impl Live {
+    /// The record, with everything in it.
+    fn read(&mut self) -> &a2a::Task {
+        if let Some(Unread { snapshot, step_artifacts_max }) = self.unread.take() {
+            self.record.artifacts = artifacts(&snapshot, step_artifacts_max);
+        }
+        &self.record
+    }
+
     fn is_watched(&self) -> bool {
         !self.readers.is_empty() || !self.webhooks.is_empty()
     }

@@ -375,10 +375,18 @@ async fn a_task_is_found_again_after_a_restart() {
     let mut sent = execute("m-1", "two", json!({ "n": 1 }));
     sent["contextId"] = json!("talk");
     let task = before.call("SendMessage", json!({ "message": sent })).await.result()["task"].clone();
+    before
+        .workflow("repeats", "  - {id: each, step_type: map, items: [5, 6], steps: [{id: item, step_type: set, value: \"{{ item }}\"}]}\n")
+        .await;
+    let sent = json!({ "message": execute("m-2", "repeats", json!({})) });
+    let repeated = before.call("SendMessage", sent).await.result()["task"].clone();
+    assert_eq!(repeated["artifacts"].as_array().unwrap().len(), 4, "{repeated:#}");
     before.shutdown().await;
     before.engine.shutdown(std::time::Duration::from_secs(1)).await;
     drop(before);
     let after = World::over(open(), layout, |_| {}).await;
+    let found = after.call("GetTask", json!({ "id": repeated["id"] })).await.result().clone();
+    assert_eq!(found["artifacts"], repeated["artifacts"], "steps inside repetitions, too");
     assert_eq!(after.call("ListTasks", json!({ "contextId": "talk" })).await.result()["totalSize"], 1);
     let found = after.call("GetTask", json!({ "id": task["id"] })).await.result().clone();
     assert_eq!((&found["status"]["state"], &found["contextId"]), (&json!("TASK_STATE_COMPLETED"), &json!("talk")));
