@@ -30,8 +30,9 @@ const HEAD_BYTES_MAX: usize = 64 * 1024;
 /// What the system keeps for one peer that does not read; it counts its own overhead, too. Left to itself it keeps up to 4 MiB, for
 /// which a bound on what we queue would be none.
 const SEND_BUFFER_BYTES: u32 = 64 * 1024;
-/// Connections that the system keeps until they are accepted.
-const BACKLOG: u32 = 1024;
+/// Connections that the system keeps until they are accepted: what comes while ten thousand connect at once and the processors are busy.
+/// What does not fit comes again a second later, or three. Systems bound it by themselves, Linux by this number.
+const BACKLOG: u32 = 4096;
 
 /// Listens. What is accepted inherits the bound of the send buffer.
 pub(super) fn listen(address: SocketAddr) -> io::Result<TcpListener> {

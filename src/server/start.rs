@@ -65,7 +65,7 @@ pub(super) async fn run(
     let opened = open(app, &task, &origin)?;
     if new {
         want_repetitions(&task, &found.plan);
-        app.spawn(follow(Arc::clone(&app.engine), started.run, Arc::clone(&task), app.options.step_artifacts));
+        app.spawn(follow(app.following(), started.run, Arc::clone(&task)));
     }
     Ok((task, opened))
 }
@@ -105,7 +105,7 @@ pub(super) async fn run_on(
     metadata.extend(about);
     task.becomes(Kind::Run(started.run.clone()), metadata);
     want_repetitions(task, &found.plan);
-    app.spawn(follow(Arc::clone(&app.engine), started.run, Arc::clone(task), app.options.step_artifacts));
+    app.spawn(follow(app.following(), started.run, Arc::clone(task)));
     Ok(())
 }
 

@@ -12,7 +12,7 @@ use super::auth::{Auth, Caller};
 use super::card::Cards;
 use super::options::Options;
 use super::push::Deliverer;
-use super::tasks::{Bounds, Store, Task};
+use super::tasks::{Bounds, Following, Store, Task};
 use crate::a2a;
 use crate::discovery::Discovery;
 use crate::engine::Engine;
@@ -83,6 +83,12 @@ impl App {
             auth,
             cards,
         }
+    }
+
+    /// What follows a run of this server.
+    pub(super) fn following(&self) -> Following {
+        let step_artifacts = self.options.step_artifacts;
+        Following { engine: Arc::clone(&self.engine), step_artifacts, stopping: self.stopping.clone() }
     }
 
     /// Carries out work that outlives its request, until the server has ended.

@@ -10,6 +10,7 @@ mod docs;
 mod exits;
 mod faults;
 mod interrupts;
+mod kills;
 mod local;
 mod outputs;
 mod runs;
@@ -44,7 +45,7 @@ impl Machine {
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_gantry"));
+        let mut command = Command::new(crate::gantries::program());
         command.args(arguments).current_dir(self.directory.path()).env_clear();
         command.env("HOME", self.directory.path()).env("PATH", std::env::var_os("PATH").unwrap());
         command.stdin(Stdio::null());

@@ -60,6 +60,21 @@ impl Site {
         self.run(&["workflow", "push", file.to_str().unwrap()]).await;
     }
 
+    /// Pushes one workflow: its steps, and whatever else stands beside them.
+    pub(crate) async fn push_steps(&self, id: &str, steps: &str) {
+        let file = self.directory.path().join(format!("{id}.yaml"));
+        std::fs::write(&file, format!("metadata: {{id: {id}, name: {id}, version: 1.0.0}}\n{steps}")).unwrap();
+        self.run(&["workflow", "push", file.to_str().unwrap()]).await;
+    }
+
+    /// Pushes the card of an agent of the plain protocol.
+    pub(crate) async fn push_plain(&self, name: &str, url: &str, skills: &[&str]) {
+        let skills: Vec<Value> = skills.iter().map(|id| json!({ "id": id, "description": id })).collect();
+        let file = self.directory.path().join(format!("{name}.plain.json"));
+        std::fs::write(&file, json!({ "name": name, "url": url, "skills": skills }).to_string()).unwrap();
+        self.run(&["agent", "push", file.to_str().unwrap()]).await;
+    }
+
     /// Pushes the card that an agent serves.
     pub(crate) async fn push_card(&self, agent_url: &str) {
         let url = format!("{}/.well-known/agent-card.json", agent_url.trim_end_matches('/'));
@@ -80,6 +95,8 @@ impl Site {
             gantry(self.directory.path(), &["serve", "--config", config.to_str().unwrap(), "--registry", &self.registry, "--port", "0"]);
         let data_dir = file("data");
         command.arg("--data-dir").arg(&data_dir);
+        // Of an earlier process on the same directory that was killed.
+        let _old = std::fs::remove_file(file("json"));
         let (process, ready) = start(command, &file("json")).await;
         let tags = format!("{}/v2/agents/{name}/tags/list", self.registry);
         wait_for("the card in the registry", || async { self.http.get(&tags).send().await.unwrap().status().is_success().then_some(()) })
@@ -135,6 +152,17 @@ impl Gantry {
         found.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
     }
 
+    /// Sends a signal.
+    pub(crate) fn signal(&self, name: &str) {
+        let sent = std::process::Command::new("kill").arg(format!("-{name}")).arg(self.pid().to_string()).status().unwrap();
+        assert!(sent.success(), "kill -{name}");
+    }
+
+    /// Waits for its end; how it ended.
+    pub(crate) async fn ended(mut self) -> std::process::ExitStatus {
+        tokio::time::timeout(PATIENCE, self.process.wait()).await.expect("it ends").unwrap()
+    }
+
     fn pid(&self) -> u32 {
         self.process.id().expect("it is waited for by nobody")
     }
@@ -162,6 +190,19 @@ impl Gantry {
     pub(crate) async fn begin(&self, workflow: &str, input: Value) -> Value {
         let params = json!({ "message": execute(workflow, input), "configuration": { "returnImmediately": true } });
         self.call("SendMessage", params).await["task"].clone()
+    }
+
+    /// Runs a workflow: the status, `Retry-After`, and the whole answer, whatever it is.
+    pub(crate) async fn try_execute(&self, workflow: &str, input: Value) -> (u16, Option<String>, Value) {
+        let body = json!({ "jsonrpc": "2.0", "id": 1, "method": "SendMessage", "params": { "message": execute(workflow, input) } });
+        let response = self.http.post(&self.url).header("A2A-Version", "1.0").json(&body).send().await.unwrap();
+        let retry_after = response.headers().get("retry-after").map(|value| value.to_str().unwrap().to_owned());
+        (response.status().as_u16(), retry_after, response.json().await.unwrap())
+    }
+
+    /// The status of a path; none when nobody answers.
+    pub(crate) async fn get(&self, path: &str) -> Option<u16> {
+        Some(self.http.get(format!("{}{path}", self.url)).send().await.ok()?.status().as_u16())
     }
 
     /// Answers the question of a task.
@@ -229,9 +270,14 @@ pub(crate) async fn finished(command: &mut Command) -> Output {
     output.unwrap_or_else(|_| panic!("{:?} hangs", command.as_std())).unwrap()
 }
 
+/// The program that is tested: `GANTRY_BIN` names another than the one of this build, for figures of an optimised one.
+pub(crate) fn program() -> PathBuf {
+    std::env::var_os("GANTRY_BIN").map_or_else(|| env!("CARGO_BIN_EXE_gantry").into(), PathBuf::from)
+}
+
 /// A gantry that knows nothing of this machine.
 fn gantry(home: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_gantry"));
+    let mut command = Command::new(program());
     command.args(arguments).current_dir(home).env_clear().env("HOME", home);
     command
 }

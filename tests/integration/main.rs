@@ -16,6 +16,8 @@ mod engine;
 #[cfg(test)]
 mod gantries;
 #[cfg(test)]
+mod many;
+#[cfg(test)]
 mod nested;
 #[cfg(test)]
 mod registry;

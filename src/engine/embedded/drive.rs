@@ -121,7 +121,7 @@ impl Driver {
                     }
                     match self.settle_status(&transition).await {
                         Ok(()) => {
-                            self.carry_out(transition);
+                            self.carry_out(self.at, transition);
                             self.work().await
                         }
                         failed => failed,
@@ -360,16 +360,19 @@ impl Driver {
     /// The transitions are pure and come first; nothing acts on them before their events are in the journal.
     async fn record(&mut self, events: Vec<Event>) -> Result<(), Error> {
         let (mut kept, mut transitions) = (Vec::with_capacity(events.len()), Vec::with_capacity(events.len()));
+        let mut times = Vec::with_capacity(events.len());
         for event in events {
             // After the end there is nothing that an event could change.
             if self.run.outcome().is_some() {
                 break;
             }
+            let event = self.in_order(event);
             let transition = self.run.apply(event.clone())?;
             if transition == Transition::default() && self.run.outcome().is_none() {
                 debug!("late event ignored");
                 continue;
             }
+            times.push(self.at);
             kept.push(event);
             transitions.push(transition);
         }
@@ -378,20 +381,28 @@ impl Driver {
         }
         let status = self.run.status();
         self.append(kept, status, self.rests_until(status, &transitions)).await?;
-        for transition in transitions {
-            self.carry_out(transition);
+        for (at, transition) in times.into_iter().zip(transitions) {
+            self.carry_out(at, transition);
         }
         Ok(())
     }
 
     /// An answer that came early: nothing follows from it yet, and it must be there when its step asks.
     async fn keep(&mut self, event: Event) -> Result<(), Error> {
+        let event = self.in_order(event);
         self.run.apply(event.clone())?;
         let status = self.run.status();
         self.append(vec![event], status, self.rests_until(status, &[])).await
     }
 
-    fn carry_out(&mut self, transition: Transition) {
+    /// An event no earlier than the one before it.
+    fn in_order(&mut self, event: Event) -> Event {
+        self.at = self.at.max(event.at());
+        event.stamped(self.at)
+    }
+
+    /// `at`: when what the transition follows from happened, as the run has it. Its timers count from there.
+    fn carry_out(&mut self, at: Timestamp, transition: Transition) {
         if self.run.status() != RunStatus::Running {
             for waiter in std::mem::take(&mut self.waiters) {
                 // Who waited may have gone.
@@ -429,7 +440,7 @@ impl Driver {
                     });
                 }
                 Command::StartTimer { path, timer, due } => {
-                    let wait = Duration::from_millis(due.since_ms(self.at));
+                    let wait = Duration::from_millis(due.since_ms(at));
                     self.timers.start(path, timer, Instant::now() + wait, due);
                 }
                 Command::CancelTimer { path, timer } => self.timers.cancel(&path, timer),

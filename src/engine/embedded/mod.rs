@@ -3,6 +3,7 @@
 //! A run's state belongs to its task alone; others reach it by messages, so no lock is held across a call.
 
 mod choice;
+mod clock;
 mod delegate;
 mod drive;
 mod invoke;
@@ -24,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use self::choice::{CallOptions, Choice};
+use self::clock::now;
 use self::drive::{Control, Driver};
 use self::registrar::{Registrar, Running};
 use self::rest::Resting;
@@ -480,10 +482,4 @@ fn journal_error(run: &RunId, error: journal::Error) -> Error {
 /// 122 random bits: an id cannot be guessed.
 fn new_run_id() -> RunId {
     RunId::parse(&uuid::Uuid::new_v4().to_string()).expect("a UUID has the form of a run id")
-}
-
-/// The wall clock, for timestamps only: durations are measured on the monotonic clock.
-fn now() -> Timestamp {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    Timestamp::from_unix_ms(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }

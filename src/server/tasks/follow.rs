@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
+use tokio_util::sync::CancellationToken;
 
 use super::parts::{form, question_parts, value_parts};
 use super::task::{Task, Waiting, now};
@@ -33,10 +34,20 @@ pub(in crate::server) fn run_metadata(run: &RunId, plan: &Plan, choice: &str) ->
     Map::from_iter([(RUN_EXTENSION.to_owned(), about)])
 }
 
+/// What follows runs, and how.
+pub(in crate::server) struct Following {
+    pub(in crate::server) engine: Arc<dyn Engine>,
+    /// Whether steps are artifacts.
+    pub(in crate::server) step_artifacts: bool,
+    /// Cancelled when gantry ends: a run that stops then has not failed.
+    pub(in crate::server) stopping: CancellationToken,
+}
+
 /// Follows the run to its end.
-pub(in crate::server) async fn follow(engine: Arc<dyn Engine>, run: RunId, task: Arc<Task>, step_artifacts: bool) {
+pub(in crate::server) async fn follow(following: Following, run: RunId, task: Arc<Task>) {
+    let Following { engine, step_artifacts, stopping } = following;
     let artifacts_left = if step_artifacts { STEP_ARTIFACTS_MAX } else { 0 };
-    let mut follower = Follower { engine, run, task, artifacts_left, calling: BTreeSet::new(), seen: 0 };
+    let mut follower = Follower { engine, stopping, run, task, artifacts_left, calling: BTreeSet::new(), seen: 0 };
     if follower.sees_only_the_end().await {
         return;
     }
@@ -69,6 +80,7 @@ pub(in crate::server) async fn follow(engine: Arc<dyn Engine>, run: RunId, task:
 
 struct Follower {
     engine: Arc<dyn Engine>,
+    stopping: CancellationToken,
     run: RunId,
     task: Arc<Task>,
     artifacts_left: usize,
@@ -157,7 +169,8 @@ impl Follower {
             Ok(snapshot) => self.catch_up(&snapshot),
             Err(error) => tracing::warn!(run_id = %self.run, %error, "a run's end cannot be read"),
         }
-        if !self.task.state().0.is_terminal() {
+        // A run that is parked goes on at the next start; its streams are told so when they are ended.
+        if !(self.task.state().0.is_terminal() || self.stopping.is_cancelled()) {
             let parts = vec![Part::text("gantry stopped before the run ended")];
             self.task.set_status(TaskState::Failed, parts, now(), Map::new());
         }

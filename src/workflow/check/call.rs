@@ -81,7 +81,7 @@ impl Checker<'_, '_> {
         let hint = match text {
             _ if text.contains("{{") => "it cannot be computed: choose with a `switch` step among several `workflow` steps",
             _ if !is_workflow_reference(text) => "write `id`, `id:tag` or `id@sha256:…`",
-            _ if self.own_id.as_deref() == Some(text) => "a workflow cannot run itself: use a `loop` step to repeat steps",
+            _ if self.own_references.iter().any(|own| own == text) => "a workflow cannot run itself: use a `loop` step to repeat steps",
             _ => return Some(text.to_owned()),
         };
         let message = format!("`{}` does not name a workflow that can be run here", shorten(text));

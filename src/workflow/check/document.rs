@@ -26,10 +26,15 @@ impl Checker<'_, '_> {
         let entries = self.known_map(root, "the workflow", KEYS)?;
         let metadata = match find(entries, "metadata") {
             Some(node) => {
-                self.own_id = node.get("id").and_then(|id| match &id.kind {
-                    Kind::Text(id) => Some(id.clone()),
+                let text = |key: &str| match node.get(key).map(|value| &value.kind) {
+                    Some(Kind::Text(text)) => Some(text.clone()),
                     _ => None,
-                });
+                };
+                if let Some(id) = text("id") {
+                    // `latest` is what a reference without a tag means.
+                    let tags = text("version").into_iter().chain(["latest".to_owned()]);
+                    self.own_references = tags.map(|tag| format!("{id}:{tag}")).chain([id.clone()]).collect();
+                }
                 self.metadata(node)
             }
             None => {

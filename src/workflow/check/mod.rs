@@ -69,7 +69,7 @@ pub(super) fn check_into(root: &Node, report: &mut Report<'_>) -> (Option<Workfl
         shadowed: BTreeSet::new(),
         path: Vec::new(),
         in_step: None,
-        own_id: None,
+        own_references: Vec::new(),
         step_count: 0,
     };
     let workflow = checker.document(root);
@@ -110,8 +110,8 @@ struct Checker<'r, 'a> {
     path: Vec<Crumb>,
     /// The step whose keys are being read.
     in_step: Option<usize>,
-    /// `metadata.id`, as it is written.
-    own_id: Option<String>,
+    /// How the document may be named as a sub-workflow: by `metadata.id` as it is written, alone, with its version, or with `latest`.
+    own_references: Vec<String>,
     step_count: usize,
 }
 

@@ -15,24 +15,24 @@ use super::{Machine, PATIENCE, Ran, Running, wait_for};
 
 /// One call that the agent took.
 #[derive(Debug, Clone)]
-struct Call {
-    skill: String,
-    key: String,
-    inputs: Value,
+pub(super) struct Call {
+    pub(super) skill: String,
+    pub(super) key: String,
+    pub(super) inputs: Value,
 }
 
 type Script = dyn Fn(&Call, usize) -> (Duration, Result<Value, String>) + Send + Sync;
 
 /// An agent on a runtime of its own that keeps what it was asked, beyond the life of the process that asks.
-struct Counting {
+pub(super) struct Counting {
     url: String,
     calls: Arc<Mutex<Vec<Call>>>,
-    runtime: tokio::runtime::Runtime,
+    pub(super) runtime: tokio::runtime::Runtime,
 }
 
 impl Counting {
     /// `script` gets the call and how many of the same skill came before.
-    fn start(script: impl Fn(&Call, usize) -> (Duration, Result<Value, String>) + Send + Sync + 'static) -> Self {
+    pub(super) fn start(script: impl Fn(&Call, usize) -> (Duration, Result<Value, String>) + Send + Sync + 'static) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let calls: Arc<Mutex<Vec<Call>>> = Arc::default();
         let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
@@ -43,7 +43,7 @@ impl Counting {
         Self { url, calls, runtime }
     }
 
-    fn calls(&self) -> Vec<Call> {
+    pub(super) fn calls(&self) -> Vec<Call> {
         self.calls.lock().unwrap().clone()
     }
 
@@ -73,43 +73,51 @@ async fn execute(State((calls, script)): Shared, headers: HeaderMap, body: Strin
 }
 
 /// A registry with an agent and a workflow, and a data directory that outlives the gantries on it.
-struct World {
-    machine: Machine,
+pub(super) struct World {
+    pub(super) machine: Machine,
     registry: String,
     _registry: Running,
-    agent: Counting,
+    pub(super) agent: Counting,
     http: reqwest::Client,
 }
 
 /// A gantry on the data directory.
-struct Gantry {
-    running: Running,
+pub(super) struct Gantry {
+    pub(super) running: Running,
     url: String,
 }
 
 impl World {
     fn new(steps: &str, agent: Counting) -> Self {
+        let text = format!("metadata: {{id: chain, name: Chain, version: 1.0.0}}\n{steps}");
+        Self::of(&["one", "two", "three"], &[text], agent)
+    }
+
+    /// With an agent for these skills, and these workflows.
+    pub(super) fn of(skills: &[&str], workflows: &[String], agent: Counting) -> Self {
         let machine = Machine::new();
         let ready = machine.path("registry.json");
         let serve = machine.command(&["registry", "serve", "--port", "0", "--ephemeral", "--ready-file", ready.to_str().unwrap()]);
         let (running, addresses) = Running::ready(serve, &ready);
         let registry = addresses["registry"].as_str().unwrap().to_owned();
-        let skills: Vec<Value> = ["one", "two", "three"].iter().map(|id| json!({ "id": id, "name": id, "description": id })).collect();
+        let skills: Vec<Value> = skills.iter().map(|id| json!({ "id": id, "name": id, "description": id })).collect();
         machine.write("card.json", &json!({ "name": "counting", "url": agent.url, "skills": skills }).to_string());
-        machine.write("w.yaml", &format!("metadata: {{id: chain, name: Chain, version: 1.0.0}}\n{steps}"));
         machine.run(&["agent", "push", "card.json", "--registry", &registry]).expect(0);
-        machine.run(&["workflow", "push", "w.yaml", "--registry", &registry]).expect(0);
+        for workflow in workflows {
+            machine.write("w.yaml", workflow);
+            machine.run(&["workflow", "push", "w.yaml", "--registry", &registry]).expect(0);
+        }
         // Another test may have installed the provider already.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(30)).build().unwrap();
         Self { machine, registry, _registry: running, agent, http }
     }
 
-    fn data_dir(&self) -> PathBuf {
+    pub(super) fn data_dir(&self) -> PathBuf {
         self.machine.path("data")
     }
 
-    fn command(&self, more: &[&str]) -> std::process::Command {
+    pub(super) fn command(&self, more: &[&str]) -> std::process::Command {
         let data = self.data_dir();
         let mut arguments =
             vec!["serve", "--port", "0", "--no-publish", "--registry", &self.registry, "--data-dir", data.to_str().unwrap()];
@@ -117,7 +125,7 @@ impl World {
         self.machine.command(&arguments)
     }
 
-    fn serve(&self, more: &[&str]) -> Gantry {
+    pub(super) fn serve(&self, more: &[&str]) -> Gantry {
         let ready = self.machine.path("serve.json");
         let _old = std::fs::remove_file(&ready);
         let mut command = self.command(more);
@@ -130,16 +138,26 @@ impl World {
     /// Starts a run and does not wait for it. None when the gantry has gone.
     fn start(&self, gantry: &Gantry, n: usize) -> Option<String> {
         let data = json!({ "workflow_id": "chain", "input": { "n": n } });
-        let message = json!({ "messageId": format!("m-{n}"), "role": "ROLE_USER", "parts": [{ "data": data }] });
+        self.send(gantry, json!({ "messageId": format!("m-{n}"), "parts": [{ "data": data }] }))
+    }
+
+    /// Sends a message and does not wait for what comes of it: its task. None when the gantry has gone.
+    pub(super) fn send(&self, gantry: &Gantry, message: Value) -> Option<String> {
+        let answer = self.try_send(gantry, message)?;
+        Some(answer["result"]["task"]["id"].as_str().unwrap_or_else(|| panic!("{answer:#}")).to_owned())
+    }
+
+    /// The whole answer to such a message.
+    pub(super) fn try_send(&self, gantry: &Gantry, mut message: Value) -> Option<Value> {
+        message["role"] = json!("ROLE_USER");
         let params = json!({ "message": message, "configuration": { "returnImmediately": true } });
         let body = json!({ "jsonrpc": "2.0", "id": 1, "method": "SendMessage", "params": params }).to_string();
         let request = self.http.post(&gantry.url).header("content-type", "application/json").header("A2A-Version", "1.0").body(body);
         let answer = self.agent.runtime.block_on(async { request.send().await?.text().await }).ok()?;
-        let answer: Value = serde_json::from_str(&answer).ok()?;
-        Some(answer["result"]["task"]["id"].as_str().unwrap_or_else(|| panic!("{answer:#}")).to_owned())
+        serde_json::from_str(&answer).ok()
     }
 
-    fn runs(&self, arguments: &[&str]) -> Ran {
+    pub(super) fn runs(&self, arguments: &[&str]) -> Ran {
         let data = self.data_dir();
         let mut all = vec!["runs"];
         all.extend(arguments);
@@ -147,7 +165,7 @@ impl World {
         self.machine.run(&all)
     }
 
-    fn list(&self) -> Vec<Value> {
+    pub(super) fn list(&self) -> Vec<Value> {
         self.runs(&["list", "--json", "--limit", "100000"]).expect(0).json().as_array().unwrap().clone()
     }
 

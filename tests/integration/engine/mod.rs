@@ -8,6 +8,7 @@ mod world;
 
 mod attempts;
 mod budgets;
+mod canceling;
 mod data;
 mod durable;
 mod early;

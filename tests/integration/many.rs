@@ -1,0 +1,385 @@
+//! Many runs at once in one real process, measured from outside: what they cost while they wait, how it stops in the middle of them,
+//! and what it does when it is asked for more than it can do.
+//!
+//! The counts are small enough for every run of the tests; with `GANTRY_SCALE=full` in the environment they are the ones that are
+//! promised, and `GANTRY_BIN` names an optimised gantry to measure. What was measured is printed.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use axum::extract::State;
+use axum::routing::post;
+use axum::{Json, Router};
+use futures_util::stream::{self, StreamExt as _};
+use serde_json::{Value, json};
+use tokio::net::TcpSocket;
+
+use crate::gantries::{Gantry, Site, wait_for};
+
+const MB: u64 = 1_000_000;
+
+/// How many: the first by default, the second when the full scale is asked for.
+fn count(moderate: usize, full: usize) -> usize {
+    if std::env::var("GANTRY_SCALE").as_deref() == Ok("full") { full } else { moderate }
+}
+
+/// One finding, for whoever reads the test's output.
+#[expect(clippy::print_stderr, reason = "figures are there to be read")]
+fn tell(what: &str, figures: impl std::fmt::Display) {
+    eprintln!("{what}: {figures}");
+}
+
+/// An agent on a thread of its own that answers each call after a pause, and counts.
+struct Slow {
+    url: String,
+    seen: Arc<Seen>,
+}
+
+#[derive(Default)]
+struct Seen {
+    calls: AtomicUsize,
+    now: AtomicUsize,
+    most: AtomicUsize,
+}
+
+impl Slow {
+    fn start(pause: Duration) -> Self {
+        let seen = Arc::<Seen>::default();
+        let app = Router::new().route("/execute", post(answer)).with_state((Arc::clone(&seen), pause));
+        let (tell, told) = std::sync::mpsc::channel();
+        // Ends with the test's process.
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                let socket = TcpSocket::new_v4().unwrap();
+                socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+                let listener = socket.listen(1024).unwrap();
+                tell.send(format!("http://{}", listener.local_addr().unwrap())).unwrap();
+                axum::serve(listener, app).await.unwrap();
+            });
+        });
+        Self { url: told.recv().unwrap(), seen }
+    }
+
+    fn calls(&self) -> usize {
+        self.seen.calls.load(Ordering::SeqCst)
+    }
+
+    fn in_flight(&self) -> usize {
+        self.seen.now.load(Ordering::SeqCst)
+    }
+
+    fn most_in_flight(&self) -> usize {
+        self.seen.most.load(Ordering::SeqCst)
+    }
+}
+
+/// Counts down when the caller goes away, too.
+struct Leaving(Arc<Seen>);
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        self.0.now.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+async fn answer(State((seen, pause)): State<(Arc<Seen>, Duration)>, Json(call): Json<Value>) -> Json<Value> {
+    seen.calls.fetch_add(1, Ordering::SeqCst);
+    let now = seen.now.fetch_add(1, Ordering::SeqCst) + 1;
+    seen.most.fetch_max(now, Ordering::SeqCst);
+    let _leaving = Leaving(Arc::clone(&seen));
+    tokio::time::sleep(pause).await;
+    let mut said = format!("{}.", call["params"]["said"].as_str().unwrap_or_default());
+    if let Some(bytes) = call["params"]["bytes"].as_u64() {
+        said = "x".repeat(usize::try_from(bytes).unwrap());
+    }
+    Json(json!({ "jsonrpc": "2.0", "id": call["id"], "result": { "said": said } }))
+}
+
+const CHAIN: &str = "steps:
+- {id: a, skill: work, inputs: {said: \"{{ workflow.input.said }}\"}}
+- {id: b, skill: work, inputs: {said: \"{{ steps.a.outputs.said }}\"}}
+- {id: c, skill: work, inputs: {said: \"{{ steps.b.outputs.said }}\"}}
+output: {said: \"{{ steps.c.outputs.said }}\"}
+";
+
+async fn site(agent: &Slow) -> Site {
+    let site = Site::new().await;
+    site.push_plain("slow", &agent.url, &["work"]).await;
+    site.push_steps("chain", CHAIN).await;
+    site
+}
+
+/// How many tasks are in each state.
+async fn states(gantry: &Gantry) -> BTreeMap<String, usize> {
+    let mut states = BTreeMap::new();
+    for state in ["SUBMITTED", "WORKING", "COMPLETED", "FAILED", "CANCELED", "REJECTED"] {
+        let asked = json!({ "status": format!("TASK_STATE_{state}"), "pageSize": 1 });
+        let total = gantry.call("ListTasks", asked).await["totalSize"].as_u64().unwrap();
+        if total > 0 {
+            states.insert(state.to_owned(), usize::try_from(total).unwrap());
+        }
+    }
+    states
+}
+
+/// Begins runs of the chain, 64 at a time, and waits for none. Their tasks.
+async fn begin(gantry: &Gantry, runs: usize) -> Vec<Value> {
+    let begun = stream::iter(0..runs).map(|n| gantry.begin("chain", json!({ "said": format!("{n}:") })));
+    begun.buffer_unordered(64).map(|task| task["id"].clone()).collect().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_runs_wait_for_a_slow_agent_and_all_end_right() {
+    let agent = Slow::start(Duration::from_secs(2));
+    let site = site(&agent).await;
+    let gantry = site.serve("gantry", "").await;
+    // Connections, caches and plans are there before it counts.
+    gantry.execute("chain", json!({ "said": "0:" })).await;
+    let runs = count(300, 10_000);
+    let idle = gantry.resident();
+    let started = Instant::now();
+    let tasks = begin(&gantry, runs).await;
+    let begun = started.elapsed();
+    wait_for("the end of all runs", || async {
+        let states = states(&gantry).await;
+        (!states.contains_key("WORKING") && !states.contains_key("SUBMITTED")).then_some(())
+    })
+    .await;
+    let took = started.elapsed();
+    let peak = gantry.peak();
+    assert_eq!(states(&gantry).await, BTreeMap::from([("COMPLETED".to_owned(), runs + 1)]));
+    assert_eq!(agent.calls(), 3 * (runs + 1), "each step was called once");
+    for task in tasks.iter().step_by(97) {
+        let task = gantry.task(task).await;
+        let said = task["artifacts"].to_string();
+        assert!(said.contains(":...\""), "{said}");
+    }
+    let what = format!("{runs} runs, {} calls in flight at most", agent.most_in_flight());
+    let figures = format!(
+        "begun in {begun:.1?}, ended in {took:.1?}; {} MB idle, {} MB at the peak, {} MB at once after",
+        idle / MB,
+        peak / MB,
+        gantry.resident() / MB
+    );
+    tell(&what, figures);
+    assert!(peak < 800 * MB, "{} MB", peak / MB);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_callers_at_once_each_get_their_answer() {
+    let agent = Slow::start(Duration::from_secs(2));
+    let site = site(&agent).await;
+    let gantry = site.serve("gantry", "").await;
+    gantry.execute("chain", json!({ "said": "0:" })).await;
+    // One connection for each caller, and one for each call.
+    let runs = count(300, 9_000);
+    let started = Instant::now();
+    let callers = (0..runs).map(|n| {
+        let gantry = &gantry;
+        async move {
+            let task = gantry.execute("chain", json!({ "said": format!("{n}:") })).await;
+            assert_eq!(task["status"]["state"], "TASK_STATE_COMPLETED", "{task}");
+            assert!(task["artifacts"].to_string().contains(&format!("{n}:...\"")), "{task}");
+        }
+    });
+    futures_util::future::join_all(callers).await;
+    let what = format!("{runs} callers that wait, {} calls in flight at most", agent.most_in_flight());
+    tell(&what, format_args!("answered in {:.1?}; {} MB at the peak", started.elapsed(), gantry.peak() / MB));
+    assert!(gantry.peak() < 800 * MB);
+}
+
+// ------------------------------------------------------------------------------------------------------------ the end
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wish_to_stop_in_the_middle_of_many_runs_loses_none() {
+    let agent = Slow::start(Duration::from_secs(2));
+    let site = site(&agent).await;
+    let runs = count(100, 1000);
+    let gantry = site.serve("gantry", "").await;
+    let tasks = begin(&gantry, runs).await;
+    let mut streams = Vec::new();
+    for id in tasks.iter().take(20) {
+        streams.push(gantry.stream("SubscribeToTask", json!({ "id": id })).await);
+    }
+    wait_for("calls in flight", || async { (agent.in_flight() >= runs).then_some(()) }).await;
+    let begun = Instant::now();
+    gantry.signal("TERM");
+    let status = wait_for("the end of readiness", || async {
+        let status = gantry.get("/readyz").await?;
+        (status != 200).then_some(status)
+    });
+    assert_eq!(status.await, 503);
+    let unready = begun.elapsed();
+    let mut last = Vec::new();
+    for stream in streams {
+        // To its very end, which is none if the connection was cut.
+        let text = stream.text().await.expect("a stream ends as streams do");
+        assert!(!text.contains("TASK_STATE_FAILED"), "a run that is parked has not failed: {text}");
+        last.push(text.rsplit("data: ").next().unwrap_or_default().trim().to_owned());
+    }
+    assert!(gantry.ended().await.success());
+    let stopped = begun.elapsed();
+    tell(
+        &format!("SIGTERM with {runs} runs in flight, calls of 2 s"),
+        format_args!("/readyz says 503 after {unready:?}, ended after {stopped:.1?}; the streams' last event: {}", last[0]),
+    );
+    // The calls in flight end by themselves; the grace period is 30 s.
+    assert!(stopped < Duration::from_secs(15), "{stopped:?}");
+    assert!(unready < Duration::from_secs(1), "{unready:?}");
+    assert!(last.iter().all(|event| event.contains("gantry is shutting down; subscribe again")), "{last:?}");
+
+    let gantry = site.serve("gantry", "").await;
+    wait_for("the end of all runs", || async {
+        let states = states(&gantry).await;
+        (states == BTreeMap::from([("COMPLETED".to_owned(), runs)])).then_some(())
+    })
+    .await;
+    assert_eq!(agent.calls(), 3 * runs, "what had ended in time was not called again");
+    let begun = Instant::now();
+    gantry.signal("TERM");
+    assert!(gantry.ended().await.success());
+    tell("SIGTERM with nothing in flight", format_args!("ended after {:?}", begun.elapsed()));
+    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+}
+
+// ----------------------------------------------------------------------------------------------------------- overload
+
+/// The answers to one kind of load.
+#[derive(Default)]
+struct Answers {
+    good: usize,
+    refused: Vec<Duration>,
+}
+
+/// Sends a request every `every`, whatever becomes of those before, for a while.
+async fn offer(gantry: &Arc<Gantry>, every: Duration, during: Duration) -> Answers {
+    let mut open = tokio::task::JoinSet::new();
+    let mut ticks = tokio::time::interval(every);
+    let begun = Instant::now();
+    while begun.elapsed() < during {
+        ticks.tick().await;
+        let gantry = Arc::clone(gantry);
+        open.spawn(async move {
+            let asked = Instant::now();
+            let (status, retry_after, task) = gantry.try_execute("chain", json!({ "said": "1:" })).await;
+            match status {
+                200 => assert_eq!(task["result"]["task"]["status"]["state"], "TASK_STATE_COMPLETED", "{task}"),
+                503 | 429 => assert!(retry_after.is_some(), "{task}"),
+                other => panic!("{other}: {task}"),
+            }
+            (status == 200, asked.elapsed())
+        });
+    }
+    let mut answers = Answers::default();
+    while let Some(done) = open.join_next().await {
+        match done.unwrap() {
+            (true, _) => answers.good += 1,
+            (false, took) => answers.refused.push(took),
+        }
+    }
+    answers
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ten_times_the_load_that_it_bears_does_not_make_it_slower() {
+    let pause = Duration::from_millis(100);
+    let agent = Slow::start(pause);
+    let site = site(&agent).await;
+    let places = 32;
+    let gantry = Arc::new(site.serve("gantry", &format!("[server.limits]\nrequests_max = {places}\n")).await);
+    gantry.execute("chain", json!({ "said": "0:" })).await;
+    let during = Duration::from_secs(count(2, 60) as u64);
+    // As many callers as there are places, each with its next request when it has its answer.
+    let begun = Instant::now();
+    let lanes = (0..places).map(|_| async {
+        let mut good = 0;
+        while begun.elapsed() < during {
+            gantry.execute("chain", json!({ "said": "1:" })).await;
+            good += 1;
+        }
+        good
+    });
+    let alone: usize = futures_util::future::join_all(lanes).await.into_iter().sum();
+    let peak = alone as f64 / begun.elapsed().as_secs_f64();
+    let begun = Instant::now();
+    let mut answers = offer(&gantry, Duration::from_secs_f64(1.0 / (peak * 10.0)), during).await;
+    let goodput = answers.good as f64 / begun.elapsed().as_secs_f64();
+    answers.refused.sort_unstable();
+    let (refused, median) = (answers.refused.len(), answers.refused[answers.refused.len() / 2]);
+    let p99 = answers.refused[answers.refused.len() * 99 / 100];
+    let begun = Instant::now();
+    gantry.execute("chain", json!({ "said": "0:" })).await;
+    tell(
+        "ten times the load",
+        format_args!(
+            "{peak:.0} runs/s at the peak, {goodput:.0} under it ({:.0} %); {refused} refused with Retry-After, median {median:?}, p99 {p99:?}; \
+             then answered in {:?}",
+            goodput / peak * 100.0,
+            begun.elapsed()
+        ),
+    );
+    assert!(refused > answers.good, "{refused} refused, {} answered", answers.good);
+    assert!(goodput > 0.7 * peak, "{goodput:.0} of {peak:.0} runs/s");
+    assert!(begun.elapsed() < pause * 3 + Duration::from_secs(1), "it recovers");
+}
+
+// -------------------------------------------------------------------------------------------------------------- giants
+
+async fn took(gantry: &Gantry, workflow: &str, input: Value) -> (Duration, Value) {
+    let begun = Instant::now();
+    let task = gantry.begin(workflow, input).await;
+    let ended = wait_for("the end of a giant", || async {
+        let task = gantry.task(&task["id"]).await;
+        let state = task["status"]["state"].as_str().unwrap();
+        (state != "TASK_STATE_WORKING" && state != "TASK_STATE_SUBMITTED").then_some(task)
+    })
+    .await;
+    (begun.elapsed(), ended)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn giant_runs_cost_no_more_for_each_step_and_stay_within_their_memory() {
+    let agent = Slow::start(Duration::ZERO);
+    let site = site(&agent).await;
+    let chain = |steps: usize| (0..steps).map(|n| format!("- {{id: s{n}, skill: work}}\n")).collect::<String>();
+    let (most, items, replies) = (count(1_000, 9_000), count(20_000, 1_000_000), count(3, 30));
+    site.push_steps("short", &format!("steps:\n{}", chain(10))).await;
+    site.push_steps("long", &format!("steps:\n{}", chain(most))).await;
+    let each = "items: \"{{ workflow.input.items }}\"";
+    site.push_steps("map-set", &format!("steps:\n- {{id: m, step_type: map, {each}, steps: [{{id: v, step_type: set, value: 1}}]}}\n"))
+        .await;
+    site.push_steps("map-calls", &format!("steps:\n- {{id: m, step_type: map, {each}, skill: work}}\n")).await;
+    let heavy = |n| format!("- {{id: s{n}, skill: work, inputs: {{bytes: 3500000}}}}\n");
+    site.push_steps("heavy", &format!("steps:\n{}output: done\n", (0..replies).map(heavy).collect::<String>())).await;
+
+    let gantry = site.serve("gantry", "").await;
+    took(&gantry, "short", json!({})).await;
+    let begun = Instant::now();
+    for _ in 0..most / 10 {
+        assert_eq!(gantry.execute("short", json!({})).await["status"]["state"], "TASK_STATE_COMPLETED");
+    }
+    let short = begun.elapsed();
+    let (long, ended) = took(&gantry, "long", json!({})).await;
+    assert_eq!(ended["status"]["state"], "TASK_STATE_COMPLETED", "{}", ended["status"]);
+    let ratio = long.as_secs_f64() / short.as_secs_f64();
+    tell(&format!("{most} steps in one run"), format_args!("{long:.2?}, in runs of ten {short:.2?}: {ratio:.2} times for each step"));
+    assert!(ratio < 1.3, "{ratio:.2}");
+
+    for (workflow, items) in [("map-set", items), ("map-calls", items / 10)] {
+        gantry.forget_peak();
+        let (time, ended) = took(&gantry, workflow, json!({ "items": vec![0; items] })).await;
+        tell(&format!("{workflow} over {items} items, durable"), format_args!("{time:.2?}, {} MB at the peak", gantry.peak() / MB));
+        assert_eq!(ended["status"]["state"], "TASK_STATE_COMPLETED", "{}", ended["status"]);
+    }
+    let (_, ended) = took(&gantry, "map-set", json!({ "items": vec![0; 1_000_001] })).await;
+    let status = ended["status"].to_string();
+    assert!(status.contains("TASK_STATE_FAILED") && status.contains("1000000"), "{status}");
+
+    gantry.forget_peak();
+    let (time, ended) = took(&gantry, "heavy", json!({})).await;
+    tell(&format!("{replies} replies of 3.5 MB"), format_args!("{time:.2?}, {} MB at the peak", gantry.peak() / MB));
+    assert_eq!(ended["status"]["state"], "TASK_STATE_COMPLETED", "{}", ended["status"]);
+}
