@@ -82,7 +82,7 @@ async fn serve_one(stream: TcpStream, engine: &Embedded, secret: &str) {
     });
     let Ok(Some(wish)) = asked.await else { return };
     let outcome = match serde_json::from_str(&wish) {
-        Ok(Wish::Follow { run }) => follow(engine, &run, &mut write).await,
+        Ok(Wish::Follow { run }) => follow(engine, &run, &mut read, &mut write).await,
         Ok(wish) => carry_out(engine, wish).await.map(Some),
         Err(error) => Ok(Some(Reply::Refused(format!("this gantry does not understand the wish: {error}; is it of another version?")))),
     };
@@ -117,14 +117,24 @@ async fn carry_out(engine: &Embedded, wish: Wish) -> Result<Reply, engine::Error
 }
 
 /// Tells everything until the run's end. `None` when whoever follows has gone.
-async fn follow(engine: &Embedded, run: &RunId, write: &mut OwnedWriteHalf) -> Result<Option<Reply>, engine::Error> {
+async fn follow(
+    engine: &Embedded,
+    run: &RunId,
+    read: &mut (impl AsyncBufRead + Unpin),
+    write: &mut OwnedWriteHalf,
+) -> Result<Option<Reply>, engine::Error> {
     loop {
         let mut watched = engine.subscribe(run).await?;
         if send(write, &Reply::Snapshot(json!(watched.snapshot))).await.is_err() {
             return Ok(None);
         }
         loop {
-            match watched.next().await {
+            let next = tokio::select! {
+                next = watched.next() => next,
+                // Nothing is said any more: this is the end of the connection. A run may tell nothing for weeks.
+                _ = read.fill_buf() => return Ok(None),
+            };
+            match next {
                 Next::Update(update) => {
                     if send(write, &Reply::Update(json!(*update))).await.is_err() {
                         return Ok(None);

@@ -37,6 +37,8 @@ pub(super) struct Watchers {
 impl Watchers {
     /// Everything that is told from now on.
     pub(super) fn add(&mut self) -> Updates {
+        // A run that waits for weeks tells nothing, and would never notice that they have gone.
+        self.watchers.retain(|(sender, _)| !sender.is_closed());
         let (sender, receiver) = mpsc::channel(limits::SUBSCRIBER_UPDATES_MAX);
         let lagged = Arc::new(AtomicBool::new(false));
         self.watchers.push((sender, Arc::clone(&lagged)));

@@ -131,7 +131,7 @@ async fn run_in(
     let value = Arc::new(input.value);
     let started = engine.start(Start::new(plan.clone(), value.clone())).await.map_err(refused)?;
     let mut progress = Progress::new(!chatty, terminal);
-    let (snapshot, ended) = follow(&engine, &started.run, &mut progress, shutdown, arguments.timeout).await?;
+    let (snapshot, ended) = follow(&engine, &started.run, &plan, &mut progress, shutdown, arguments.timeout).await?;
     engine.shutdown(GRACE).await;
     let mut report = Report::new(&plan, &origin, value, &snapshot);
     explain(&mut report, surroundings);

@@ -8,8 +8,9 @@ use super::super::exit::{Failure, chain};
 use super::super::terminal::one_line;
 use super::progress::Progress;
 use crate::engine::{self, Engine, Next};
-use crate::ids::RunId;
-use crate::interpreter::{Change, Snapshot};
+use crate::ids::{RunId, StepId};
+use crate::interpreter::{Change, Question, Snapshot, StepStatus};
+use crate::plan::{Path, Plan};
 use crate::shutdown::Shutdown;
 
 /// A canceled run that has not ended after this time is left behind.
@@ -30,31 +31,44 @@ pub(super) enum Ended {
 pub(super) async fn follow(
     engine: &impl Engine,
     run: &RunId,
+    plan: &Plan,
     progress: &mut Progress,
     shutdown: &Shutdown,
     timeout: Option<Duration>,
 ) -> Result<(Snapshot, Ended), Failure> {
     let mut ended = Ended::Alone;
+    // What is asked, of the snapshot or of an update: nobody here can answer, and only a step with a timeout goes on by itself.
+    let question = |path: &Path, step: &StepId, asked: &Question| {
+        let goes_on = plan.find(path.step()).is_some_and(|node| plan.node(node).timeout.is_some());
+        (!goes_on || asked.remote.is_some()).then(|| {
+            let asked = one_line(&asked.prompt.to_string(), 200);
+            (Ended::Canceled, format!("step `{step}` asks what nobody here can answer: {asked}"))
+        })
+    };
+    let waits = |snapshot: &Snapshot| {
+        let asked = snapshot.steps.iter().filter_map(|step| step.question.as_ref().map(|asked| (step, asked)));
+        asked.filter(|(step, _)| step.status == StepStatus::Waiting).find_map(|(step, asked)| question(&step.path, &step.id, asked))
+    };
     let mut deadline = timeout.map(|timeout| Instant::now() + timeout);
     let mut watched = engine.subscribe(run).await.map_err(failed)?;
     progress.catch_up(&watched.snapshot);
+    let mut found = waits(&watched.snapshot);
     while !watched.snapshot.status.is_terminal() {
         let wish = tokio::select! {
+            () = std::future::ready(()), if found.is_some() && ended == Ended::Alone => found.take(),
             next = watched.next() => match next {
                 Next::Update(update) => {
                     progress.show(&update.change);
                     match &update.change {
                         Change::RunFinished { .. } => break,
-                        Change::StepWaiting { step, question, .. } if ended == Ended::Alone => {
-                            let asked = one_line(&question.prompt.to_string(), 200);
-                            Some((Ended::Canceled, format!("step `{step}` asks what nobody here can answer: {asked}")))
-                        }
+                        Change::StepWaiting { path, step, question: asked } if ended == Ended::Alone => question(path, step, asked),
                         _ => None,
                     }
                 }
                 Next::Lagged => {
                     watched = engine.subscribe(run).await.map_err(failed)?;
                     progress.catch_up(&watched.snapshot);
+                    found = waits(&watched.snapshot);
                     None
                 }
                 Next::End => break,

@@ -65,7 +65,12 @@ impl Progress {
         for step in &snapshot.steps {
             let skill = step.skill.as_ref().map(|skill| one_line(skill.as_str(), 60));
             match step.status {
-                StepStatus::Pending | StepStatus::Waiting => {}
+                StepStatus::Pending => {}
+                StepStatus::Waiting => {
+                    if let Some(question) = &step.question {
+                        self.line(&format!("? {} asks: {}", step.id, one_line(&question.prompt.to_string(), 200)));
+                    }
+                }
                 StepStatus::Running if self.started.contains_key(&step.path) => {}
                 StepStatus::Running => self.begin(&step.path, step.id.as_str(), skill, step.attempts.max(1)),
                 StepStatus::Completed | StepStatus::Failed | StepStatus::Skipped | StepStatus::Canceled => {

@@ -106,6 +106,7 @@ impl Driver {
         self.woken = Some(rested.now());
         self.is_known_to_rest = rested.is_known;
         self.watchers = rested.watchers;
+        self.waiters = rested.waiters;
     }
 
     /// Drives the run from the events that are in the journal already to its end: from `Started` alone for a new run, from
@@ -242,16 +243,17 @@ impl Driver {
         Ok(())
     }
 
-    /// Nothing is under way, nobody waits for the run's end, and no timer is due soon.
+    /// Nothing is under way, and no timer is due soon.
     fn may_rest(&self) -> bool {
         let soon = || Instant::now() + self.engine.inner.options.rest_after * 2;
-        let is_idle = self.near.is_none() && self.calls.is_empty() && self.waiters.is_empty();
+        let is_idle = self.near.is_none() && self.calls.is_empty();
         is_idle && !self.parking && self.timers.first().is_none_or(|(_, due)| due > soon())
     }
 
     /// Leaves memory.
     async fn rest(self) {
-        let resting = Resting { due: self.timers.first(), is_known: self.is_known_to_rest, watchers: self.watchers };
+        let (watchers, waiters) = (self.watchers, self.waiters);
+        let resting = Resting { due: self.timers.first(), is_known: self.is_known_to_rest, watchers, waiters };
         self.engine.put_to_rest(self.id, resting, self.inbox).await;
     }
 
@@ -317,7 +319,10 @@ impl Driver {
             }
             Control::Park => self.parking = true,
             Control::Snapshot(reply) => drop(reply.send(self.run.snapshot())),
-            Control::Wait(reply) if self.run.status() == RunStatus::Running => self.waiters.push(reply),
+            Control::Wait(reply) if self.run.status() == RunStatus::Running => {
+                self.waiters.retain(|waiter| !waiter.is_closed());
+                self.waiters.push(reply);
+            }
             Control::Wait(reply) => drop(reply.send(self.run.snapshot())),
             Control::Subscribe(reply) => {
                 let updates = self.watchers.add();

@@ -2,6 +2,7 @@
 //!
 //! A run's state belongs to its task alone; others reach it by messages, so no lock is held across a call.
 
+mod begin;
 mod choice;
 mod clock;
 mod delegate;
@@ -20,10 +21,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::Value;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use self::begin::Beginning;
 pub use self::choice::{CallOptions, Choice};
 use self::clock::now;
 use self::drive::{Control, Driver};
@@ -329,13 +331,14 @@ impl Engine for Embedded {
         let workflow = start.plan.digest().clone();
         let input = Arc::clone(&start.input);
         let first = Event::Started { run: run.clone(), workflow, semantics: SEMANTICS, input: start.input, ancestry: start.ancestry, at };
-        match self.inner.journal.create(header.clone(), first.clone()).await {
+        let beginning = Beginning::new(self, run.clone(), self.driver(start.plan, run.clone()), vec![first.clone()]);
+        match self.inner.journal.create(header.clone(), first).await {
             Ok(Created::New) => {
-                let driver = self.driver(start.plan, run.clone());
-                self.drive(driver, vec![first]);
+                beginning.go();
                 Ok(Started { run, new: true })
             }
             Ok(Created::Existing(record)) => {
+                beginning.forget();
                 let run = record.header.run;
                 let before = self.inner.journal.first(&run).await.map_err(|error| journal_error(&run, error))?;
                 let same_input = matches!(before, Event::Started { input: before, .. } if before == input);
@@ -345,7 +348,10 @@ impl Engine for Embedded {
                     Err(Error::KeyReused(header.idempotency_key.unwrap_or_default()))
                 }
             }
-            Err(error) => Err(journal_error(&run, error)),
+            Err(error) => {
+                beginning.forget();
+                Err(journal_error(&run, error))
+            }
         }
     }
 
@@ -376,14 +382,20 @@ impl Engine for Embedded {
         labels.insert(RETRY_OF_LABEL.to_owned(), old.to_string());
         let header =
             Header { run: run.clone(), idempotency_key: Some(format!("retry\u{1f}{old}")), labels, started_at: at, ..record.header };
-        match self.inner.journal.create_from(header, history.clone(), status).await {
+        let beginning = Beginning::new(self, run.clone(), self.driver(plan, run.clone()), history.clone());
+        match self.inner.journal.create_from(header, history, status).await {
             Ok(Created::New) => {
-                let driver = self.driver(plan, run.clone());
-                self.drive(driver, history);
+                beginning.go();
                 Ok(Started { run, new: true })
             }
-            Ok(Created::Existing(record)) => Ok(Started { run: record.header.run, new: false }),
-            Err(error) => Err(journal_error(&run, error)),
+            Ok(Created::Existing(record)) => {
+                beginning.forget();
+                Ok(Started { run: record.header.run, new: false })
+            }
+            Err(error) => {
+                beginning.forget();
+                Err(journal_error(&run, error))
+            }
         }
     }
 
@@ -398,6 +410,12 @@ impl Engine for Embedded {
         if self.inner.runs.is_resting(run) {
             let snapshot = self.replay(run).await?.0.snapshot();
             if snapshot.status != RunStatus::Running {
+                return Ok(snapshot);
+            }
+            let (reply, answer) = oneshot::channel();
+            if self.inner.runs.wait_at_rest(run, reply)
+                && let Ok(snapshot) = answer.await
+            {
                 return Ok(snapshot);
             }
         }

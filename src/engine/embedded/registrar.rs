@@ -4,12 +4,13 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
 
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::drive::Control;
 use super::rest::Resting;
 use crate::ids::{Digest, RunId};
+use crate::interpreter::Snapshot;
 use crate::plan::Plan;
 
 /// Plans that are remembered before those that no run has any more are forgotten.
@@ -118,6 +119,15 @@ impl Registrar {
 
     pub(super) fn is_resting(&self, run: &RunId) -> bool {
         self.read().resting.contains_key(run)
+    }
+
+    /// Keeps somebody who waits for the end of a run with the run while it rests. False when it does not rest.
+    pub(super) fn wait_at_rest(&self, run: &RunId, reply: oneshot::Sender<Snapshot>) -> bool {
+        let mut runs = self.write();
+        let Some(resting) = runs.resting.get_mut(run) else { return false };
+        resting.waiters.retain(|waiter| !waiter.is_closed());
+        resting.waiters.push(reply);
+        true
     }
 
     /// A plan that some run under way is pinned to.

@@ -19,7 +19,7 @@ use super::timers::Timers;
 use super::{Embedded, now};
 use crate::engine::watchers::Watchers;
 use crate::ids::RunId;
-use crate::interpreter::{Command, Event, Run, RunStatus, Timer, Transition};
+use crate::interpreter::{Command, Event, Run, RunStatus, Snapshot, Timer, Transition};
 use crate::journal;
 use crate::limits;
 use crate::plan::{Path, Plan};
@@ -34,18 +34,20 @@ pub(super) struct Resting {
     pub(super) is_known: bool,
     /// For those who watch it: they see no difference.
     pub(super) watchers: Watchers,
+    /// For those who wait for its end.
+    pub(super) waiters: Vec<oneshot::Sender<Snapshot>>,
 }
 
 impl Resting {
     /// As the journal of an earlier process has it. What is left of its timers is reckoned by the wall clock, once.
     pub(super) fn until(until: Option<Timestamp>) -> Self {
         let due = until.map(|until| (until, Instant::now() + Duration::from_millis(until.since_ms(now()))));
-        Self { due, is_known: true, watchers: Watchers::default() }
+        Self { due, is_known: true, watchers: Watchers::default(), waiters: Vec::new() }
     }
 
     /// Not loaded yet: its turn comes when there is room.
     pub(super) fn queued() -> Self {
-        Self { due: Some((now(), Instant::now())), is_known: false, watchers: Watchers::default() }
+        Self { due: Some((now(), Instant::now())), is_known: false, watchers: Watchers::default(), waiters: Vec::new() }
     }
 
     /// What counts as now for the run: a jump of the wall clock while it rested makes no timer early or late.
@@ -228,7 +230,12 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_time_of_a_run_that_rests_is_that_of_the_clock_that_does_not_jump() {
         let due = Timestamp::from_unix_ms(100_000);
-        let resting = Resting { due: Some((due, Instant::now() + Duration::from_secs(60))), is_known: true, watchers: Watchers::default() };
+        let resting = Resting {
+            due: Some((due, Instant::now() + Duration::from_secs(60))),
+            is_known: true,
+            watchers: Watchers::default(),
+            waiters: Vec::new(),
+        };
         assert_eq!(resting.now().unix_ms(), 40_000);
         tokio::time::advance(Duration::from_secs(59)).await;
         assert_eq!(resting.now().unix_ms(), 99_000);

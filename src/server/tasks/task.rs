@@ -311,6 +311,8 @@ impl Task {
         if live.record.status.state.is_terminal() {
             queue.end();
         } else {
+            // Those whose readers have gone are kept by nobody else.
+            live.readers.retain(|reader| Arc::strong_count(reader) > 1);
             live.readers.push(Arc::clone(&queue));
         }
         (live.read().clone(), queue)

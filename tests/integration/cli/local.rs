@@ -146,3 +146,21 @@ fn lists_show_what_is_built_in() {
     machine.run(&["workflow", "pull", "data-analysis-v1", "--embedded", "-o", "pulled.yaml"]).expect(0);
     machine.run(&["workflow", "validate", "--deny-warnings", "pulled.yaml"]).expect(0);
 }
+
+/// Whoever types `gantry run` cannot answer an `input` step: it ends the run at once, also as the very first step, unless its timeout and
+/// default let it go on by itself.
+#[test]
+fn a_question_ends_the_run_unless_it_goes_on_by_itself() {
+    let machine = Machine::new();
+    let workflow = |steps: &str| format!("metadata: {{id: asks, name: Asks, version: 1.0.0}}\nsteps:\n{steps}");
+    let moment = "  - {id: moment, step_type: wait, for: 10ms}\n";
+    for (before, extra, status) in
+        [("", "", 1), (moment, "", 1), ("", ", timeout: 100ms, default: 7", 0), (moment, ", timeout: 100ms, default: 7", 0)]
+    {
+        let steps = format!("{before}  - {{id: ask, step_type: input, prompt: Publish?{extra}}}\n");
+        std::fs::write(machine.path("asks.yaml"), workflow(&steps)).unwrap();
+        let ran = machine.run(&["run", "--embedded", "-w", "asks.yaml", "--no-save"]).expect(status);
+        assert!(ran.stderr.contains("ask asks: "), "{steps}: {}", ran.stderr);
+        assert_eq!(ran.stderr.contains("nobody here can answer"), status == 1, "{steps}: {}", ran.stderr);
+    }
+}

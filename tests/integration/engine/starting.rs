@@ -53,6 +53,30 @@ async fn the_same_key_gives_the_same_run() {
     }
 }
 
+/// A caller that hangs up drops the start in the middle: the run is accepted and driven to its end, or was never there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_start_that_is_given_up_leaves_no_run_that_nobody_drives() {
+    let agent = Agent::plain("echo", &["echo"], |call| call.inputs.clone()).await;
+    for (journal, _dir) in journals() {
+        let world = World::with(journal);
+        world.meet(&[&agent]);
+        for n in 0..100_u64 {
+            let (engine, start) = (world.engine.clone(), keyed(&world, ECHO, json!({"n": n}), &format!("k{n}")));
+            let starting = tokio::spawn(async move { engine.start(start).await.map(drop) });
+            // From before it is asked for to after it is stored.
+            tokio::time::sleep(Duration::from_micros(n * 20)).await;
+            starting.abort();
+            let _ = starting.await;
+        }
+        let all_ended = async {
+            while world.engine.list(&Filter::default()).await.unwrap().iter().any(|run| !run.status.is_terminal()) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(super::agent::PATIENCE, all_ended).await.expect("every run that was accepted ends");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn sixty_four_starts_at_once_with_one_key_are_one_run() {
     let agent = Agent::plain("echo", &["echo"], |call| call.inputs.clone()).await;
