@@ -153,10 +153,10 @@ pub trait Journal: Send + Sync + std::fmt::Debug {
     }
     /// Appends events. `status` is where the run is after them. Without events only the status is stored: a run may get somewhere by
     /// its first event alone.
-    async fn append(&self, run: &RunId, events: Vec<Event>, status: RunStatus) -> Result<(), Error>;
+    async fn append(&self, run: &RunId, events: &[Event], status: RunStatus) -> Result<(), Error>;
     /// Appends as [`append`](Self::append) does, and remembers that the run waits for nothing but people and timers until it is appended
     /// to again; the first timer is due at `until`. A journal that does not remember it has the run among the unfinished.
-    async fn append_resting(&self, run: &RunId, events: Vec<Event>, status: RunStatus, _until: Option<Timestamp>) -> Result<(), Error> {
+    async fn append_resting(&self, run: &RunId, events: &[Event], status: RunStatus, _until: Option<Timestamp>) -> Result<(), Error> {
         self.append(run, events, status).await
     }
     /// One run, without its events.

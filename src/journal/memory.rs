@@ -54,14 +54,14 @@ impl Journal for Memory {
         })
     }
 
-    async fn append(&self, run: &RunId, events: Vec<Event>, status: RunStatus) -> Result<(), Error> {
+    async fn append(&self, run: &RunId, events: &[Event], status: RunStatus) -> Result<(), Error> {
         // Freed when the lock is no longer held: others need not wait for that.
         let _forgotten = self.with(|inner| {
             let (record, stored) = inner.runs.get_mut(run).ok_or_else(|| Error::NotFound(run.clone()))?;
             record.changed_at = events.iter().map(Event::at).fold(record.changed_at, Ord::max);
             let ended = status.is_terminal() && !record.status.is_terminal();
             record.status = status;
-            stored.extend(events);
+            stored.extend_from_slice(events);
             if ended {
                 inner.finished.push_back(run.clone());
             }

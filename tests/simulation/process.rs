@@ -99,27 +99,26 @@ impl Journal for Deadly {
         self.write(self.sqlite.create(header, first)).await
     }
 
-    async fn append(&self, run: &RunId, events: Vec<Event>, status: RunStatus) -> Result<(), Error> {
+    async fn append(&self, run: &RunId, events: &[Event], status: RunStatus) -> Result<(), Error> {
         let count = events.len();
         if count == 0 {
             return self.write(self.sqlite.append(run, events, status)).await;
         }
         // Events that share a write may as well have come one by one, and a crash may come after each.
-        for (n, event) in events.into_iter().enumerate() {
+        for (n, event) in events.iter().enumerate() {
             let status = if n + 1 == count { status } else { RunStatus::Running };
-            self.write(self.sqlite.append(run, vec![event], status)).await?;
+            self.write(self.sqlite.append(run, std::slice::from_ref(event), status)).await?;
         }
         Ok(())
     }
 
-    async fn append_resting(&self, run: &RunId, events: Vec<Event>, status: RunStatus, until: Option<Timestamp>) -> Result<(), Error> {
-        let mut events = events;
+    async fn append_resting(&self, run: &RunId, events: &[Event], status: RunStatus, until: Option<Timestamp>) -> Result<(), Error> {
         // As above; at rest is the run after the last of them only.
-        let last = events.pop();
-        for event in events {
-            self.write(self.sqlite.append(run, vec![event], RunStatus::Running)).await?;
+        let (before, last) = events.split_at(events.len().saturating_sub(1));
+        for event in before {
+            self.write(self.sqlite.append(run, std::slice::from_ref(event), RunStatus::Running)).await?;
         }
-        self.write(self.sqlite.append_resting(run, Vec::from_iter(last), status, until)).await
+        self.write(self.sqlite.append_resting(run, last, status, until)).await
     }
 
     async fn resting(&self) -> Result<Vec<Resting>, Error> {

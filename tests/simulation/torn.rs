@@ -99,7 +99,7 @@ async fn write(journal: &Sqlite, n: usize) {
     let value = Arc::new(json!(format!("{n}{}", "v".repeat(bytes))));
     let event = Event::Replied { path, attempt: 1, value, by: None, at };
     let status = if n % 5 == 4 { RunStatus::Completed } else { RunStatus::Running };
-    journal.append(&run(n - n % 5), vec![event], status).await.unwrap();
+    journal.append(&run(n - n % 5), &[event], status).await.unwrap();
 }
 
 /// The states of a journal, in order.

@@ -45,7 +45,7 @@ impl Drop for Beginning {
         tasks.spawn_on(
             async move {
                 // The journal writes in order: this comes after what the starter asked for.
-                match engine.inner.journal.append(&run, Vec::new(), RunStatus::Running).await {
+                match engine.inner.journal.append(&run, &[], RunStatus::Running).await {
                     Ok(()) => Box::pin(driver.drive(history)).await,
                     Err(error) => {
                         debug!(run_id = %run, %error, "a run whose starter has gone was not accepted");

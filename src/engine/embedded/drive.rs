@@ -176,7 +176,7 @@ impl Driver {
         if self.is_known_to_rest || (status == RunStatus::Running && !is_long) {
             return Ok(());
         }
-        self.append(Vec::new(), status, rests).await
+        self.append(&[], status, rests).await
     }
 
     /// Whether the run will wait for nothing but people and timers, and until when. What was kept back while parking is not known here.
@@ -186,13 +186,13 @@ impl Driver {
 
     /// Waits while the journal is full, so that the run goes on by itself when there is space again. A shutdown ends the wait:
     /// what could not be stored then has not happened, and is asked for again after the restart.
-    async fn append(&mut self, events: Vec<Event>, status: RunStatus, rests: Option<Option<Timestamp>>) -> Result<(), Error> {
+    async fn append(&mut self, events: &[Event], status: RunStatus, rests: Option<Option<Timestamp>>) -> Result<(), Error> {
         let inner = &self.engine.inner;
         let mut rest = limits::JOURNAL_FULL_REST;
         loop {
             let appended = match rests {
-                None => inner.journal.append(&self.id, events.clone(), status).await,
-                Some(until) => inner.journal.append_resting(&self.id, events.clone(), status, until).await,
+                None => inner.journal.append(&self.id, events, status).await,
+                Some(until) => inner.journal.append_resting(&self.id, events, status, until).await,
             };
             match appended {
                 Err(journal::Error::Full(why)) if !inner.stopping.is_cancelled() => {
@@ -385,7 +385,7 @@ impl Driver {
             return Ok(());
         }
         let status = self.run.status();
-        self.append(kept, status, self.rests_until(status, &transitions)).await?;
+        self.append(&kept, status, self.rests_until(status, &transitions)).await?;
         for (at, transition) in times.into_iter().zip(transitions) {
             self.carry_out(at, transition);
         }
@@ -397,7 +397,7 @@ impl Driver {
         let event = self.in_order(event);
         self.run.apply(event.clone())?;
         let status = self.run.status();
-        self.append(vec![event], status, self.rests_until(status, &[])).await
+        self.append(&[event], status, self.rests_until(status, &[])).await
     }
 
     /// An event no earlier than the one before it.

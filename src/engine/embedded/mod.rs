@@ -277,6 +277,31 @@ impl Embedded {
         self.inner.tasks.spawn(Box::pin(driver.drive(events)));
     }
 
+    /// Lets a run begin once it is stored. The run that has its key already, when there is one: then it does not.
+    async fn begin(
+        &self,
+        plan: Arc<Plan>,
+        run: &RunId,
+        history: Vec<Event>,
+        stored: impl Future<Output = Result<Created, journal::Error>>,
+    ) -> Result<Option<Box<journal::Record>>, Error> {
+        let beginning = Beginning::new(self, run.clone(), self.driver(plan, run.clone()), history);
+        match stored.await {
+            Ok(Created::New) => {
+                beginning.go();
+                Ok(None)
+            }
+            Ok(Created::Existing(record)) => {
+                beginning.forget();
+                Ok(Some(record))
+            }
+            Err(error) => {
+                beginning.forget();
+                Err(journal_error(run, error))
+            }
+        }
+    }
+
     /// A run that can be reached, but has not begun.
     fn driver(&self, plan: Arc<Plan>, run: RunId) -> Driver {
         let (control, inbox) = mpsc::channel(limits::RUN_CONTROL_QUEUE);
@@ -331,27 +356,17 @@ impl Engine for Embedded {
         let workflow = start.plan.digest().clone();
         let input = Arc::clone(&start.input);
         let first = Event::Started { run: run.clone(), workflow, semantics: SEMANTICS, input: start.input, ancestry: start.ancestry, at };
-        let beginning = Beginning::new(self, run.clone(), self.driver(start.plan, run.clone()), vec![first.clone()]);
-        match self.inner.journal.create(header.clone(), first).await {
-            Ok(Created::New) => {
-                beginning.go();
-                Ok(Started { run, new: true })
-            }
-            Ok(Created::Existing(record)) => {
-                beginning.forget();
-                let run = record.header.run;
-                let before = self.inner.journal.first(&run).await.map_err(|error| journal_error(&run, error))?;
-                let same_input = matches!(before, Event::Started { input: before, .. } if before == input);
-                if same_input && record.header.digest == header.digest {
-                    Ok(Started { run, new: false })
-                } else {
-                    Err(Error::KeyReused(header.idempotency_key.unwrap_or_default()))
-                }
-            }
-            Err(error) => {
-                beginning.forget();
-                Err(journal_error(&run, error))
-            }
+        let history = vec![first.clone()];
+        let Some(record) = self.begin(start.plan, &run, history, self.inner.journal.create(header.clone(), first)).await? else {
+            return Ok(Started { run, new: true });
+        };
+        let run = record.header.run;
+        let before = self.inner.journal.first(&run).await.map_err(|error| journal_error(&run, error))?;
+        let same_input = matches!(before, Event::Started { input: before, .. } if before == input);
+        if same_input && record.header.digest == header.digest {
+            Ok(Started { run, new: false })
+        } else {
+            Err(Error::KeyReused(header.idempotency_key.unwrap_or_default()))
         }
     }
 
@@ -382,21 +397,11 @@ impl Engine for Embedded {
         labels.insert(RETRY_OF_LABEL.to_owned(), old.to_string());
         let header =
             Header { run: run.clone(), idempotency_key: Some(format!("retry\u{1f}{old}")), labels, started_at: at, ..record.header };
-        let beginning = Beginning::new(self, run.clone(), self.driver(plan, run.clone()), history.clone());
-        match self.inner.journal.create_from(header, history, status).await {
-            Ok(Created::New) => {
-                beginning.go();
-                Ok(Started { run, new: true })
-            }
-            Ok(Created::Existing(record)) => {
-                beginning.forget();
-                Ok(Started { run: record.header.run, new: false })
-            }
-            Err(error) => {
-                beginning.forget();
-                Err(journal_error(&run, error))
-            }
-        }
+        let stored = self.inner.journal.create_from(header, history.clone(), status);
+        Ok(match self.begin(plan, &run, history, stored).await? {
+            None => Started { run, new: true },
+            Some(record) => Started { run: record.header.run, new: false },
+        })
     }
 
     async fn snapshot(&self, run: &RunId) -> Result<Snapshot, Error> {

@@ -144,12 +144,12 @@ impl Journal for Sqlite {
         }
     }
 
-    async fn append(&self, run: &RunId, events: Vec<Event>, status: RunStatus) -> Result<(), Error> {
-        self.store(run, &events, status, None).await
+    async fn append(&self, run: &RunId, events: &[Event], status: RunStatus) -> Result<(), Error> {
+        self.store(run, events, status, None).await
     }
 
-    async fn append_resting(&self, run: &RunId, events: Vec<Event>, status: RunStatus, until: Option<Timestamp>) -> Result<(), Error> {
-        self.store(run, &events, status, Some(until.unwrap_or(NO_TIMER))).await
+    async fn append_resting(&self, run: &RunId, events: &[Event], status: RunStatus, until: Option<Timestamp>) -> Result<(), Error> {
+        self.store(run, events, status, Some(until.unwrap_or(NO_TIMER))).await
     }
 
     async fn record(&self, run: &RunId) -> Result<Record, Error> {

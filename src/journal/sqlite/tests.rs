@@ -42,7 +42,7 @@ async fn contract(journal: &dyn Journal) {
     assert!(matches!(journal.create(header("b", None), started("b")).await, Ok(Created::New)));
     let Ok(Created::Existing(existing)) = journal.create(header("c", Some("k")), started("c")).await else { panic!("the key is taken") };
     assert_eq!(existing.header, header("a", Some("k")));
-    journal.append(&run, vec![cancel(7), cancel(6)], RunStatus::Canceled).await.unwrap();
+    journal.append(&run, &[cancel(7), cancel(6)], RunStatus::Canceled).await.unwrap();
     assert_eq!(journal.events(&run).await.unwrap(), [started("a"), cancel(7), cancel(6)]);
     let record = journal.record(&run).await.unwrap();
     assert_eq!((record.status, record.changed_at.unix_ms()), (RunStatus::Canceled, 7));
@@ -53,7 +53,7 @@ async fn contract(journal: &dyn Journal) {
     let unknown = RunId::parse("zzz").unwrap();
     assert!(matches!(journal.events(&unknown).await, Err(Error::NotFound(_))));
     assert!(matches!(journal.record(&unknown).await, Err(Error::NotFound(_))));
-    assert!(matches!(journal.append(&unknown, vec![cancel(1)], RunStatus::Running).await, Err(Error::NotFound(_))));
+    assert!(matches!(journal.append(&unknown, &[cancel(1)], RunStatus::Running).await, Err(Error::NotFound(_))));
 }
 
 #[tokio::test]
@@ -85,7 +85,7 @@ async fn many_writers_lose_nothing_and_keep_their_order() {
             let run = RunId::parse(&id).unwrap();
             let mut stored = 0;
             for at in 0..20 {
-                stored += usize::from(journal.append(&run, vec![cancel(at)], RunStatus::Running).await.is_ok());
+                stored += usize::from(journal.append(&run, &[cancel(at)], RunStatus::Running).await.is_ok());
             }
             stored
         });
@@ -142,8 +142,8 @@ async fn a_history_is_stored_whole_and_an_onlooker_sees_it_and_writes_nothing() 
     let onlooker = Sqlite::open_to_read(dir.path()).unwrap().unwrap();
     assert_eq!(onlooker.events(&run).await.unwrap(), history);
     assert_eq!(onlooker.record(&run).await.unwrap().status, RunStatus::Canceled);
-    assert!(onlooker.append(&run, vec![cancel(9)], RunStatus::Canceled).await.unwrap_err().to_string().contains("reading only"));
-    journal.append(&run, vec![cancel(8)], RunStatus::Canceled).await.unwrap();
+    assert!(onlooker.append(&run, &[cancel(9)], RunStatus::Canceled).await.unwrap_err().to_string().contains("reading only"));
+    journal.append(&run, &[cancel(8)], RunStatus::Canceled).await.unwrap();
     assert_eq!(onlooker.events(&run).await.unwrap().len(), 3, "what is written meanwhile is seen");
     drop(journal);
     Connection::open(dir.path().join(FILE)).unwrap().pragma_update(None, "user_version", 99).unwrap();
@@ -162,7 +162,7 @@ async fn pruning_forgets_what_ended_and_keeps_what_may_be_asked_for() {
         }
         journal.create(header, started(id)).await.unwrap();
         if let Some(at) = ended_at {
-            journal.append(&run(id), vec![cancel(at)], RunStatus::Canceled).await.unwrap();
+            journal.append(&run(id), &[cancel(at)], RunStatus::Canceled).await.unwrap();
         }
     }
     let left = async || -> Vec<String> {
@@ -178,7 +178,7 @@ async fn pruning_forgets_what_ended_and_keeps_what_may_be_asked_for() {
     assert_eq!(journal.find("old").await.unwrap(), None, "its key is free again");
     assert_eq!(journal.prune(Retention { ended_before: None, runs_max: Some(1) }).await.unwrap(), 1);
     assert_eq!(left().await, ["child", "newest", "open"]);
-    journal.append(&run("open"), vec![cancel(50)], RunStatus::Canceled).await.unwrap();
+    journal.append(&run("open"), &[cancel(50)], RunStatus::Canceled).await.unwrap();
     assert_eq!(journal.prune(Retention { ended_before: None, runs_max: Some(0) }).await.unwrap(), 3);
     let db = Connection::open(dir.path().join(FILE)).unwrap();
     for table in ["runs", "events", "plans"] {
@@ -222,7 +222,7 @@ async fn a_journal_of_an_older_format_is_brought_up_to_date_and_keeps_every_run(
     assert_eq!(found, expected.map(|(workflow, status, events)| (workflow.to_owned(), status, events)));
     let unfinished = journal.unfinished().await.unwrap();
     assert_eq!(unfinished.len(), 1);
-    journal.append(&unfinished[0].header.run, vec![cancel(i64::MAX)], RunStatus::Canceled).await.unwrap();
+    journal.append(&unfinished[0].header.run, &[cancel(i64::MAX)], RunStatus::Canceled).await.unwrap();
     drop(journal);
     assert_eq!(Sqlite::open(dir.path()).unwrap().unfinished().await.unwrap().len(), 0, "it is written to from then on");
 }

@@ -61,7 +61,7 @@ impl Journal for Deadly {
         self.sqlite.create(header, first).await
     }
 
-    async fn append(&self, run: &RunId, events: Vec<Event>, status: RunStatus) -> Result<(), Error> {
+    async fn append(&self, run: &RunId, events: &[Event], status: RunStatus) -> Result<(), Error> {
         if !self.is_last().await {
             return self.sqlite.append(run, events, status).await;
         }

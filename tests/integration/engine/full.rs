@@ -43,7 +43,7 @@ impl Journal for Small {
         self.memory.create(header, first).await
     }
 
-    async fn append(&self, run: &RunId, events: Vec<Event>, status: RunStatus) -> Result<(), Error> {
+    async fn append(&self, run: &RunId, events: &[Event], status: RunStatus) -> Result<(), Error> {
         self.space()?;
         self.memory.append(run, events, status).await
     }

@@ -219,7 +219,7 @@ async fn parked(journal: &Arc<dyn Journal>, plan: &Arc<Plan>, runs: usize, rests
             let first = Event::Started { run: run.clone(), workflow, semantics: SEMANTICS, input, ancestry: vec![], at };
             journal.create(header, first).await.unwrap();
             if rests {
-                journal.append_resting(&run, vec![], RunStatus::InputRequired, None).await.unwrap();
+                journal.append_resting(&run, &[], RunStatus::InputRequired, None).await.unwrap();
             }
             run
         })

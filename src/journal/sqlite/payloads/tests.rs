@@ -49,7 +49,7 @@ async fn check(event: Event, expected: i64) {
     let dir = tempfile::tempdir().unwrap();
     let journal = Sqlite::open(dir.path()).unwrap();
     journal.create(header("a", None), started("a")).await.unwrap();
-    journal.append(&run("a"), vec![event.clone()], RunStatus::Running).await.unwrap();
+    journal.append(&run("a"), std::slice::from_ref(&event), RunStatus::Running).await.unwrap();
     drop(journal);
     let again = Sqlite::open(dir.path()).unwrap();
     // Not by `assert_eq`: a failure would print megabytes.
@@ -100,7 +100,7 @@ async fn a_megabyte_through_ten_steps_is_stored_once() {
     journal.create(header("a", None), first).await.unwrap();
     for step in 0..10 {
         let value = if step % 2 == 0 { text("x", BYTES) } else { json!({"result": text("x", BYTES), "step": step}) };
-        journal.append(&run("a"), vec![replied(&format!("s{step}"), value)], RunStatus::Running).await.unwrap();
+        journal.append(&run("a"), &[replied(&format!("s{step}"), value)], RunStatus::Running).await.unwrap();
     }
     assert_eq!((count(dir.path(), "blobs"), count(dir.path(), "payloads")), (1, 11));
     drop(journal);
@@ -125,7 +125,7 @@ async fn a_run_whose_value_is_damaged_is_refused_and_others_are_not() {
         let event = |id: &str| replied("large", text(if id == "a" { "l" } else { "other" }, LIMIT + 1));
         for id in ["a", "b"] {
             journal.create(header(id, None), started(id)).await.unwrap();
-            journal.append(&run(id), vec![event(id)], RunStatus::Running).await.unwrap();
+            journal.append(&run(id), &[event(id)], RunStatus::Running).await.unwrap();
         }
         drop(journal);
         damage(dir.path(), sql);
@@ -154,7 +154,7 @@ async fn a_value_is_forgotten_with_the_last_run_that_has_it() {
     for (at, id) in ["a", "b", "c"].into_iter().enumerate() {
         journal.create(header(id, None), started(id)).await.unwrap();
         let events = vec![replied("shared", shared()), replied("own", json!([id, text(id, LIMIT + 1)])), cancel(at as i64)];
-        journal.append(&run(id), events, RunStatus::Canceled).await.unwrap();
+        journal.append(&run(id), &events, RunStatus::Canceled).await.unwrap();
     }
     assert_eq!(count(dir.path(), "blobs"), 4);
     let keep = |runs_max| Retention { ended_before: None, runs_max: Some(runs_max) };
@@ -164,11 +164,12 @@ async fn a_value_is_forgotten_with_the_last_run_that_has_it() {
     // A run under way has it, too, by the time its last ended run is forgotten.
     journal.create(header("d", None), started("d")).await.unwrap();
     let d = run("d");
-    let (stored, pruned) = tokio::join!(journal.append(&d, vec![replied("shared", shared())], RunStatus::Running), journal.prune(keep(0)));
+    let event = [replied("shared", shared())];
+    let (stored, pruned) = tokio::join!(journal.append(&d, &event, RunStatus::Running), journal.prune(keep(0)));
     assert_eq!((stored.is_ok(), pruned.unwrap()), (true, 1));
     assert!(journal.events(&run("d")).await.unwrap()[1] == replied("shared", shared()));
     assert_eq!(count(dir.path(), "blobs"), 1);
-    journal.append(&run("d"), vec![cancel(9)], RunStatus::Canceled).await.unwrap();
+    journal.append(&run("d"), &[cancel(9)], RunStatus::Canceled).await.unwrap();
     assert_eq!(journal.prune(keep(0)).await.unwrap(), 1);
     for table in ["runs", "events", "payloads", "blobs", "plans"] {
         assert_eq!(count(dir.path(), table), 0, "{table}");
@@ -187,9 +188,9 @@ async fn runs_that_share_a_value_come_and_go_and_none_loses_it() {
                 let id = format!("run-{n}-{round}");
                 journal.create(header(&id, None), started(&id)).await.unwrap();
                 let event = replied("shared", text("s", LIMIT + 1));
-                journal.append(&run(&id), vec![event.clone()], RunStatus::Running).await.unwrap();
+                journal.append(&run(&id), std::slice::from_ref(&event), RunStatus::Running).await.unwrap();
                 assert!(journal.events(&run(&id)).await.unwrap()[1] == event);
-                journal.append(&run(&id), vec![cancel(1)], RunStatus::Canceled).await.unwrap();
+                journal.append(&run(&id), &[cancel(1)], RunStatus::Canceled).await.unwrap();
                 journal.prune(Retention { ended_before: None, runs_max: Some(0) }).await.unwrap();
             }
         });

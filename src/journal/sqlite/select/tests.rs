@@ -23,7 +23,7 @@ async fn fill(journal: &dyn Journal) {
         header.labels = if n % 4 == 0 { BTreeMap::new() } else { BTreeMap::from([("caller".to_owned(), format!("c{}", n % 4))]) };
         journal.create(header, started(&id)).await.unwrap();
         let run = RunId::parse(&id).unwrap();
-        journal.append(&run, vec![cancel(10 + (n as i64 * 7) % 20)], STATUSES[n % 5]).await.unwrap();
+        journal.append(&run, &[cancel(10 + (n as i64 * 7) % 20)], STATUSES[n % 5]).await.unwrap();
     }
 }
 
