@@ -280,12 +280,12 @@ impl Embedded {
     /// Lets a run begin once it is stored. The run that has its key already, when there is one: then it does not.
     async fn begin(
         &self,
-        plan: Arc<Plan>,
+        driver: Driver,
         run: &RunId,
         history: Vec<Event>,
         stored: impl Future<Output = Result<Created, journal::Error>>,
     ) -> Result<Option<Box<journal::Record>>, Error> {
-        let beginning = Beginning::new(self, run.clone(), self.driver(plan, run.clone()), history);
+        let beginning = Beginning::new(self, run.clone(), driver, history);
         match stored.await {
             Ok(Created::New) => {
                 beginning.go();
@@ -331,15 +331,15 @@ impl Embedded {
         let mut replayed = Run::new(plan);
         let mut seq = 0;
         for event in events {
-            seq += replayed.apply(event)?.changes.len() as u64;
+            replayed.apply_in_parts(event, |part| seq += part.changes.len() as u64)?;
         }
         Ok((replayed, seq))
     }
 }
 
-#[async_trait]
-impl Engine for Embedded {
-    async fn start(&self, start: Start) -> Result<Started, Error> {
+impl Embedded {
+    /// Starts a run. `watched`: told to the caller from its first update; not when the run was there before.
+    async fn accept(&self, start: Start, watched: bool) -> Result<(Started, Option<Subscription>), Error> {
         self.check(&start)?;
         let metadata = &start.plan.workflow().metadata;
         let (run, at) = (new_run_id(), now());
@@ -357,17 +357,31 @@ impl Engine for Embedded {
         let input = Arc::clone(&start.input);
         let first = Event::Started { run: run.clone(), workflow, semantics: SEMANTICS, input: start.input, ancestry: start.ancestry, at };
         let history = vec![first.clone()];
-        let Some(record) = self.begin(start.plan, &run, history, self.inner.journal.create(header.clone(), first)).await? else {
-            return Ok(Started { run, new: true });
+        let mut driver = self.driver(start.plan, run.clone());
+        let updates = watched.then(|| driver.watch());
+        let Some(record) = self.begin(driver, &run, history, self.inner.journal.create(header.clone(), first)).await? else {
+            let subscription = updates.map(|updates| Subscription::to_new(run.clone(), at, updates));
+            return Ok((Started { run, new: true }, subscription));
         };
         let run = record.header.run;
         let before = self.inner.journal.first(&run).await.map_err(|error| journal_error(&run, error))?;
         let same_input = matches!(before, Event::Started { input: before, .. } if before == input);
         if same_input && record.header.digest == header.digest {
-            Ok(Started { run, new: false })
+            Ok((Started { run, new: false }, None))
         } else {
             Err(Error::KeyReused(header.idempotency_key.unwrap_or_default()))
         }
+    }
+}
+
+#[async_trait]
+impl Engine for Embedded {
+    async fn start(&self, start: Start) -> Result<Started, Error> {
+        Ok(self.accept(start, false).await?.0)
+    }
+
+    async fn start_watched(&self, start: Start) -> Result<(Started, Option<Subscription>), Error> {
+        self.accept(start, true).await
     }
 
     async fn cancel(&self, run: &RunId, reason: &str) -> Result<(), Error> {
@@ -398,7 +412,7 @@ impl Engine for Embedded {
         let header =
             Header { run: run.clone(), idempotency_key: Some(format!("retry\u{1f}{old}")), labels, started_at: at, ..record.header };
         let stored = self.inner.journal.create_from(header, history.clone(), status);
-        Ok(match self.begin(plan, &run, history, stored).await? {
+        Ok(match self.begin(self.driver(plan, run.clone()), &run, history, stored).await? {
             None => Started { run, new: true },
             Some(record) => Started { run: record.header.run, new: false },
         })
@@ -450,12 +464,14 @@ impl Engine for Embedded {
                 break;
             }
             at = at.max(event.at());
-            for change in replayed.apply(event)?.changes {
-                seq += 1;
-                if (after + 1..=upto).contains(&seq) {
-                    updates.push(Update { seq, at, change });
+            replayed.apply_in_parts(event, |part| {
+                for change in part.changes {
+                    seq += 1;
+                    if (after + 1..=upto).contains(&seq) {
+                        updates.push(Update { seq, at, change });
+                    }
                 }
-            }
+            })?;
         }
         Ok(updates)
     }
