@@ -8,7 +8,7 @@ use super::ask::{self, Execute};
 use super::auth::Caller;
 use super::error::{Failure, OwnCode};
 use super::send;
-use super::start::{self, Origin};
+use super::start::{self, Key, Origin};
 use super::state::App;
 use super::tasks::{Kind, Task};
 use crate::a2a::{ErrorCode, Message, Part, Role};
@@ -70,7 +70,7 @@ fn origin<'a>(app: &App, caller: &'a Caller, params: &Value, idempotency_key: Op
         context_id: uuid::Uuid::new_v4().to_string(),
         message: None,
         ancestry: ask::ancestry(&message, app.options.limits.depth_runs_max)?,
-        idempotency_key,
+        idempotency_key: idempotency_key.map(Key::Given),
         webhook: None,
         streaming: false,
     })

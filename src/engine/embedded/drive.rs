@@ -70,6 +70,8 @@ pub(super) struct Driver {
     parking: bool,
     /// What counted as now when the run came back to memory.
     woken: Option<Timestamp>,
+    /// Another process began the run.
+    recovered: bool,
     /// The journal knows that the run waits for nothing but people and timers.
     is_known_to_rest: bool,
     /// It leaves memory.
@@ -95,10 +97,17 @@ impl Driver {
             lineage: Arc::default(),
             parking: false,
             woken: None,
+            recovered: false,
             is_known_to_rest: false,
             resting: false,
             waiters: Vec::new(),
         }
+    }
+
+    /// The run is one of an earlier process.
+    pub(super) fn recovered(mut self) -> Self {
+        self.recovered = true;
+        self
     }
 
     /// The run has rested until now.
@@ -116,9 +125,13 @@ impl Driver {
         async {
             let outcome = match self.replay(events) {
                 Ok(transition) => {
-                    match self.woken {
-                        Some(_) => debug!(seq = self.seq, "run woken"),
-                        None => info!(digest = %self.run.plan().digest(), seq = self.seq, "run started"),
+                    let digest = self.run.plan().digest();
+                    // Of a run of which nothing but the start is known, everything is told once more.
+                    let seq = self.seq + transition.changes.len() as u64;
+                    match (&self.woken, self.recovered) {
+                        (Some(_), _) => debug!(seq, "run woken"),
+                        (None, true) => info!(%digest, seq, "run resumed"),
+                        (None, false) => info!(%digest, seq = self.seq, "run started"),
                     }
                     match self.settle_status(&transition).await {
                         Ok(()) => {
@@ -356,9 +369,8 @@ impl Driver {
             Some(step) => waiting.iter().find(|path| path.as_str() == step || path.step() == step),
         };
         found.cloned().ok_or_else(|| {
-            let ids: Vec<_> = waiting.iter().map(Path::step).collect();
-            let step = step.map_or_else(|| format!("(one of: {})", ids.join(", ")), str::to_owned);
-            Error::NotWaiting { run: self.id.clone(), step }
+            let waiting = waiting.iter().map(|path| path.step().to_owned()).collect();
+            Error::NotWaiting { run: self.id.clone(), step: step.map(str::to_owned), waiting }
         })
     }
 
