@@ -42,7 +42,14 @@ pub(super) async fn execute(arguments: AnswerArguments, config: &Config) -> Resu
     let answer = serde_json::from_str(&text).unwrap_or(Value::String(text));
     let (_, record) = directory.find(&arguments.run).await?;
     let run = record.header.run;
-    directory.ask(&Wish::Answer { run: run.clone(), step: arguments.step, answer }).await?;
+    let unnamed = arguments.step.is_none();
+    directory.ask(&Wish::Answer { run: run.clone(), step: arguments.step, answer }).await.map_err(|failure| match failure.exit {
+        // Why is in the message; a run that has ended or waits for something else is seen there.
+        Exit::Failed if unnamed => {
+            failure.hint(format!("`gantry runs show {run}` shows what it does; --step ID gives the answer to a step, also before it asks"))
+        }
+        _ => failure,
+    })?;
     say(&format!("run {run} has its answer"));
     Ok(Exit::Ok)
 }
