@@ -209,9 +209,7 @@ fn not_waiting(run: &RunId, step: Option<&str>, waiting: &[String]) -> String {
     match (step, waiting) {
         (Some(step), []) => format!("no step `{step}` of run `{run}` waits for an answer"),
         (Some(step), _) => format!("no step `{step}` of run `{run}` waits for an answer; those that do: {}", waiting.join(", ")),
-        (None, []) => {
-            format!("run `{run}` waits for no answer now; wait until a step asks, or name the step that the answer is for and will ask")
-        }
+        (None, []) => format!("run `{run}` waits for no answer now; a step that will ask takes one before it does when it is named"),
         (None, _) => format!("several steps of run `{run}` wait for an answer; name the one that is meant: {}", waiting.join(", ")),
     }
 }

@@ -260,9 +260,12 @@ async fn what_cannot_start_is_refused_with_the_field() {
     let _agent = world.agent(&["work"], echo).await;
     let text = "metadata:\n  id: strict\n  name: strict\n  version: 1.0.0\ninput:\n  type: object\n  required: [n]\n  properties: { n: { type: integer } }\nsteps:\n  - id: one\n    skill: work\n";
     world.discovery.push_workflow("strict.yaml", text.into(), None, &[]).await.unwrap();
-    for (workflow, input, field) in
-        [("nope", json!({}), "workflow_id"), ("strict", json!({}), "input"), ("strict", json!({ "n": "x" }), "input")]
-    {
+    for (workflow, input, field) in [
+        ("nope", json!({}), "workflow_id"),
+        ("No Name!", json!({}), "workflow_id"),
+        ("strict", json!({}), "input"),
+        ("strict", json!({ "n": "x" }), "input"),
+    ] {
         let answer = world.call("SendMessage", json!({ "message": execute("m-1", workflow, input) })).await;
         assert_eq!(answer.code(), -32602, "{:#}", answer.body);
         assert_eq!(answer.body["error"]["data"][0]["fieldViolations"][0]["field"], field);
@@ -399,6 +402,13 @@ async fn an_idempotency_key_gives_the_same_run_to_its_caller() {
     assert_eq!(refused.code(), -32602, "another workflow under the same key");
     let told = refused.body["error"]["message"].as_str().unwrap();
     assert!(told.contains("key `once` was used before"), "the caller's own key alone: {told}");
+    let step = |id: &str, n: u8| {
+        format!("  - {{id: {id}, skill: execute_workflow, inputs: {{workflow_id: inner, input: {{n: {n}}}, idempotency_key: authors}}}}\n")
+    };
+    world.workflow("nested", &format!("{}{}", step("one", 1), step("two", 2))).await;
+    let failed = world.call("SendMessage", json!({ "message": execute("m-10", "nested", json!({})) })).await;
+    let told = failed.result()["task"]["status"]["message"]["parts"][0]["text"].as_str().unwrap();
+    assert!(told.contains("step `two`") && told.contains("key `authors` was used before"), "the author's own key alone: {told}");
 }
 
 #[tokio::test]
