@@ -159,7 +159,7 @@ impl Embedded {
                 continue;
             }
             match self.load(&record).await {
-                Ok((plan, events)) => drivers.push((self.driver(plan, run), events)),
+                Ok((plan, events)) => drivers.push((self.driver(plan, run).recovered(), events)),
                 // One run that cannot go on must not keep the others from it. It stays in the journal as it is.
                 Err(error) => {
                     tracing::error!(run_id = %run, %error, "run cannot be resumed");
