@@ -27,12 +27,14 @@ pub struct Start {
     pub ancestry: Vec<Ancestor>,
     /// What the starter wants to find again: caller, context id, request.
     pub labels: BTreeMap<String, String>,
+    /// Its id, when the starter has one for it that cannot be guessed; otherwise the engine makes it.
+    pub run: Option<RunId>,
 }
 
 impl Start {
     /// A run of `plan` with `input` and nothing else.
     pub fn new(plan: Arc<Plan>, input: Arc<Value>) -> Self {
-        Self { plan, input, idempotency_key: None, ancestry: Vec::new(), labels: BTreeMap::new() }
+        Self { plan, input, idempotency_key: None, ancestry: Vec::new(), labels: BTreeMap::new(), run: None }
     }
 }
 
@@ -60,8 +62,19 @@ pub struct Filter {
     pub labelled: Option<String>,
     /// Not ended.
     pub unfinished: bool,
+    /// Only those after this place in the order: when a run last changed, and its id. They all count for the total.
+    pub before: Option<(Timestamp, String)>,
     /// So many at most, the latest.
     pub runs_max: Option<usize>,
+}
+
+/// What a list came to.
+#[derive(Debug, Clone)]
+pub struct Page {
+    /// The runs, newest change first.
+    pub runs: Vec<RunSummary>,
+    /// How many there would be without a bound, and from the beginning of the order.
+    pub total: usize,
 }
 
 /// One line of a list of runs.
@@ -248,8 +261,16 @@ pub trait Engine: Send + Sync {
     /// The updates after this number up to that one, made anew from the journal: for who came late, or was too slow, and needs more than
     /// the snapshot tells. It costs what the run has cost so far.
     async fn updates(&self, run: &RunId, after: u64, upto: u64) -> Result<Vec<Update>, Error>;
+    /// Whether runs are still there after the process has ended, the ended ones for as long as they are kept.
+    fn is_durable(&self) -> bool {
+        false
+    }
     /// One line of each run that fits, newest change first.
-    async fn list(&self, filter: &Filter) -> Result<Vec<RunSummary>, Error>;
+    async fn list(&self, filter: &Filter) -> Result<Vec<RunSummary>, Error> {
+        Ok(self.page(filter).await?.runs)
+    }
+    /// As [`list`](Self::list), and how many there are in all.
+    async fn page(&self, filter: &Filter) -> Result<Page, Error>;
     /// The agents that were called lately: whether they are, and how busy they are.
     fn agents(&self) -> Vec<GateStatus>;
     /// One run's line, with its labels.

@@ -13,7 +13,7 @@ mod replay;
 mod retry;
 mod watchers;
 
-pub use api::{Engine, Error, Filter, Next, RETRY_OF_LABEL, RunSummary, Start, Started, Subscription, Update};
+pub use api::{Engine, Error, Filter, Next, Page, RETRY_OF_LABEL, RunSummary, Start, Started, Subscription, Update};
 pub use export::{Export, ExportHeader};
 pub use history::{Entry, EntryStatus, Payload, Timeline};
 pub use input::check as check_input;

@@ -67,11 +67,18 @@ pub struct Query {
     pub labelled: Option<String>,
     /// With an id that begins so.
     pub run_begins: Option<String>,
+    /// Only those after this place in the order: when a run last changed, and its id. They all count for the total.
+    pub before: Option<(Timestamp, String)>,
     /// So many at most, the latest.
     pub runs_max: Option<usize>,
 }
 
 impl Query {
+    fn is_after_place(&self, record: &Record) -> bool {
+        let place = |(at, run): &(Timestamp, String)| (record.changed_at, record.header.run.as_str()) < (*at, run.as_str());
+        self.before.as_ref().is_none_or(place)
+    }
+
     fn fits(&self, record: &Record) -> bool {
         let header = &record.header;
         self.workflow.as_ref().is_none_or(|workflow| *workflow == header.workflow)
@@ -89,7 +96,7 @@ impl Query {
 pub struct Found {
     /// The runs, newest change first.
     pub records: Vec<Record>,
-    /// How many there would be without a bound.
+    /// How many there would be without a bound, and from the beginning of the order.
     pub total: usize,
 }
 
@@ -174,6 +181,7 @@ pub trait Journal: Send + Sync + std::fmt::Debug {
         let mut records = self.list().await?;
         records.retain(|record| query.fits(record));
         let total = records.len();
+        records.retain(|record| query.is_after_place(record));
         records.truncate(query.runs_max.unwrap_or(usize::MAX));
         Ok(Found { records, total })
     }

@@ -156,7 +156,9 @@ impl Bound {
     /// connections were cut. Runs are the engine's: let it recover before, and shut it down afterwards.
     pub async fn serve(self, shutdown: CancellationToken) -> usize {
         let Self { listener, tls, app, address, url } = self;
-        super::query::revive_all(&app).await;
+        super::query::revive_renamed(&app).await;
+        let leaving = Arc::clone(&app);
+        app.spawn(async move { leaving.let_tasks_leave().await });
         tracing::info!(%address, %url, "serving A2A");
         if let Some(repository) = app.options.card.publish.clone() {
             let publisher = Arc::clone(&app);

@@ -18,6 +18,7 @@ mod rpc;
 
 mod ask;
 mod card;
+mod kept;
 mod methods;
 mod own;
 mod plain;

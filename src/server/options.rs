@@ -175,6 +175,9 @@ pub struct LimitOptions {
     pub stream_bytes_max: usize,
     /// Tasks kept; the oldest that have ended go first.
     pub tasks_max: usize,
+    /// How long a task that has ended stays in memory when a durable journal has it: later it is read from there.
+    #[serde(deserialize_with = "duration")]
+    pub ended_tasks_stay: Duration,
     /// Messages kept in a task's history.
     pub history_max: usize,
     /// How deep runs may nest across agents.
@@ -195,6 +198,7 @@ impl Default for LimitOptions {
             write_timeout: Duration::from_secs(10),
             stream_bytes_max: 256 * 1024,
             tasks_max: 20_000,
+            ended_tasks_stay: Duration::from_secs(20),
             history_max: 200,
             depth_runs_max: crate::limits::RUN_DEPTH_MAX,
         }

@@ -149,7 +149,7 @@ async fn recite(app: &App, acts: Vec<Act>, artifacts: Vec<Artifact>) -> Result<O
         context_id: uuid::Uuid::new_v4().to_string(),
         caller: Arc::from(""),
         kind: Kind::Script,
-        message: None,
+        history: Vec::new(),
         metadata: Map::new(),
         since: now(),
     };

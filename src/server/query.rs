@@ -1,6 +1,6 @@
 //! Reads, lists and cancels tasks, and keeps their webhooks. Everything is scoped to the caller: not-yours is not there.
 
-use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,9 +12,10 @@ use tokio::time::Instant;
 
 use super::auth::Caller;
 use super::error::Failure;
-use super::start::{CALLER_LABEL, CONTEXT_LABEL, TASK_LABEL, add_webhook};
+use super::kept;
+use super::start::add_webhook;
 use super::state::App;
-use super::tasks::{Kind, NewTask, RUN_EXTENSION, Task, follow, now};
+use super::tasks::{Kind, Task, follow, now};
 use crate::a2a::{
     self, CancelTaskParams, ErrorCode, GetTaskParams, ListPushConfigsParams, ListPushConfigsResult, ListTasksParams, ListTasksResult, Part,
     PushConfigIdParams, TaskPushNotificationConfig, TaskState,
@@ -63,56 +64,36 @@ async fn revive(app: &Arc<App>, caller: &Caller, id: &str) -> Option<Arc<Task>> 
     let run = RunId::parse(id).ok()?;
     let summary = app.engine.summary(&run).await.ok()?;
     // A run whose task has another id is found by that id only.
-    if summary.labels.get(CALLER_LABEL).is_none_or(|owner| **owner != **caller) || summary.labels.contains_key(TASK_LABEL) {
+    if summary.labels.get(kept::CALLER).is_none_or(|owner| **owner != **caller) || kept::task_id(&summary)? != id {
         return None;
     }
     let task = remake(app, &summary)?;
-    if rests(&summary) {
+    if is_settled(&summary) {
         let _ = tokio::time::timeout(REVIVE_WAIT, task.settled()).await;
     }
     (task.caller == *caller).then_some(task)
 }
 
-/// Makes the tasks of runs of an earlier process anew, the latest first.
-pub(super) async fn revive_all(app: &Arc<App>) {
+/// Makes the tasks whose ids only their runs' labels know anew, the latest first: those of earlier versions. Every other task of an
+/// earlier process is made anew when somebody asks for it.
+pub(super) async fn revive_renamed(app: &Arc<App>) {
     let kept = app.options.limits.tasks_max.min(REVIVED_MAX);
-    let filter = engine::Filter { labelled: Some(CALLER_LABEL.to_owned()), runs_max: Some(kept), ..engine::Filter::default() };
-    let runs = match app.engine.list(&filter).await {
-        Ok(runs) => runs,
-        Err(error) => return tracing::warn!(%error, "tasks of earlier runs cannot be listed; each is still found by its id"),
-    };
-    let tasks: Vec<_> = runs.iter().filter_map(|run| remake(app, run).map(|task| (task, rests(run)))).collect();
-    let resting = tasks.iter().filter(|(_, rests)| *rests).map(|(task, _)| task.settled());
-    if tokio::time::timeout(REVIVE_WAIT, join_all(resting)).await.is_err() {
-        tracing::warn!("some tasks of earlier runs are not read yet; until they are, they look as if just accepted");
-    }
-    if !tasks.is_empty() {
-        tracing::info!(tasks = tasks.len(), "tasks of earlier runs are there again");
+    let filter = engine::Filter { labelled: Some(kept::TASK.to_owned()), runs_max: Some(kept), ..engine::Filter::default() };
+    match app.engine.list(&filter).await {
+        Ok(runs) => runs.iter().for_each(|run| drop(remake(app, run))),
+        Err(error) => tracing::warn!(%error, "tasks of earlier runs cannot be listed; most are still found by their id"),
     }
 }
 
 /// Whether a task that is made anew should first be read: one that ended, or that waits for its caller, must not be seen as
 /// just accepted.
-fn rests(summary: &engine::RunSummary) -> bool {
+fn is_settled(summary: &engine::RunSummary) -> bool {
     summary.status.is_terminal() || summary.status == RunStatus::InputRequired
 }
 
-/// A task made of what the engine knows of its run: the caller's messages are not among it.
+/// The task of a run, made of what the journal knows of it unless it is in memory.
 fn remake(app: &Arc<App>, summary: &engine::RunSummary) -> Option<Arc<Task>> {
-    let label = |name: &str| summary.labels.get(name).cloned();
-    let about = serde_json::json!({
-        "run": summary.run, "workflow": summary.workflow, "version": summary.version, "digest": summary.digest,
-    });
-    let new = NewTask {
-        id: label(TASK_LABEL).unwrap_or_else(|| summary.run.to_string()),
-        context_id: label(CONTEXT_LABEL).unwrap_or_default(),
-        caller: Caller::from(label(CALLER_LABEL)?),
-        kind: Kind::Run(summary.run.clone()),
-        message: None,
-        metadata: Map::from_iter([(RUN_EXTENSION.to_owned(), about)]),
-        since: summary.started_at,
-    };
-    let (task, new) = app.store.add(new);
+    let (task, new) = app.store.add(kept::task(summary)?);
     if new {
         app.spawn(follow(app.following(), summary.run.clone(), Arc::clone(&task), None));
     }
@@ -133,7 +114,7 @@ pub(super) async fn get(app: &Arc<App>, caller: &Caller, params: GetTaskParams) 
     Ok(shaped(task.record(), params.history_length))
 }
 
-pub(super) async fn list(app: &App, caller: &Caller, params: &ListTasksParams) -> Result<ListTasksResult, Failure> {
+pub(super) async fn list(app: &Arc<App>, caller: &Caller, params: &ListTasksParams) -> Result<ListTasksResult, Failure> {
     let page_size = match params.page_size {
         None => PAGE_SIZE,
         Some(size @ 1..=PAGE_SIZE_MAX) => u32::try_from(size).unwrap_or(PAGE_SIZE),
@@ -145,25 +126,50 @@ pub(super) async fn list(app: &App, caller: &Caller, params: &ListTasksParams) -
         Some(None) => return Err(Failure::field("statusTimestampAfter", "is not an RFC 3339 timestamp")),
     };
     let from = params.page_token.as_deref().map(read_token).transpose()?;
+    let wanted = params.status.filter(|wanted| *wanted != TaskState::Unspecified);
     let mut tasks = app.store.of(caller);
     tasks.retain(|task| params.context_id.as_ref().is_none_or(|context| task.context_id == *context));
-    up_to_date(&tasks).await;
-    let mut found: Vec<(Reverse<Timestamp>, String, Arc<Task>)> = tasks
-        .into_iter()
-        .filter_map(|task| {
-            let (state, changed_at) = task.state();
-            let wanted = params.status.is_none_or(|wanted| wanted == TaskState::Unspecified || wanted == state);
-            (wanted && after.is_none_or(|after| changed_at >= after)).then(|| (Reverse(changed_at), task.id.clone(), task))
-        })
-        .collect();
-    found.sort_by(|a, b| (a.0, &a.1).cmp(&(b.0, &b.1)));
-    let total_size = found.len() as u64;
-    if let Some((moment, id)) = &from {
-        found.retain(|(at, task_id, _)| (at, task_id) > (moment, id));
+    let is_wanted = |task: &Task| wanted.is_none_or(|wanted| wanted == task.state().0);
+    let mut rows = Vec::new();
+    let mut total = 0;
+    // The journal knows every run, whether its task is in memory or not.
+    if app.engine.is_durable() {
+        tasks.retain(|task| !matches!(task.kind(), Kind::Run(_)));
+        if let Some(status) = wanted.map_or(Some(None), |wanted| status_of(wanted).map(Some)) {
+            let mut labels = BTreeMap::from([(kept::CALLER.to_owned(), caller.to_string())]);
+            labels.extend(params.context_id.as_ref().map(|context| (kept::CONTEXT.to_owned(), context.clone())));
+            let filter = engine::Filter {
+                labels,
+                status,
+                // That moment is within.
+                changed_after: after.map(|after| Timestamp::from_unix_ms(after.unix_ms().saturating_sub(1))),
+                before: from.clone(),
+                runs_max: Some(page_size as usize + 1),
+                ..engine::Filter::default()
+            };
+            let page = app.engine.page(&filter).await?;
+            total += page.total;
+            rows.extend(page.runs.into_iter().map(|run| Row { at: run.changed_at, id: run.run.to_string(), what: What::Run(run) }));
+        }
+    } else {
+        up_to_date(&tasks).await;
     }
-    let more = found.len() > page_size as usize;
-    found.truncate(page_size as usize);
-    let next_page_token = found.last().filter(|_| more).map(|(at, id, _)| write_token(at.0, id)).unwrap_or_default();
+    tasks.retain(|task| is_wanted(task) && after.is_none_or(|after| task.state().1 >= after));
+    total += tasks.len();
+    let in_memory = tasks.into_iter().map(|task| Row { at: task.state().1, id: task.id.clone(), what: What::Task(task) });
+    rows.extend(in_memory.filter(|row| from.as_ref().is_none_or(|(at, id)| (row.at, &row.id) < (*at, id))));
+    rows.sort_by(|a, b| (b.at, &b.id).cmp(&(a.at, &a.id)));
+    let more = rows.len() > page_size as usize;
+    rows.truncate(page_size as usize);
+    let next_page_token = rows.last().filter(|_| more).map(|row| write_token(row.at, &row.id)).unwrap_or_default();
+    let tasks = rows.into_iter().filter_map(|row| match row.what {
+        What::Task(task) => Some(task),
+        What::Run(run) => remake(app, &run),
+    });
+    let mut tasks: Vec<_> = tasks.collect();
+    up_to_date(&tasks).await;
+    // What has moved on since the journal was asked is not what was asked for.
+    tasks.retain(|task| is_wanted(task));
     let shape = |task: &Arc<Task>| {
         let mut record = shaped(task.record(), params.history_length);
         if !params.include_artifacts {
@@ -171,7 +177,32 @@ pub(super) async fn list(app: &App, caller: &Caller, params: &ListTasksParams) -
         }
         record
     };
-    Ok(ListTasksResult { tasks: found.iter().map(|(_, _, task)| shape(task)).collect(), next_page_token, page_size, total_size })
+    Ok(ListTasksResult { tasks: tasks.iter().map(shape).collect(), next_page_token, page_size, total_size: total as u64 })
+}
+
+/// One line of a list before it is read.
+struct Row {
+    at: Timestamp,
+    id: String,
+    what: What,
+}
+
+enum What {
+    Task(Arc<Task>),
+    Run(engine::RunSummary),
+}
+
+/// The status of the runs whose tasks are in this state; none when no run's is.
+fn status_of(state: TaskState) -> Option<RunStatus> {
+    match state {
+        TaskState::Working => Some(RunStatus::Running),
+        TaskState::Completed => Some(RunStatus::Completed),
+        TaskState::Failed => Some(RunStatus::Failed),
+        TaskState::Canceled => Some(RunStatus::Canceled),
+        TaskState::InputRequired | TaskState::AuthRequired => Some(RunStatus::InputRequired),
+        // Nobody sees the moment in which a run has been accepted and has not begun.
+        TaskState::Submitted | TaskState::Rejected | TaskState::Unspecified => None,
+    }
 }
 
 /// Where a page ended: the moment and the id of its last task.
@@ -179,11 +210,11 @@ fn write_token(at: Timestamp, id: &str) -> String {
     URL_SAFE_NO_PAD.encode(format!("{} {id}", at.unix_ms()))
 }
 
-fn read_token(token: &str) -> Result<(Reverse<Timestamp>, String), Failure> {
+fn read_token(token: &str) -> Result<(Timestamp, String), Failure> {
     let read = || {
         let text = String::from_utf8(URL_SAFE_NO_PAD.decode(token).ok()?).ok()?;
         let (at, id) = text.split_once(' ')?;
-        Some((Reverse(Timestamp::from_unix_ms(at.parse().ok()?)), id.to_owned()))
+        Some((Timestamp::from_unix_ms(at.parse().ok()?), id.to_owned()))
     };
     read().ok_or_else(|| Failure::field("pageToken", "is not a token of this server"))
 }

@@ -10,7 +10,7 @@ use super::auth::Caller;
 use super::error::Failure;
 use super::query;
 use super::start::{self, Key, Opened, Origin};
-use super::state::{Accepted, App};
+use super::state::{Accepted, App, Remembered};
 use super::tasks::{Dialogue, Kind, Task, now, play};
 use crate::a2a::{self, ErrorCode, FieldViolation, Message, Part, PartContent, SendMessageParams, TaskState};
 use crate::router::{Act, Decision, Entry, Request, RunRule};
@@ -101,25 +101,34 @@ async fn accept(
     if !app.options.deduplicate {
         return accept_once(app, caller, message, webhook, streaming).await;
     }
-    let key = format!("{}\u{1f}{}", message.task_id.as_deref().unwrap_or_default(), message.message_id);
-    let seen = app.seen.get_or_insert_with(&(Arc::clone(caller), key), || Ok::<_, Failure>(Arc::new(OnceCell::new())))?;
-    let mut opened = None;
+    let key = App::message_key(caller, message.task_id.as_deref(), &message.message_id);
+    let seen = app.seen.get_or_insert_with(&key, || Ok::<_, Failure>(Arc::new(OnceCell::new())))?;
+    let mut first = None;
     // Repeats wait for the first; when it is refused, the next one tries.
-    let accepted = seen
+    let remembered = seen
         .get_or_try_init(|| async {
             let sent = accept_once(app, caller, message, webhook, streaming).await?;
-            opened = sent.opened;
-            Ok::<_, Failure>(sent.accepted)
+            let remembered = match &sent.accepted {
+                Accepted::Task(task) => Remembered::Task(task.id.clone()),
+                Accepted::Message(message) => Remembered::Message(message.clone()),
+            };
+            first = Some(sent);
+            Ok::<_, Failure>(remembered)
         })
         .await?
         .clone();
-    if opened.is_none()
-        && streaming
-        && let Accepted::Task(task) = &accepted
-    {
-        opened = Some(task.subscribe());
+    if let Some(first) = first {
+        return Ok(first);
     }
-    Ok(Sent { accepted, opened })
+    let task = match remembered {
+        Remembered::Message(message) => return Ok(Sent { accepted: Accepted::Message(message), opened: None }),
+        Remembered::Task(id) => match app.store.get(caller, &id) {
+            Some(task) => task,
+            None => query::find(app, caller, &id).await?,
+        },
+    };
+    let opened = streaming.then(|| task.subscribe());
+    Ok(Sent { accepted: Accepted::Task(task), opened })
 }
 
 async fn accept_once(

@@ -7,18 +7,15 @@ use serde_json::{Map, Value};
 
 use super::auth::Caller;
 use super::error::Failure;
+use super::kept;
 use super::state::App;
 use super::tasks::{Kind, NewTask, Queue, Task, follow, now, run_metadata};
 use crate::a2a::{self, Message};
 use crate::discovery::FoundWorkflow;
 use crate::engine::{self, Start, Started, Subscription};
+use crate::ids::RunId;
 use crate::interpreter::Ancestor;
 use crate::plan::{NodeKind, Plan};
-
-/// Labels of a run, by which its task is found again.
-pub(super) const CALLER_LABEL: &str = "a2a.caller";
-pub(super) const CONTEXT_LABEL: &str = "a2a.context";
-pub(super) const TASK_LABEL: &str = "a2a.task";
 
 /// A stream that was opened before anything happened to the task.
 pub(super) type Opened = (a2a::Task, Arc<Queue>);
@@ -75,7 +72,8 @@ pub(super) async fn run(
     input: Value,
     metadata: Map<String, Value>,
 ) -> Result<(Arc<Task>, Option<Opened>), Failure> {
-    let (started, subscription) = start(app, &origin, &found, input, None).await?;
+    let labels = kept::labels(origin.caller, &origin.context_id, origin.message.as_slice(), &found.choice, &metadata);
+    let (started, subscription) = start(app, &origin, &found, input, labels, None).await?;
     let mut about = run_metadata(&started.run, &found.plan, &found.choice);
     about.extend(metadata);
     let new = NewTask {
@@ -83,7 +81,7 @@ pub(super) async fn run(
         context_id: origin.context_id.clone(),
         caller: Arc::clone(origin.caller),
         kind: Kind::Run(started.run.clone()),
-        message: origin.message.clone(),
+        history: origin.message.clone().into_iter().collect(),
         metadata: about,
         since: now(),
     };
@@ -112,7 +110,7 @@ pub(super) fn bare(
         context_id: origin.context_id.clone(),
         caller: Arc::clone(origin.caller),
         kind,
-        message: origin.message.clone(),
+        history: origin.message.clone().into_iter().collect(),
         metadata,
         since: now(),
     };
@@ -130,7 +128,9 @@ pub(super) async fn run_on(
     input: Value,
     about: Map<String, Value>,
 ) -> Result<(), Failure> {
-    let (started, subscription) = start(app, &origin, &found, input, Some(&task.id)).await?;
+    let labels = kept::labels(origin.caller, &task.context_id, &task.record().history, &found.choice, &about);
+    // The run has the task's id, so that the task is found by it also when only the journal knows it.
+    let (started, subscription) = start(app, &origin, &found, input, labels, RunId::parse(&task.id).ok()).await?;
     let mut metadata = run_metadata(&started.run, &found.plan, &found.choice);
     metadata.extend(about);
     task.becomes(Kind::Run(started.run.clone()), metadata);
@@ -155,17 +155,16 @@ async fn start(
     origin: &Origin<'_>,
     found: &FoundWorkflow,
     input: Value,
-    task: Option<&str>,
+    labels: BTreeMap<String, String>,
+    run: Option<RunId>,
 ) -> Result<(Started, Option<Subscription>), Failure> {
-    let mut labels =
-        BTreeMap::from([(CALLER_LABEL.to_owned(), origin.caller.to_string()), (CONTEXT_LABEL.to_owned(), origin.context_id.clone())]);
-    labels.extend(task.map(|id| (TASK_LABEL.to_owned(), id.to_owned())));
     let start = Start {
         plan: Arc::clone(&found.plan),
         input: Arc::new(input),
         idempotency_key: origin.idempotency_key.as_ref().map(|key| key.of(origin.caller)),
         ancestry: origin.ancestry.clone(),
         labels,
+        run,
     };
     let started = match origin.streaming || repeats(&found.plan) {
         true => app.engine.start_watched(start).await,

@@ -1,6 +1,7 @@
 //! What every request shares.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use quick_cache::sync::Cache;
 use tokio::sync::OnceCell;
@@ -24,6 +25,15 @@ const MESSAGES_REMEMBERED: usize = 100_000;
 /// Who sent which message, on which task.
 pub(super) type MessageKey = (Caller, String);
 
+/// What a message led to, for its repeats.
+#[derive(Clone)]
+pub(super) enum Remembered {
+    /// The task of this id.
+    Task(String),
+    /// The answer itself.
+    Message(Box<a2a::Message>),
+}
+
 /// What a message led to.
 #[derive(Clone)]
 pub(super) enum Accepted {
@@ -44,7 +54,7 @@ pub(super) struct App {
     pub(super) store: Store,
     pub(super) deliverer: Arc<Deliverer>,
     pub(super) cards: Cards,
-    pub(super) seen: Cache<MessageKey, Arc<OnceCell<Accepted>>>,
+    pub(super) seen: Cache<MessageKey, Arc<OnceCell<Remembered>>>,
     /// Work that outlives its request: followers of runs, scripts, webhooks.
     pub(super) work: TaskTracker,
     /// No new work; streams and waiting requests end.
@@ -82,6 +92,29 @@ impl App {
             router,
             auth,
             cards,
+        }
+    }
+
+    /// What tells a message from others, and is the same for its repeats.
+    pub(super) fn message_key(caller: &Caller, task_id: Option<&str>, message_id: &str) -> MessageKey {
+        (Arc::clone(caller), format!("{}\u{1f}{message_id}", task_id.unwrap_or_default()))
+    }
+
+    /// Lets tasks that have ended leave memory after a while, when the journal has all of them; and forgets their messages: a repeat
+    /// finds the run by its key.
+    pub(super) async fn let_tasks_leave(&self) {
+        if !self.engine.is_durable() {
+            return;
+        }
+        let after = self.options.limits.ended_tasks_stay;
+        let mut tick = tokio::time::interval((after / 4).max(Duration::from_millis(10)));
+        loop {
+            tick.tick().await;
+            for task in self.store.leave(after) {
+                for message in task.heard() {
+                    self.seen.remove(&Self::message_key(&task.caller, None, &message));
+                }
+            }
         }
     }
 

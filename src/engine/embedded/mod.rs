@@ -32,7 +32,7 @@ use self::drive::{Control, Driver};
 use self::registrar::{Registrar, Running};
 use self::rest::Resting;
 use super::retry::{Seed, seed};
-use super::{Engine, Error, Filter, OwnSkills, RETRY_OF_LABEL, RunSummary, Start, Started, Subscription, Update};
+use super::{Engine, Error, Filter, OwnSkills, Page, RETRY_OF_LABEL, RunSummary, Start, Started, Subscription, Update};
 use crate::a2a::Card;
 use crate::agent::{self, GateStatus, Gates};
 use crate::discovery::Discovery;
@@ -342,7 +342,7 @@ impl Embedded {
     async fn accept(&self, start: Start, watched: bool) -> Result<(Started, Option<Subscription>), Error> {
         self.check(&start)?;
         let metadata = &start.plan.workflow().metadata;
-        let (run, at) = (new_run_id(), now());
+        let (run, at) = (start.run.unwrap_or_else(new_run_id), now());
         let header = Header {
             run: run.clone(),
             workflow: metadata.id.to_string(),
@@ -476,9 +476,13 @@ impl Engine for Embedded {
         Ok(updates)
     }
 
-    async fn list(&self, filter: &Filter) -> Result<Vec<RunSummary>, Error> {
+    fn is_durable(&self) -> bool {
+        self.inner.journal.is_durable()
+    }
+
+    async fn page(&self, filter: &Filter) -> Result<Page, Error> {
         let found = self.inner.journal.select(&query(filter)).await.map_err(|error| Error::Journal(error.to_string()))?;
-        Ok(found.records.into_iter().map(summary).collect())
+        Ok(Page { runs: found.records.into_iter().map(summary).collect(), total: found.total })
     }
 
     fn agents(&self) -> Vec<GateStatus> {
@@ -505,8 +509,8 @@ fn summary(record: journal::Record) -> RunSummary {
 }
 
 fn query(filter: &Filter) -> Query {
-    let Filter { workflow, status, labels, changed_after, labelled, unfinished, runs_max } = filter.clone();
-    Query { workflow, status, labels, changed_after, labelled, unfinished, runs_max, run_begins: None }
+    let Filter { workflow, status, labels, changed_after, labelled, unfinished, before, runs_max } = filter.clone();
+    Query { workflow, status, labels, changed_after, labelled, unfinished, before, runs_max, run_begins: None }
 }
 
 fn journal_error(run: &RunId, error: journal::Error) -> Error {

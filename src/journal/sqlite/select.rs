@@ -22,7 +22,9 @@ pub(super) fn select(db: &Connection, query: &Query) -> rusqlite::Result<Found> 
         let count = format!("SELECT count(*) FROM runs WHERE {part}{more}");
         let count: i64 = db.prepare_cached(&count)?.query_row(rusqlite::params_from_iter(&values), |row| row.get(0))?;
         found.total += usize::try_from(count).unwrap_or(usize::MAX);
-        found.records.append(&mut records(db, &latest(part, &more, runs_max), &values)?);
+        let (place, mut values) = (if query.before.is_some() { " AND (changed_at, run) < (?, ?)" } else { "" }, values.clone());
+        values.extend(query.before.iter().flat_map(|(at, run)| [Value::from(at.unix_ms()), Value::from(run.clone())]));
+        found.records.append(&mut records(db, &latest(part, &format!("{more}{place}"), runs_max), &values)?);
     }
     found.records.sort_by(|a, b| (b.changed_at, &b.header.run).cmp(&(a.changed_at, &a.header.run)));
     found.records.truncate(query.runs_max.unwrap_or(usize::MAX));

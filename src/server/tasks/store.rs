@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use super::task::{Bounds, NewTask, Task};
 
@@ -52,6 +53,17 @@ impl Store {
     /// Every task.
     pub(in crate::server) fn all(&self) -> Vec<Arc<Task>> {
         self.tasks().values().cloned().collect()
+    }
+
+    /// Forgets the tasks that ended so long ago and that nobody holds. They are made anew when somebody asks for them.
+    pub(in crate::server) fn leave(&self, after: Duration) -> Vec<Arc<Task>> {
+        let mut tasks = self.tasks();
+        let left: Vec<_> =
+            tasks.extract_if(|_, task| Arc::strong_count(task) == 1 && task.may_leave(after)).map(|(_, task)| task).collect();
+        if tasks.len() < tasks.capacity() / 4 {
+            tasks.shrink_to_fit();
+        }
+        left
     }
 
     fn tasks(&self) -> MutexGuard<'_, HashMap<String, Arc<Task>>> {

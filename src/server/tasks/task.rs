@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -25,7 +25,7 @@ pub(in crate::server) struct NewTask {
     pub(in crate::server) context_id: String,
     pub(in crate::server) caller: Arc<str>,
     pub(in crate::server) kind: Kind,
-    pub(in crate::server) message: Option<Message>,
+    pub(in crate::server) history: Vec<Message>,
     pub(in crate::server) metadata: Map<String, Value>,
     /// Since when it is as it is.
     pub(in crate::server) since: Timestamp,
@@ -112,13 +112,15 @@ struct Live {
     outcome: Option<Outcome>,
     readers: Vec<Arc<Queue>>,
     webhooks: Webhooks,
+    /// Since when nothing can happen to it any more.
+    ended_at: Option<Instant>,
 }
 
 impl Task {
     pub(in crate::server) fn new(new: NewTask, bounds: Bounds) -> Self {
-        let NewTask { id, context_id, caller, kind, message, metadata, since } = new;
+        let NewTask { id, context_id, caller, kind, history, metadata, since } = new;
         let status = TaskStatus { state: TaskState::Submitted, message: None, timestamp: Some(since.to_string()) };
-        let history = message.map(|message| belonging(message, &id, &context_id)).into_iter().collect();
+        let history = history.into_iter().map(|message| belonging(message, &id, &context_id)).collect();
         let record = a2a::Task { id: id.clone(), context_id: context_id.clone(), status, artifacts: Vec::new(), history, metadata };
         let live = Live {
             record,
@@ -130,6 +132,7 @@ impl Task {
             outcome: None,
             readers: Vec::new(),
             webhooks: Webhooks::default(),
+            ended_at: None,
         };
         let (state, _) = watch::channel(TaskState::Submitted);
         let (attention, _) = watch::channel(Attention::End);
@@ -336,6 +339,19 @@ impl Task {
         let _ = state.wait_for(|state| state.is_terminal()).await;
     }
 
+    /// Whether it ended so long ago that it may leave memory: all of it is in the journal of its run, which has the same id.
+    pub(in crate::server) fn may_leave(&self, after: Duration) -> bool {
+        let live = self.live();
+        let is_in_journal = matches!(&live.kind, Kind::Run(run) if run.as_str() == self.id);
+        is_in_journal && !live.is_watched() && live.ended_at.is_some_and(|at| at.elapsed() >= after)
+    }
+
+    /// The ids of the caller's messages that are kept.
+    pub(in crate::server) fn heard(&self) -> Vec<String> {
+        let live = self.live();
+        live.record.history.iter().filter(|message| message.role == a2a::Role::User).map(|message| message.message_id.clone()).collect()
+    }
+
     /// Works on the webhooks of the task.
     pub(in crate::server) fn with_webhooks<T>(&self, work: impl FnOnce(&mut Webhooks) -> T) -> T {
         work(&mut self.live().webhooks)
@@ -362,6 +378,7 @@ impl Task {
         // Timestamps never go backwards within a task, whatever the clock does.
         live.changed_at = live.changed_at.max(at);
         live.record.status = TaskStatus { state, message, timestamp: Some(live.changed_at.to_string()) };
+        live.ended_at = state.is_terminal().then(Instant::now);
         self.state.send_if_modified(|known| std::mem::replace(known, state) != state);
     }
 

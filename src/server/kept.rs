@@ -1,0 +1,100 @@
+//! What the labels of a run keep of its task, so that the task can be made anew from the journal: after a restart, and when it has
+//! ended and left memory.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use super::auth::Caller;
+use super::tasks::{Kind, NewTask, RUN_EXTENSION};
+use crate::a2a::Message;
+use crate::engine::RunSummary;
+
+/// Whose task it is.
+pub(super) const CALLER: &str = "a2a.caller";
+/// Its context.
+pub(super) const CONTEXT: &str = "a2a.context";
+/// Its id, where that is not the run's: as earlier versions made it for a request that was asked back.
+pub(super) const TASK: &str = "a2a.task";
+/// What was said before the run, and what the task's metadata says beside it.
+const ORIGIN: &str = "a2a.origin";
+
+/// Largest text of what was said that is kept with a run. What is larger is most likely the run's input, which is in the journal already.
+const ORIGIN_BYTES_MAX: usize = 4 * 1024;
+
+#[derive(Serialize)]
+struct Origin<'a> {
+    history: &'a [Message],
+    choice: &'a str,
+    metadata: &'a Map<String, Value>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Kept {
+    history: Vec<Message>,
+    choice: Option<String>,
+    metadata: Map<String, Value>,
+}
+
+/// The labels of a run that begins as a task.
+pub(super) fn labels(
+    caller: &Caller,
+    context_id: &str,
+    history: &[Message],
+    choice: &str,
+    metadata: &Map<String, Value>,
+) -> BTreeMap<String, String> {
+    let mut labels = BTreeMap::from([(CALLER.to_owned(), caller.to_string()), (CONTEXT.to_owned(), context_id.to_owned())]);
+    let kept = written(&Origin { history, choice, metadata }).or_else(|| written(&Origin { history: &[], choice, metadata }));
+    labels.extend(kept.map(|text| (ORIGIN.to_owned(), text)));
+    labels
+}
+
+/// None when it is too large. A large input is not written only to find that out.
+fn written(origin: &Origin<'_>) -> Option<String> {
+    struct Bounded(Vec<u8>);
+    impl Write for Bounded {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            if self.0.len() + bytes.len() > ORIGIN_BYTES_MAX {
+                return Err(io::ErrorKind::FileTooLarge.into());
+            }
+            self.0.write(bytes)
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut text = Bounded(Vec::with_capacity(512));
+    serde_json::to_writer(&mut text, origin).ok()?;
+    String::from_utf8(text.0).ok()
+}
+
+/// The id of the task of a run; none for a run that is nobody's task.
+pub(super) fn task_id(summary: &RunSummary) -> Option<String> {
+    summary.labels.contains_key(CALLER).then(|| summary.labels.get(TASK).cloned().unwrap_or_else(|| summary.run.to_string()))
+}
+
+/// The task of a run; none for a run that is nobody's task.
+pub(super) fn task(summary: &RunSummary) -> Option<NewTask> {
+    let label = |name: &str| summary.labels.get(name);
+    let about = json!({ "run": summary.run, "workflow": summary.workflow, "version": summary.version, "digest": summary.digest });
+    let mut metadata = Map::from_iter([(RUN_EXTENSION.to_owned(), about)]);
+    // Written by gantry; what an earlier or later version wrote differently is left out.
+    let kept: Kept = label(ORIGIN).and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+    if let Some(choice) = kept.choice {
+        metadata[RUN_EXTENSION]["choice"] = Value::from(choice);
+    }
+    metadata.extend(kept.metadata);
+    Some(NewTask {
+        id: task_id(summary)?,
+        context_id: label(CONTEXT).cloned().unwrap_or_default(),
+        caller: Caller::from(label(CALLER)?.as_str()),
+        kind: Kind::Run(summary.run.clone()),
+        history: kept.history,
+        metadata,
+        since: summary.started_at,
+    })
+}
