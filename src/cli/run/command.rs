@@ -189,7 +189,7 @@ fn refused(error: engine::Error) -> Failure {
         engine::Error::InvalidInput(_) => {
             Failure::usage(error.to_string()).hint("give inputs as a request, with --input KEY=VALUE, or with --input-file")
         }
-        engine::Error::Limit(_) | engine::Error::Cycle(_) => Failure::new(Exit::Failed, error.to_string()),
+        engine::Error::Limit(_) | engine::Error::Cycle(_) | engine::Error::References(_) => Failure::new(Exit::Failed, error.to_string()),
         engine::Error::NotFound(_)
         | engine::Error::Ended { .. }
         | engine::Error::NotWaiting { .. }

@@ -128,7 +128,7 @@ impl Embedded {
         start.labels = [("parent".to_owned(), parent.to_string()), ("parent_step".to_owned(), invocation.path.to_string())].into();
         let started = self.start(start).await.map_err(|error| {
             let code = match error {
-                Error::Limit(_) | Error::Cycle(_) => ErrorClass::Limit,
+                Error::Limit(_) | Error::Cycle(_) | Error::References(_) => ErrorClass::Limit,
                 Error::InvalidInput(_) => ErrorClass::InvalidInput,
                 Error::ShuttingDown | Error::Journal(_) => ErrorClass::Unavailable,
                 Error::NotFound(_)

@@ -48,7 +48,7 @@ impl Lineage {
 }
 
 /// How this engine is called where an agent's name is wanted.
-const OWN_NAME: &str = "gantry";
+pub(super) const OWN_NAME: &str = "gantry";
 
 impl Embedded {
     /// Makes one attempt. `None` when it was cancelled: nobody waits for its outcome.

@@ -10,6 +10,7 @@ mod drive;
 mod invoke;
 mod outstanding;
 mod own;
+mod references;
 mod registrar;
 mod rest;
 mod timers;
@@ -29,6 +30,7 @@ use self::begin::Beginning;
 pub use self::choice::{CallOptions, Choice};
 use self::clock::now;
 use self::drive::{Control, Driver};
+use self::references::Followed;
 use self::registrar::{Registrar, Running};
 use self::rest::Resting;
 use super::retry::{Seed, seed};
@@ -106,6 +108,7 @@ struct Inner {
     clock_is_watched: AtomicBool,
     /// Places to read runs from the journal.
     readers: Semaphore,
+    followed: Followed,
 }
 
 #[derive(Debug)]
@@ -121,7 +124,21 @@ impl Embedded {
         let (stopping, abandon) = (CancellationToken::new(), CancellationToken::new());
         let (own, gates) = (OnceLock::new(), Gates::new(options.calls.gates.clone()));
         let (clock_is_watched, readers) = (AtomicBool::new(false), Semaphore::new(limits::JOURNAL_READERS));
-        let inner = Inner { options, discovery, agents, gates, journal, runs, tasks, stopping, abandon, own, clock_is_watched, readers };
+        let inner = Inner {
+            options,
+            discovery,
+            agents,
+            gates,
+            journal,
+            runs,
+            tasks,
+            stopping,
+            abandon,
+            own,
+            clock_is_watched,
+            readers,
+            followed: Followed::default(),
+        };
         Self { inner: Arc::new(inner) }
     }
 
@@ -341,6 +358,10 @@ impl Embedded {
 impl Engine for Embedded {
     async fn start(&self, start: Start) -> Result<Started, Error> {
         self.check(&start)?;
+        if !start.plan.references().is_empty() {
+            // Boxed: most workflows need none of this.
+            Box::pin(self.follow_references(&start)).await?;
+        }
         let metadata = &start.plan.workflow().metadata;
         let (run, at) = (new_run_id(), now());
         let header = Header {

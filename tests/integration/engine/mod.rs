@@ -22,6 +22,7 @@ mod payloads;
 mod places;
 mod prototype;
 mod questions;
+mod references;
 mod rest;
 mod starting;
 mod updates;
