@@ -197,7 +197,7 @@ impl Builder<'_> {
             retry: step.retry.or_else(|| self.workflow.error_handling.retry.clone()),
             on_error,
         };
-        self.references.extend(references::of(index, &node, step.span.start));
+        self.references.extend(references::of(index, &node, step.span));
         self.nodes[index.0 as usize] = Some(node);
         index
     }

@@ -3,6 +3,7 @@
 //! Found when the plan is made, so that a start of a plan without any pays nothing.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -27,7 +28,7 @@ pub struct Reference {
     /// The call that names it. None for a `workflow` step, which is always run by the gantry it runs in.
     pub call: Option<Asked>,
     /// Where the step stands in the text, in bytes.
-    pub(super) at: usize,
+    pub span: Range<usize>,
 }
 
 /// Who is asked to run a workflow: by this gantry it is run only if it is the one who offers the skill.
@@ -40,7 +41,7 @@ pub struct Asked {
 }
 
 /// The reference of a step, when it has one that is fixed.
-pub(super) fn of(index: NodeIndex, node: &Node, at: usize) -> Option<Reference> {
+pub(super) fn of(index: NodeIndex, node: &Node, span: Range<usize>) -> Option<Reference> {
     let (target, call) = match &node.kind {
         NodeKind::Workflow { reference, .. } => (Arc::clone(reference), None),
         NodeKind::Call(call) => {
@@ -58,12 +59,12 @@ pub(super) fn of(index: NodeIndex, node: &Node, at: usize) -> Option<Reference> 
         | NodeKind::Set(_)
         | NodeKind::Fail(_) => return None,
     };
-    Some(Reference { node: index, target, call, at })
+    Some(Reference { node: index, target, call, span })
 }
 
 /// Leaves out what would be looked up a second time.
 pub(super) fn distinct(mut references: Vec<Reference>) -> Box<[Reference]> {
-    references.sort_by_key(|reference| reference.at);
+    references.sort_by_key(|reference| reference.span.start);
     let mut seen = BTreeSet::new();
     references.retain(|reference| seen.insert((Arc::clone(&reference.target), reference.call.clone())));
     references.into()
@@ -109,7 +110,7 @@ impl Plan {
     /// Line and column, from 1, of the step that names a workflow.
     pub fn position(&self, reference: &Reference) -> (usize, usize) {
         let line = self.node(reference.node).line;
-        let before = &self.source()[..self.source().floor_char_boundary(reference.at)];
+        let before = &self.source()[..self.source().floor_char_boundary(reference.span.start)];
         let start = before.rfind('\n').map_or(0, |at| at + 1);
         (line, before[start..].chars().filter(|character| *character != '\u{feff}').count() + 1)
     }

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::{Asked, Plan, Reference};
@@ -30,17 +31,15 @@ pub struct Hop {
     pub line: usize,
     /// Column, from 1.
     pub column: usize,
+    /// The step, in bytes of that text.
+    pub span: Range<usize>,
 }
 
 /// Why a workflow cannot run, whatever its input is.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}; {}", self.finding(), self.hint())]
 pub enum Refused {
     /// It comes back to where it was.
-    #[error(
-        "workflow cycle: {} ({}); leave one of these steps out, or repeat steps with a `loop` step",
-        chain.join(" → "),
-        Hops(hops)
-    )]
     Cycle {
         /// `a:1.0.0`, `b:1.0.0`, `a:1.0.0`.
         chain: Vec<String>,
@@ -48,11 +47,6 @@ pub enum Refused {
         hops: Vec<Hop>,
     },
     /// Its sub-workflows have sub-workflows, and so on.
-    #[error(
-        "workflows nest deeper than {depth_max}: {} ({}); call some of them one after the other, or raise the limit of depth",
-        chain.join(" → "),
-        Hops(&hops[..hops.len().min(1)])
-    )]
     TooDeep {
         /// The first of the chain that are one too many.
         chain: Vec<String>,
@@ -62,9 +56,6 @@ pub enum Refused {
         depth_max: usize,
     },
     /// It refers to more workflows than are looked at.
-    #[error(
-        "workflow `{workflow}` leads to more than {lookups_max} references to other workflows, which is the most that are followed; split it"
-    )]
     TooMany {
         /// Where it began.
         workflow: String,
@@ -79,6 +70,28 @@ impl Refused {
         match self {
             Self::Cycle { hops, .. } | Self::TooDeep { hops, .. } => hops.first(),
             Self::TooMany { .. } => None,
+        }
+    }
+
+    /// What is wrong, and where.
+    pub fn finding(&self) -> String {
+        match self {
+            Self::Cycle { chain, hops } => format!("workflow cycle: {} ({})", chain.join(" → "), Hops(hops)),
+            Self::TooDeep { chain, hops, depth_max } => {
+                format!("runs nest deeper than {depth_max}: {} ({})", chain.join(" → "), Hops(&hops[..hops.len().min(1)]))
+            }
+            Self::TooMany { workflow, lookups_max } => {
+                format!("`{workflow}` leads to more than {lookups_max} references to workflows, which is the most that are followed")
+            }
+        }
+    }
+
+    /// What to do next.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Cycle { .. } => "leave one of these steps out, or repeat steps with a `loop` step",
+            Self::TooDeep { .. } => "call some of them one after the other instead of each from the one above it",
+            Self::TooMany { .. } => "split it into workflows that are started on their own",
         }
     }
 }
@@ -201,7 +214,13 @@ impl Walk {
         let hop = |place: &Place| {
             let reference = &place.plan.references()[place.next - 1];
             let (line, column) = place.plan.position(reference);
-            Hop { workflow: name(&place.plan), step: place.plan.node(reference.node).id.to_string(), line, column }
+            Hop {
+                workflow: name(&place.plan),
+                step: place.plan.node(reference.node).id.to_string(),
+                line,
+                column,
+                span: reference.span.clone(),
+            }
         };
         self.open.iter().map(hop).collect()
     }
@@ -218,7 +237,7 @@ struct Hops<'a>(&'a [Hop]);
 
 impl fmt::Display for Hops<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, Hop { workflow, step, line, column }) in self.0.iter().enumerate() {
+        for (index, Hop { workflow, step, line, column, .. }) in self.0.iter().enumerate() {
             let between = if index == 0 { "" } else { "; " };
             write!(f, "{between}step `{step}` of {workflow}, line {line}, column {column}")?;
         }

@@ -147,6 +147,31 @@ async fn a_run_whose_value_is_damaged_is_refused_and_others_are_not() {
 }
 
 #[tokio::test]
+async fn a_damaged_value_is_made_good_by_the_next_run_that_has_it() {
+    for damaged in [
+        "UPDATE blobs SET body = CAST(replace(body, 'l', 'm') AS BLOB)",
+        "UPDATE blobs SET body = substr(body, 1, 1000)",
+        "UPDATE blobs SET body = CAST(body AS TEXT)",
+        "UPDATE blobs SET body = x''",
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let event = || replied("large", text("l", LIMIT + 1));
+        let journal = Sqlite::open(dir.path()).unwrap();
+        journal.create(header("a", None), started("a")).await.unwrap();
+        journal.append(&run("a"), &[event()], RunStatus::Running).await.unwrap();
+        drop(journal);
+        damage(dir.path(), damaged);
+        let journal = Sqlite::open(dir.path()).unwrap();
+        assert!(journal.events(&run("a")).await.is_err(), "{damaged}");
+        journal.create(header("b", None), started("b")).await.unwrap();
+        journal.append(&run("b"), &[event()], RunStatus::Running).await.unwrap();
+        assert!(journal.events(&run("b")).await.unwrap() == [started("b"), event()], "{damaged}");
+        assert!(journal.events(&run("a")).await.unwrap() == [started("a"), event()], "{damaged}");
+        assert_eq!((count(dir.path(), "blobs"), count(dir.path(), "payloads")), (1, 2), "{damaged}");
+    }
+}
+
+#[tokio::test]
 async fn a_value_is_forgotten_with_the_last_run_that_has_it() {
     let dir = tempfile::tempdir().unwrap();
     let journal = Sqlite::open(dir.path()).unwrap();
