@@ -106,10 +106,13 @@ pub struct Walk {
     open: Vec<Place>,
     /// Workflows whose references were followed, and the longest chain below each, itself included.
     done: BTreeMap<Digest, Vec<String>>,
-    known: BTreeMap<(Arc<str>, Option<Asked>), Option<Arc<Plan>>>,
+    known: BTreeMap<Asking, Option<Arc<Plan>>>,
     lookups: usize,
     longest: usize,
 }
+
+/// What is looked up once: a target, and who is asked to run it.
+type Asking = (Arc<str>, Option<Asked>);
 
 /// A workflow on the way.
 #[derive(Debug)]
@@ -129,7 +132,7 @@ impl Walk {
     }
 
     /// The next reference to be looked up; answer with [`Self::found`]. None when all were followed.
-    pub fn next(&mut self) -> Result<Option<Reference>, Refused> {
+    pub fn next_reference(&mut self) -> Result<Option<Reference>, Refused> {
         while let Some(place) = self.open.last_mut() {
             let Some(reference) = place.plan.references().get(place.next).cloned() else {
                 self.leave();

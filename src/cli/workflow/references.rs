@@ -31,7 +31,7 @@ impl Files {
     pub(super) fn check(&self, plan: &Arc<Plan>) -> Option<Diagnostic> {
         let mut walk = Walk::new(Arc::clone(plan), Vec::new(), BOUNDS);
         let mut go = || -> Result<(), Refused> {
-            while let Some(reference) = walk.next()? {
+            while let Some(reference) = walk.next_reference()? {
                 let found = self.find(&reference);
                 walk.found(reference, found)?;
             }
@@ -44,7 +44,7 @@ impl Files {
     pub(super) async fn check_with(&self, plan: &Arc<Plan>, registry: &Discovery) -> Option<Diagnostic> {
         let mut walk = Walk::new(Arc::clone(plan), Vec::new(), BOUNDS);
         let go = async {
-            while let Some(reference) = walk.next()? {
+            while let Some(reference) = walk.next_reference()? {
                 match self.find_with(&reference, registry).await {
                     Ok(found) => walk.found(reference, found)?,
                     Err(error) if error.is_transient() => return Ok(()),

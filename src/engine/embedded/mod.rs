@@ -14,6 +14,7 @@ mod references;
 mod registrar;
 mod rest;
 mod timers;
+mod tree;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -33,6 +34,7 @@ use self::drive::{Control, Driver};
 use self::references::Followed;
 use self::registrar::{Registrar, Running};
 use self::rest::Resting;
+use self::tree::{Tree, Trees, Usage};
 use super::retry::{Seed, seed};
 use super::{Engine, Error, Filter, OwnSkills, RETRY_OF_LABEL, RunSummary, Start, Started, Subscription, Update};
 use crate::a2a::Card;
@@ -52,6 +54,8 @@ pub struct Options {
     pub runs_max: usize,
     /// How deep runs may nest, also across `execute_workflow`.
     pub depth_max: u32,
+    /// Steps that a run and the runs below it may execute together.
+    pub steps_max: u64,
     /// How long a run waits for nothing but people and timers before it leaves memory.
     pub rest_after: Duration,
     /// How agents are called.
@@ -60,8 +64,13 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        let (runs_max, depth_max, rest_after) = (limits::RUNS_MAX, limits::RUN_DEPTH_MAX, limits::RUN_REST_AFTER);
-        Self { runs_max, depth_max, rest_after, calls: CallOptions::default() }
+        Self {
+            runs_max: limits::RUNS_MAX,
+            depth_max: limits::RUN_DEPTH_MAX,
+            steps_max: limits::RUN_STEPS_MAX,
+            rest_after: limits::RUN_REST_AFTER,
+            calls: CallOptions::default(),
+        }
     }
 }
 
@@ -109,6 +118,7 @@ struct Inner {
     /// Places to read runs from the journal.
     readers: Semaphore,
     followed: Followed,
+    trees: Trees,
 }
 
 #[derive(Debug)]
@@ -124,6 +134,7 @@ impl Embedded {
         let (stopping, abandon) = (CancellationToken::new(), CancellationToken::new());
         let (own, gates) = (OnceLock::new(), Gates::new(options.calls.gates.clone()));
         let (clock_is_watched, readers) = (AtomicBool::new(false), Semaphore::new(limits::JOURNAL_READERS));
+        let (followed, trees) = (Followed::default(), Trees::default());
         let inner = Inner {
             options,
             discovery,
@@ -137,7 +148,8 @@ impl Embedded {
             own,
             clock_is_watched,
             readers,
-            followed: Followed::default(),
+            followed,
+            trees,
         };
         Self { inner: Arc::new(inner) }
     }
@@ -175,8 +187,8 @@ impl Embedded {
                 self.inner.runs.rest(run, Resting::queued());
                 continue;
             }
-            match self.load(&record).await {
-                Ok((plan, events)) => drivers.push((self.driver(plan, run), events)),
+            match self.load_to_drive(&record).await {
+                Ok(driver_and_events) => drivers.push(driver_and_events),
                 // One run that cannot go on must not keep the others from it. It stays in the journal as it is.
                 Err(error) => {
                     tracing::error!(run_id = %run, %error, "run cannot be resumed");
@@ -206,6 +218,17 @@ impl Embedded {
         let run = &record.header.run;
         let events = self.inner.journal.events(run).await.map_err(|error| journal_error(run, error))?;
         Ok((self.plan_of(record)?, events))
+    }
+
+    /// A run that goes on, and can be reached, but has not begun to.
+    async fn load_to_drive(&self, record: &journal::Record) -> Result<(Driver, Vec<Event>), Error> {
+        let (plan, events) = self.load(record).await?;
+        let run = record.header.run.clone();
+        let counted = self.resume_count(record, &plan, Tree::Unknown).await;
+        let (usage, counted) = counted.map_err(|error| journal_error(&run, error))?;
+        let mut driver = self.driver(plan, run, usage);
+        driver.resumes_at(counted);
+        Ok((driver, events))
     }
 
     /// The plan that a run is pinned to: one for all runs of it.
@@ -294,15 +317,57 @@ impl Embedded {
         self.inner.tasks.spawn(Box::pin(driver.drive(events)));
     }
 
+    /// Accepts a run; `above` counts for the run whose step starts it.
+    async fn start_below(&self, start: Start, above: Option<&Arc<Usage>>) -> Result<Started, Error> {
+        self.check(&start)?;
+        let steps_max = self.inner.options.steps_max;
+        if above.is_some_and(|above| above.steps() >= steps_max) {
+            return Err(Error::Limit(tree::too_many_steps(steps_max)));
+        }
+        if !start.plan.references().is_empty() {
+            // Boxed: most workflows need none of this.
+            Box::pin(self.follow_references(&start)).await?;
+        }
+        let metadata = &start.plan.workflow().metadata;
+        let (run, at) = (new_run_id(), now());
+        let header = Header {
+            run: run.clone(),
+            workflow: metadata.id.to_string(),
+            version: metadata.version.to_string(),
+            digest: start.plan.digest().clone(),
+            source: Arc::clone(start.plan.source()),
+            idempotency_key: start.idempotency_key,
+            labels: start.labels,
+            started_at: at,
+        };
+        let workflow = start.plan.digest().clone();
+        let input = Arc::clone(&start.input);
+        let first = Event::Started { run: run.clone(), workflow, semantics: SEMANTICS, input: start.input, ancestry: start.ancestry, at };
+        let history = vec![first.clone()];
+        let Some(record) = self.begin(start.plan, &run, above, history, self.inner.journal.create(header.clone(), first)).await? else {
+            return Ok(Started { run, new: true });
+        };
+        let run = record.header.run;
+        let before = self.inner.journal.first(&run).await.map_err(|error| journal_error(&run, error))?;
+        let same_input = matches!(before, Event::Started { input: before, .. } if before == input);
+        if same_input && record.header.digest == header.digest {
+            Ok(Started { run, new: false })
+        } else {
+            Err(Error::KeyReused(header.idempotency_key.unwrap_or_default()))
+        }
+    }
+
     /// Lets a run begin once it is stored. The run that has its key already, when there is one: then it does not.
     async fn begin(
         &self,
         plan: Arc<Plan>,
         run: &RunId,
+        above: Option<&Arc<Usage>>,
         history: Vec<Event>,
         stored: impl Future<Output = Result<Created, journal::Error>>,
     ) -> Result<Option<Box<journal::Record>>, Error> {
-        let beginning = Beginning::new(self, run.clone(), self.driver(plan, run.clone()), history);
+        let usage = self.inner.trees.begin(run, &plan, above);
+        let beginning = Beginning::new(self, run.clone(), self.driver(plan, run.clone(), usage), history);
         match stored.await {
             Ok(Created::New) => {
                 beginning.go();
@@ -320,12 +385,12 @@ impl Embedded {
     }
 
     /// A run that can be reached, but has not begun.
-    fn driver(&self, plan: Arc<Plan>, run: RunId) -> Driver {
+    fn driver(&self, plan: Arc<Plan>, run: RunId, usage: Arc<Usage>) -> Driver {
         let (control, inbox) = mpsc::channel(limits::RUN_CONTROL_QUEUE);
         let running = Running::new(control);
         self.inner.runs.remember(&plan);
         self.inner.runs.insert(run.clone(), Arc::clone(&running));
-        Driver::new(self.clone(), run, Run::new(plan), running, inbox)
+        Driver::new(self.clone(), run, Run::new(plan), running, inbox, usage)
     }
 
     /// Why a run that is not under way cannot be changed.
@@ -357,38 +422,7 @@ impl Embedded {
 #[async_trait]
 impl Engine for Embedded {
     async fn start(&self, start: Start) -> Result<Started, Error> {
-        self.check(&start)?;
-        if !start.plan.references().is_empty() {
-            // Boxed: most workflows need none of this.
-            Box::pin(self.follow_references(&start)).await?;
-        }
-        let metadata = &start.plan.workflow().metadata;
-        let (run, at) = (new_run_id(), now());
-        let header = Header {
-            run: run.clone(),
-            workflow: metadata.id.to_string(),
-            version: metadata.version.to_string(),
-            digest: start.plan.digest().clone(),
-            source: Arc::clone(start.plan.source()),
-            idempotency_key: start.idempotency_key,
-            labels: start.labels,
-            started_at: at,
-        };
-        let workflow = start.plan.digest().clone();
-        let input = Arc::clone(&start.input);
-        let first = Event::Started { run: run.clone(), workflow, semantics: SEMANTICS, input: start.input, ancestry: start.ancestry, at };
-        let history = vec![first.clone()];
-        let Some(record) = self.begin(start.plan, &run, history, self.inner.journal.create(header.clone(), first)).await? else {
-            return Ok(Started { run, new: true });
-        };
-        let run = record.header.run;
-        let before = self.inner.journal.first(&run).await.map_err(|error| journal_error(&run, error))?;
-        let same_input = matches!(before, Event::Started { input: before, .. } if before == input);
-        if same_input && record.header.digest == header.digest {
-            Ok(Started { run, new: false })
-        } else {
-            Err(Error::KeyReused(header.idempotency_key.unwrap_or_default()))
-        }
+        self.start_below(start, None).await
     }
 
     async fn cancel(&self, run: &RunId, reason: &str) -> Result<(), Error> {
@@ -419,7 +453,7 @@ impl Engine for Embedded {
         let header =
             Header { run: run.clone(), idempotency_key: Some(format!("retry\u{1f}{old}")), labels, started_at: at, ..record.header };
         let stored = self.inner.journal.create_from(header, history.clone(), status);
-        Ok(match self.begin(plan, &run, history, stored).await? {
+        Ok(match self.begin(plan, &run, None, history, stored).await? {
             None => Started { run, new: true },
             Some(record) => Started { run: record.header.run, new: false },
         })

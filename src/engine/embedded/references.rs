@@ -52,7 +52,7 @@ impl Embedded {
         let above = start.ancestry.iter().map(|above| above.workflow.clone()).collect();
         let mut walk = Walk::new(Arc::clone(plan), above, Bounds { depth_max, lookups_max: limits::REFERENCES_FOLLOWED_MAX });
         let walking = async {
-            while let Some(reference) = walk.next()? {
+            while let Some(reference) = walk.next_reference()? {
                 let found = match self.look_up(&reference).await {
                     Ok(found) => found,
                     Err(error) if error.is_transient() => {

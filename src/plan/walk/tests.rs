@@ -8,7 +8,7 @@ const BOUNDS: Bounds = Bounds { depth_max: 16, lookups_max: 1_000 };
 fn plan(id: &str, steps: &[String]) -> Arc<Plan> {
     let steps: String = steps
         .iter()
-        .map(|to| format!("  - {{id: \"to_{}\", step_type: workflow, workflow: \"{to}\"}}\n", to.replace(':', "_").replace('.', "_")))
+        .map(|to| format!("  - {{id: \"to_{}\", step_type: workflow, workflow: \"{to}\"}}\n", to.replace([':', '.'], "_")))
         .collect();
     let steps = if steps.is_empty() { "  []\n".to_owned() } else { steps };
     let text = format!("metadata: {{id: {id}, name: W, version: 1.0.0}}\nsteps:\n{steps}");
@@ -35,7 +35,7 @@ fn walk(web: &[String], bounds: Bounds, above: usize) -> (Result<usize, Refused>
     let mut walk = Walk::new(Arc::clone(&workflows[0].1), above, bounds);
     let mut lookups = 0;
     let mut go = || {
-        while let Some(reference) = walk.next()? {
+        while let Some(reference) = walk.next_reference()? {
             lookups += 1;
             let id = reference.target.split([':', '@']).next().unwrap();
             let found = workflows.iter().find(|(known, _)| known == id).map(|(_, plan)| Arc::clone(plan));
@@ -101,9 +101,9 @@ fn a_file_and_what_was_pushed_of_it_are_one_workflow() {
         Digest::parse(&format!("sha256:{}", "f".repeat(64))).unwrap(),
     );
     let mut walk = Walk::new(file, Vec::new(), BOUNDS);
-    let to_b = walk.next().unwrap().unwrap();
+    let to_b = walk.next_reference().unwrap().unwrap();
     walk.found(to_b, Some(other)).unwrap();
-    let to_a = walk.next().unwrap().unwrap();
+    let to_a = walk.next_reference().unwrap().unwrap();
     let refused = walk.found(to_a, Some(Arc::new(pushed))).unwrap_err();
     assert!(matches!(&refused, Refused::Cycle { chain, .. } if chain.len() == 3), "{refused}");
 }

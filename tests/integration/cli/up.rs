@@ -92,7 +92,7 @@ fn what_is_pushed_is_kept_and_found() {
     let refused = machine.run(&["workflow", "push", "pong.yaml", "--registry", &registry]).expect(1);
     let said = refused.stderr.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(said.contains("pong:1.0.0 → ping:1.0.0 → pong:1.0.0") && said.contains("pong.yaml:2:9"), "{}", refused.stderr);
-    machine.run(&["workflow", "pull", "pong", "--registry", &registry]).expect(1);
+    machine.run(&["workflow", "pull", "pong", "--registry", &registry]).expect(3);
 
     let other = machine.run(&["up", "--port", "0", "--registry-port", "0", "--agent-ports", "0", "--data-dir", data]).expect(3);
     assert!(other.stderr.contains("in use"), "{}", other.stderr);

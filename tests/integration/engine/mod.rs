@@ -25,4 +25,5 @@ mod questions;
 mod references;
 mod rest;
 mod starting;
+mod trees;
 mod updates;
