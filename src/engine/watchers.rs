@@ -61,3 +61,6 @@ impl Watchers {
         });
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,6 +9,7 @@ mod world;
 mod attempts;
 mod budgets;
 mod canceling;
+mod control;
 mod data;
 mod durable;
 mod early;
