@@ -68,8 +68,8 @@ pub const REFERENCES_TRUSTED: Duration = Duration::from_secs(1);
 pub const REFERENCES_REMEMBERED_MAX: usize = 4_096;
 /// Most iterations an author may ask of one loop.
 pub const LOOP_ITERATIONS_MAX: u64 = 2_000_000;
-/// Steps one run may execute, repetitions included, so that loops in loops cannot run for ever. A map over the most items with a
-/// few steps for each fits.
+/// Steps that one run, and the runs below it, may execute together, repetitions included, so that loops in loops and workflows in
+/// workflows cannot run for ever. A map over the most items with a few steps for each fits.
 pub const RUN_STEPS_MAX: u64 = 10_000_000;
 /// Largest input of a run.
 pub const RUN_INPUT_BYTES_MAX: usize = 4 * 1024 * 1024;

@@ -177,14 +177,16 @@ impl Embedded {
             Tree::Alone => return Ok((Usage::new(run.clone(), Arc::clone(plan), None), Used::default())),
             Tree::Unknown => {}
         }
-        let trees = &self.inner.trees;
-        let _reading = trees.reading.lock().await;
+        let (trees, journal) = (&self.inner.trees, &self.inner.journal);
         let root = label(record, ROOT_LABEL);
-        let members = self.inner.journal.members(root.as_ref().unwrap_or(run)).await?;
-        let own = members.iter().find(|member| member.run == *run).map(|member| member.used).unwrap_or_default();
-        if members.is_empty() {
+        let root = root.as_ref().unwrap_or(run);
+        // Almost every run is alone, and waits for nobody here. Nothing can begin below it before it goes on.
+        if journal.members(root).await?.is_empty() {
             return Ok((Usage::new(run.clone(), Arc::clone(plan), None), Used::default()));
         }
+        let _reading = trees.reading.lock().await;
+        let members = journal.members(root).await?;
+        let own = members.iter().find(|member| member.run == *run).map(|member| member.used).unwrap_or_default();
         let mut way = vec![(run.clone(), Arc::clone(plan))];
         let mut above = None;
         // From the run up to the first whose count is there, or to the root.
@@ -198,7 +200,7 @@ impl Embedded {
             if way.len() > limits::RUN_DEPTH_MAX as usize * 4 {
                 break;
             }
-            let record = match self.inner.journal.record(&parent).await {
+            let record = match journal.record(&parent).await {
                 Ok(record) => record,
                 // It was forgotten, which no run that is waited for is.
                 Err(journal::Error::NotFound(_)) => break,
