@@ -71,6 +71,8 @@ pub const LOOP_ITERATIONS_MAX: u64 = 2_000_000;
 /// Steps that one run, and the runs below it, may execute together, repetitions included, so that loops in loops and workflows in
 /// workflows cannot run for ever. A map over the most items with a few steps for each fits.
 pub const RUN_STEPS_MAX: u64 = 10_000_000;
+/// Pieces of work that a run does at a time, a few for each step, before others have their turn and what changed is told.
+pub const TRANSITION_PART: usize = 512;
 /// Largest input of a run.
 pub const RUN_INPUT_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Runs under way at once in one engine. Each waits on a connection of its own, and those are bounded by the file limit.
@@ -119,6 +121,8 @@ pub const CONTROL_CONNECTIONS_MAX: usize = 64;
 pub const MEMORY_RUNS_KEPT: usize = 1_000;
 /// Updates buffered for one subscriber before it gets a snapshot instead.
 pub const SUBSCRIBER_UPDATES_MAX: usize = 256;
+/// How long a run that does much at once rests for its watchers, when their buffers are half full.
+pub const WATCHER_REST: Duration = Duration::from_millis(1);
 
 // Agents.
 /// Largest reply of an agent, after decompression.

@@ -119,6 +119,13 @@ pub enum Next {
 }
 
 impl Subscription {
+    /// To a run that has been accepted and has not begun.
+    pub(super) fn to_new(run: RunId, started_at: Timestamp, updates: Updates) -> Self {
+        let status = RunStatus::Running;
+        let snapshot = Snapshot { run, status, outcome: None, started_at, finished_at: None, steps: Vec::new() };
+        Self { snapshot, seq: 0, updates: Some(updates) }
+    }
+
     /// Whether updates may follow: the run was under way at the moment of subscribing.
     pub fn is_live(&self) -> bool {
         self.updates.is_some()
@@ -211,6 +218,10 @@ pub enum Error {
 pub trait Engine: Send + Sync {
     /// Accepts a run. When this returns, the run is in the journal.
     async fn start(&self, start: Start) -> Result<Started, Error>;
+    /// As [`start`](Self::start), and watches the run from its first update, where the engine can. None for a run that was there before.
+    async fn start_watched(&self, start: Start) -> Result<(Started, Option<Subscription>), Error> {
+        Ok((self.start(start).await?, None))
+    }
     /// Asks a run to end. Returns when the wish is in the journal, not when the run has ended.
     async fn cancel(&self, run: &RunId, reason: &str) -> Result<(), Error>;
     /// Answers the step (by id or path) that waits; without one, the only step that waits. An answer to an `input` step that has not

@@ -115,11 +115,12 @@ impl Timeline {
             if let Event::Started { input: given, .. } = event {
                 input = Some(Payload::of(given));
             }
-            let transition = run.apply(event.clone())?;
             history.at = history.at.max(event.at());
             history.event(event);
-            transition.changes.into_iter().for_each(|change| history.change(change));
-            transition.commands.into_iter().for_each(|command| history.command(command));
+            run.apply_in_parts(event.clone(), |part| {
+                part.changes.into_iter().for_each(|change| history.change(change));
+                part.commands.into_iter().for_each(|command| history.command(command));
+            })?;
         }
         let header = &export.header;
         Ok(Self {

@@ -67,19 +67,18 @@ fn blame(plan: &Arc<Plan>, events: &[Event]) -> Result<Option<BTreeSet<Path>>, E
     let mut run = Run::new(Arc::clone(plan));
     let (mut failed, mut canceled) = (BTreeMap::new(), BTreeSet::new());
     for event in events {
-        for change in run.apply(event.clone())?.changes {
-            match change {
-                Change::StepFinished { path, step, status: StepStatus::Failed, .. } => _ = failed.insert(path, step),
-                // What it had begun at its agent was canceled with it, so that it begins anew.
-                Change::StepFinished { path, status: StepStatus::Canceled, .. } => _ = canceled.insert(path),
-                Change::RunStarted
-                | Change::StepStarted { .. }
-                | Change::StepRetrying { .. }
-                | Change::StepWaiting { .. }
-                | Change::StepFinished { .. }
-                | Change::RunFinished { .. } => {}
-            }
-        }
+        let mut note = |change| match change {
+            Change::StepFinished { path, step, status: StepStatus::Failed, .. } => _ = failed.insert(path, step),
+            // What it had begun at its agent was canceled with it, so that it begins anew.
+            Change::StepFinished { path, status: StepStatus::Canceled, .. } => _ = canceled.insert(path),
+            Change::RunStarted
+            | Change::StepStarted { .. }
+            | Change::StepRetrying { .. }
+            | Change::StepWaiting { .. }
+            | Change::StepFinished { .. }
+            | Change::RunFinished { .. } => {}
+        };
+        run.apply_in_parts(event.clone(), |part| part.changes.into_iter().for_each(&mut note))?;
         if matches!(run.fate(), Some(Outcome::Failed { .. } | Outcome::Canceled { .. })) {
             let fatal = |path: &Path| failed.get(path).is_some_and(|step| is_fatal(plan, path, step.as_str(), &failed));
             let blamed = failed.keys().filter(|path| fatal(path) && above(path).iter().all(fatal)).cloned();

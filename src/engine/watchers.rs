@@ -49,6 +49,11 @@ impl Watchers {
         self.watchers.is_empty()
     }
 
+    /// Whether every queue is at most half full.
+    pub(super) fn have_room(&self) -> bool {
+        self.watchers.iter().all(|(sender, _)| sender.capacity() * 2 >= sender.max_capacity())
+    }
+
     pub(super) fn tell(&mut self, update: &Arc<Update>) {
         self.watchers.retain(|(sender, lagged)| match sender.try_send(Arc::clone(update)) {
             Ok(()) => true,

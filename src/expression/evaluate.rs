@@ -15,7 +15,7 @@ use super::node::{Misses, Node, StepNode, StepsNode};
 use super::path::{Found, Path, step_value, steps};
 use super::syntax::{Reference, Subtraction, Syntax, Use, syntax};
 use super::text::{Limited, write_text};
-use super::{Error, Scope, SyntaxError};
+use super::{Error, Scope, SharedValue, SyntaxError};
 use crate::limits::{EXPRESSION_FUEL, EXPRESSION_OUTPUT_BYTES_MAX, TEMPLATE_BYTES_MAX};
 
 /// An expression that is ready to be evaluated.
@@ -72,6 +72,15 @@ impl Expression {
                 Found::Below { value, .. } => Arc::new(value.clone()),
             }),
         }
+    }
+
+    /// The value in `scope`. A part of a shared value is not copied.
+    pub(super) fn evaluate_shared(&self, scope: &Scope<'_>) -> Result<SharedValue, Error> {
+        let part = match &self.compiled {
+            Some(_) => None,
+            None => self.find(scope)?.shared(),
+        };
+        part.map_or_else(|| self.evaluate(scope).map(SharedValue::from), Ok)
     }
 
     /// Writes the text of the value; the value of a path is not copied for that.
@@ -187,8 +196,7 @@ impl Names {
             Some(match used.path.find(scope)? {
                 Found::Steps => Binding::Value(StepsNode::view(steps(scope), &misses)),
                 Found::Step(view) => Binding::Value(StepNode::view(&used.path.keys.first()?.to_string(), view, &misses)),
-                Found::Made(Value::String(text)) => Binding::Value(minijinja::Value::from(text)),
-                Found::Made(_) => Binding::Value(minijinja::Value::from(())),
+                Found::Made(value) => Binding::Below { root: Arc::new(value), above: used.path.keys.len(), path: used.path.clone() },
                 Found::Below { root, above, .. } => Binding::Below { root: root.clone(), above, path: used.path.clone() },
             })
         };

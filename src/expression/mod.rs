@@ -32,7 +32,7 @@ mod tests;
 
 pub use condition::Condition;
 pub use error::{Error, SyntaxError};
-pub use scope::{Scope, StepView};
+pub use scope::{Scope, SharedValue, StepView};
 pub use syntax::{Reference, Subtraction};
 pub use template::Template;
 pub use text::text_of;

@@ -6,7 +6,10 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::error::suggest;
-use super::{Scope, StepView};
+use super::{Scope, SharedValue, StepView};
+
+/// Where `workflow.input` stands among the values of a scope. No author can write this as a name.
+const INPUT: &str = "workflow.input";
 
 /// A name and the constant keys after it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,7 +33,7 @@ pub(super) enum Found<'s, 'p> {
     Steps,
     /// `steps.<id>`
     Step(&'s StepView),
-    /// `steps.<id>.status`, or the null that stands for the error of a step without one.
+    /// `steps.<id>.status`, the null that stands for the error of a step without one, or `workflow` as a whole.
     Made(Value),
     /// A value below a shared one: the shared one, how many keys led to it, the keys from there, and the value.
     Below { root: &'s Arc<Value>, above: usize, keys: &'p [Key], value: &'s Value },
@@ -39,8 +42,11 @@ pub(super) enum Found<'s, 'p> {
 impl Path {
     /// What the path leads to in `scope`, or `None` if it is missing.
     pub(super) fn find<'s, 'p>(&'p self, scope: &Scope<'s>) -> Option<Found<'s, 'p>> {
-        if &*self.root != "steps" {
-            return below(root_value(scope, &self.root)?, 0, &self.keys);
+        match (&*self.root, self.keys.first()) {
+            ("steps", _) => {}
+            ("workflow", Some(Key::Name(name))) if &**name == "input" => return below(root_value(scope, INPUT)?, 1, &self.keys[1..]),
+            ("workflow", None) => return workflow(scope).map(Found::Made),
+            (name, _) => return below(root_value(scope, name)?, 0, &self.keys),
         }
         let Some((id, keys)) = self.keys.split_first() else { return Some(Found::Steps) };
         let view = step(scope, id)?;
@@ -68,7 +74,10 @@ impl Path {
                 let names = names(scope);
                 return (format!("there is no `{}` here", self.root), suggest(&self.root, names.iter().copied(), "names here"));
             };
-            return self.first_missing(value, 0, scope);
+            return match (&*self.root, workflow(scope)) {
+                ("workflow", Some(whole)) => self.first_missing(&whole, 0, scope),
+                _ => self.first_missing(value, 0, scope),
+            };
         }
         let Some(view) = self.keys.first().and_then(|id| step(scope, id)) else {
             let ids = steps(scope);
@@ -173,6 +182,15 @@ fn below<'s, 'p>(root: &'s Arc<Value>, above: usize, keys: &'p [Key]) -> Option<
     Some(Found::Below { root, above, keys, value })
 }
 
+/// `workflow` as one value, the input included.
+fn workflow(scope: &Scope<'_>) -> Option<Value> {
+    let mut whole = root_value(scope, "workflow")?.as_ref().clone();
+    if let (Value::Object(members), Some(input)) = (&mut whole, root_value(scope, INPUT)) {
+        members.insert("input".to_owned(), input.as_ref().clone());
+    }
+    Some(whole)
+}
+
 /// As [`Scope::value`], borrowed for as long as the maps live.
 fn root_value<'s>(scope: &Scope<'s>, name: &str) -> Option<&'s Arc<Value>> {
     scope.values.get(name).or_else(|| scope.parent.and_then(|parent| root_value(parent, name)))
@@ -191,6 +209,7 @@ fn names<'s>(scope: &Scope<'s>) -> Vec<&'s str> {
         names.extend(scope.values.keys().map(|name| &**name));
         outer = scope.parent;
     }
+    names.retain(|name| *name != INPUT);
     names.push("steps");
     names.sort_unstable();
     names.dedup();
@@ -205,6 +224,16 @@ fn kind(value: &Value) -> &'static str {
         Value::String(_) => "a text",
         Value::Array(_) => "a list",
         Value::Object(_) => "an object",
+    }
+}
+
+impl Found<'_, '_> {
+    /// The part of a shared value that was found, without a copy; the rest is not shared.
+    pub(super) fn shared(&self) -> Option<SharedValue> {
+        match self {
+            Self::Below { root, keys, .. } => Some(SharedValue::part(root, keys)),
+            Self::Steps | Self::Step(_) | Self::Made(_) => None,
+        }
     }
 }
 

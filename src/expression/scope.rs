@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::path::{Key, child};
 use crate::ids::StepId;
 
 /// What is known of one step: `steps.<id>.outputs`, `.status` and `.error`.
@@ -23,10 +24,36 @@ pub struct StepView {
 pub struct Scope<'a> {
     /// The scope around this one.
     pub parent: Option<&'a Scope<'a>>,
-    /// Roots with a plain value: `workflow`, `run`, and inside bodies `item`, `index`, `iteration` and `as:` names.
+    /// Roots with a plain value: `workflow`, `run`, and inside bodies `item`, `index`, `iteration` and `as:` names. A value under
+    /// `workflow.input` stands for that member of `workflow`: so the input is shared, however large it is.
     pub values: &'a BTreeMap<Arc<str>, Arc<Value>>,
     /// The steps that have settled, by id.
     pub steps: &'a BTreeMap<StepId, StepView>,
+}
+
+/// A value, or a part of one that others share. Never copied.
+#[derive(Debug, Clone)]
+pub struct SharedValue {
+    root: Arc<Value>,
+    keys: Vec<Key>,
+}
+
+impl SharedValue {
+    /// What these keys lead to; they were followed before.
+    pub(super) fn part(root: &Arc<Value>, keys: &[Key]) -> Self {
+        Self { root: Arc::clone(root), keys: keys.to_vec() }
+    }
+
+    /// The value.
+    pub fn get(&self) -> &Value {
+        self.keys.iter().try_fold(&*self.root, child).unwrap_or(&Value::Null)
+    }
+}
+
+impl From<Arc<Value>> for SharedValue {
+    fn from(root: Arc<Value>) -> Self {
+        Self { root, keys: Vec::new() }
+    }
 }
 
 impl Scope<'_> {

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::evaluate::Expression;
 use super::scanner::{Piece, pieces};
 use super::text::Limited;
-use super::{Error, Reference, Scope, Subtraction, SyntaxError};
+use super::{Error, Reference, Scope, SharedValue, Subtraction, SyntaxError};
 use crate::limits::EXPRESSION_OUTPUT_BYTES_MAX;
 
 /// A parsed string. A string that is exactly one expression (space around it aside) yields the value with its type, other strings yield text:
@@ -100,6 +100,16 @@ impl Template {
                 }
                 Ok(Arc::new(Value::String(text.into_text())))
             }
+        }
+    }
+}
+
+impl Template {
+    /// The value in `scope`, as [`evaluate`](Self::evaluate) says it; a part of a shared value is not copied.
+    pub fn evaluate_shared(&self, scope: &Scope<'_>) -> Result<SharedValue, Error> {
+        match &self.parsed.form {
+            Form::Single(expression) => expression.evaluate_shared(scope),
+            Form::Literal(_) | Form::Mixed(_) => self.evaluate(scope).map(SharedValue::from),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::convert::{Budget, Refusal};
-use super::{Error, Scope, Template};
+use super::{Error, Scope, SharedValue, Template};
 
 /// A value whose strings may be templates. Keys are never templates.
 #[derive(Debug, Clone)]
@@ -27,6 +27,14 @@ impl Tree {
             Self::Literal(value) => Ok(value.clone()),
             Self::Template(template) => template.evaluate(scope),
             Self::List(_) | Self::Object(_) => self.build(scope, 0, &mut Budget::default()).map(Arc::new),
+        }
+    }
+
+    /// The value in `scope`, as [`evaluate`](Self::evaluate) says it; a part of a shared value is not copied.
+    pub fn evaluate_shared(&self, scope: &Scope<'_>) -> Result<SharedValue, Error> {
+        match self {
+            Self::Template(template) => template.evaluate_shared(scope),
+            Self::Literal(_) | Self::List(_) | Self::Object(_) => self.evaluate(scope).map(SharedValue::from),
         }
     }
 

@@ -75,6 +75,27 @@ impl Run {
     ///
     /// An event for a step that is over changes nothing. An event that cannot be is a [`Mismatch`], and nothing has changed.
     pub fn apply(&mut self, event: Event) -> Result<Transition, Mismatch> {
+        let mut whole = Transition::default();
+        self.apply_in_parts(event, |part| {
+            whole.commands.extend(part.commands);
+            whole.changes.extend(part.changes);
+        })?;
+        Ok(whole)
+    }
+
+    /// As [`apply`](Self::apply), for those who need not hold the transition as a whole.
+    pub fn apply_in_parts(&mut self, event: Event, mut take: impl FnMut(Transition)) -> Result<(), Mismatch> {
+        take(self.enter(event)?);
+        while self.is_busy() {
+            take(self.proceed());
+        }
+        Ok(())
+    }
+
+    /// The first part of the transition that [`apply`](Self::apply) makes as a whole, which a map over a million items that calls
+    /// nobody makes long; [`proceed`](Self::proceed) makes the next. The parts together are the transition.
+    pub fn enter(&mut self, event: Event) -> Result<Transition, Mismatch> {
+        debug_assert!(!self.is_busy(), "an event comes after the whole transition of the one before");
         self.check(&event)?;
         self.now = self.now.max(event.at());
         if let Phase::Ended(_) = self.phase {
@@ -90,8 +111,18 @@ impl Run {
             Event::Exhausted { reason, .. } => self.exhausted(reason),
             Event::CancelRequested { reason, .. } => self.cancel(reason),
         }
-        self.drain();
-        Ok(std::mem::take(&mut self.out))
+        Ok(self.proceed())
+    }
+
+    /// Whether the transition of the last event has more parts.
+    pub fn is_busy(&self) -> bool {
+        !self.work.is_empty()
+    }
+
+    /// The next part of a transition.
+    pub fn proceed(&mut self) -> Transition {
+        self.drain(limits::TRANSITION_PART);
+        std::mem::take(&mut self.out)
     }
 
     /// Where the run is.
@@ -244,11 +275,9 @@ impl Run {
         let metadata = &plan.workflow().metadata;
         let workflow = json!({
             "id": metadata.id.as_str(), "name": metadata.name, "version": metadata.version.to_string(),
-            // The only copy of the input in a run: expressions share it from here.
-            "input": Arc::unwrap_or_clone(input),
         });
         self.id = Some(run);
-        let values = BTreeMap::from([(Arc::from("workflow"), Arc::new(workflow))]);
+        let values = BTreeMap::from([(Arc::from("workflow"), Arc::new(workflow)), (Arc::from("workflow.input"), input)]);
         self.frames.push(Frame {
             home: None,
             prefix: Arc::from(""),
@@ -274,8 +303,9 @@ impl Run {
         self.frames[0].values.insert(Arc::from("run"), Arc::new(value));
     }
 
-    fn drain(&mut self) {
-        while let Some(work) = self.work.pop_front() {
+    fn drain(&mut self, most: usize) {
+        for _ in 0..most {
+            let Some(work) = self.work.pop_front() else { return };
             match work {
                 Work::Begin(frame, sequence) => self.begin(frame, sequence),
                 Work::Step(place) => self.step(place),
@@ -314,5 +344,48 @@ impl Run {
             open.push(home.place.frame);
         }
         chain(self, &mut open, None, evaluate)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::Digest;
+
+    fn plan(steps: &str) -> Arc<Plan> {
+        let text = format!("metadata: {{id: w, name: W, version: 1.0.0}}\nsteps:\n{steps}");
+        let workflow = crate::workflow::parse(&text).workflow.unwrap();
+        Arc::new(Plan::new(workflow, text, Digest::parse(&format!("sha256:{}", "0".repeat(64))).unwrap()))
+    }
+
+    fn started(plan: &Plan, input: Value) -> Event {
+        let (run, at) = (RunId::parse("run").unwrap(), Timestamp::from_unix_ms(0));
+        Event::Started { run, workflow: plan.digest().clone(), semantics: SEMANTICS, input: Arc::new(input), ancestry: Vec::new(), at }
+    }
+
+    #[test]
+    fn a_long_transition_comes_in_parts_that_are_the_whole_together() {
+        for steps in [
+            "- {id: m, step_type: map, items: \"{{ workflow.input.items }}\", steps: [{id: v, step_type: set, value: \"{{ item }}\"}]}",
+            "- {id: l, step_type: loop, while: \"{{ iteration < 9000 }}\", max_iterations: 9000, steps: [{id: v, step_type: set, value: 1}]}",
+            "- {id: m, step_type: map, items: \"{{ workflow.input.items }}\", steps: [{id: f, step_type: fail, error: {code: x, message: no}}], tolerate_failures: 9000}",
+        ] {
+            let plan = plan(steps);
+            let event = started(&plan, json!({ "items": (0..9000).collect::<Vec<_>>() }));
+            let mut at_once = Run::new(Arc::clone(&plan));
+            let whole = at_once.apply(event.clone()).unwrap();
+            let mut in_parts = Run::new(plan);
+            let mut parts = vec![in_parts.enter(event).unwrap()];
+            while in_parts.is_busy() {
+                assert_eq!(in_parts.status(), RunStatus::Running);
+                parts.push(in_parts.proceed());
+            }
+            assert!(parts.len() > 3, "{} parts of {steps}", parts.len());
+            assert!(parts.iter().all(|part| part.changes.len() <= 2 * limits::TRANSITION_PART), "{steps}");
+            let changes: Vec<_> = parts.into_iter().flat_map(|part| part.changes).collect();
+            assert_eq!((changes.len(), &changes), (whole.changes.len(), &whole.changes), "{steps}");
+            assert_eq!(in_parts.snapshot(), at_once.snapshot(), "{steps}");
+            assert_eq!(in_parts.status(), RunStatus::Completed);
+        }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::{AgentUsed, Outcome, Question, StepError, StepStatus};
-use crate::expression::StepView;
+use crate::expression::{SharedValue, StepView};
 use crate::ids::StepId;
 use crate::plan::{NodeIndex, SequenceIndex};
 use crate::time::Timestamp;
@@ -132,18 +132,56 @@ pub(super) struct GroupState {
 #[derive(Debug)]
 pub(super) struct MapState {
     pub(super) started_at: Timestamp,
-    pub(super) items: Arc<Value>,
+    pub(super) items: SharedValue,
     /// The next item to start.
     pub(super) next: usize,
     pub(super) running: u32,
     /// How many items may fail.
     pub(super) tolerated: usize,
-    pub(super) results: Vec<Option<Arc<Value>>>,
+    pub(super) results: Vec<Kept>,
     pub(super) failures: Vec<(usize, StepError)>,
     /// The frames of the items under way.
     pub(super) frames: BTreeMap<usize, FrameIndex>,
     /// Set while the results are being reduced by steps.
     pub(super) reducing: bool,
+}
+
+/// What an item came to. As large as a value, so that a list of these becomes a list of values where it stands.
+#[derive(Debug, Default)]
+pub(super) enum Kept {
+    /// Nothing, or nothing yet.
+    #[default]
+    Nothing,
+    /// A value that is no larger than a pointer to it.
+    Plain(Value),
+    /// A value that others may share.
+    Shared(Arc<Value>),
+}
+
+impl Kept {
+    pub(super) fn of(value: Arc<Value>) -> Self {
+        const { assert!(size_of::<Self>() == size_of::<Value>()) };
+        match &*value {
+            Value::Null | Value::Bool(_) | Value::Number(_) => Self::Plain((*value).clone()),
+            Value::String(_) | Value::Array(_) | Value::Object(_) => Self::Shared(value),
+        }
+    }
+
+    pub(super) fn into_value(self) -> Value {
+        match self {
+            Self::Nothing => Value::Null,
+            Self::Plain(value) => value,
+            Self::Shared(value) => Arc::unwrap_or_clone(value),
+        }
+    }
+
+    pub(super) fn into_shared(self) -> Arc<Value> {
+        match self {
+            Self::Nothing => Arc::default(),
+            Self::Plain(value) => Arc::new(value),
+            Self::Shared(value) => value,
+        }
+    }
 }
 
 /// Repetitions under way.

@@ -47,12 +47,14 @@ impl Execute {
     }
 
     /// Reads and checks the input of the skill.
-    pub(super) fn read(input: &Value) -> Result<Self, Failure> {
-        let mut input = input.clone();
+    pub(super) fn read(mut input: Value) -> Result<Self, Failure> {
         a2a::normalize_numbers(&mut input);
+        // Taken out first: it may be large, and would be built anew.
+        let inner = input.as_object_mut().and_then(|members| members.remove("input"));
         let mut execute: Self = serde_json::from_value(input).map_err(|error| {
             Failure::field("workflow_id", format!("{EXECUTE} takes {{workflow_id, version?, digest?, input?}}: {error}"))
         })?;
+        execute.input = inner.unwrap_or_default();
         if execute.workflow_id.trim().is_empty() {
             return Err(Failure::field("workflow_id", "is empty"));
         }
@@ -94,7 +96,7 @@ impl Ask {
             Addressed::Request { text, .. } => {
                 let data = data(message);
                 if text.is_empty() && data.contains_key("workflow_id") {
-                    return Execute::read(&Value::Object(data)).map(Self::Execute);
+                    return Execute::read(Value::Object(data)).map(Self::Execute);
                 }
                 Ok(Self::Route { text, data })
             }
@@ -104,21 +106,21 @@ impl Ask {
     fn skill(message: &Message, skill: &str, input: Arc<Value>, details: Map<String, Value>) -> Result<Self, Failure> {
         match skill {
             EXECUTE => {
-                let mut members = spelled(&input).unwrap_or_default();
+                let mut members = spelled(input).unwrap_or_default();
                 // What stands beside the skill's name (`version`, `workflow_id`) fills in what the input does not say.
                 for (name, value) in details {
                     members.entry(name).or_insert(value);
                 }
-                Execute::read(&Value::Object(members)).map(Self::Execute)
+                Execute::read(Value::Object(members)).map(Self::Execute)
             }
             ROUTE => {
-                let members = spelled(&input).unwrap_or_default();
+                let members = spelled(input).unwrap_or_default();
                 let (text, data) = request(&members).unwrap_or_else(|| (message.text(), data(message)));
                 Ok(Self::Route { text, data })
             }
             other => match other.strip_prefix(WORKFLOW_PREFIX) {
                 Some(id) => {
-                    let mut data = spelled(&input).unwrap_or_else(|| data(message));
+                    let mut data = spelled(input).unwrap_or_else(|| data(message));
                     data.retain(|name, _| name != "text" || message.text().is_empty());
                     Ok(Self::Workflow { id: id.to_owned(), text: message.text(), data: normal(data) })
                 }
@@ -145,13 +147,13 @@ pub(super) fn request(members: &Map<String, Value>) -> Option<(String, Map<Strin
 }
 
 /// An object, or a text that spells one: cards that take only text are sent inputs as text.
-fn spelled(input: &Value) -> Option<Map<String, Value>> {
-    match input {
+fn spelled(input: Arc<Value>) -> Option<Map<String, Value>> {
+    match Arc::unwrap_or_clone(input) {
         Value::Object(members) => match members.get("text") {
-            Some(Value::String(text)) if members.len() == 1 => serde_json::from_str(text).ok().or_else(|| Some(members.clone())),
-            _ => Some(members.clone()),
+            Some(Value::String(text)) if members.len() == 1 => serde_json::from_str(text).ok().or(Some(members)),
+            _ => Some(members),
         },
-        Value::String(text) => serde_json::from_str(text).ok(),
+        Value::String(text) => serde_json::from_str(&text).ok(),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) => None,
     }
 }

@@ -88,7 +88,7 @@ pub(super) fn module(app: Arc<App>) -> RpcModule<Arc<App>> {
             register(&mut module, name, move |call, params, app| a2a_method(method, Dialect::V03, call, params, app));
         }
     }
-    register(&mut module, EXECUTE, |call, params, app| async move { raw(&plain::execute(&app, &call.caller, &read(&params)?).await?) });
+    register(&mut module, EXECUTE, |call, params, app| async move { raw(&plain::execute(&app, &call.caller, read(&params)?).await?) });
     register(&mut module, ROUTE, |call, params, app| async move { raw(&plain::route(&app, &call.caller, &read(&params)?).await?) });
     module
 }

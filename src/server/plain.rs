@@ -16,10 +16,11 @@ use crate::interpreter::Outcome;
 use crate::router::{Act, Decision};
 
 /// `execute_workflow {workflow_id, version?, digest?, input?, idempotency_key?}`: the workflow's output.
-pub(super) async fn execute(app: &Arc<App>, caller: &Caller, params: &Value) -> Result<Value, Failure> {
+pub(super) async fn execute(app: &Arc<App>, caller: &Caller, params: Value) -> Result<Value, Failure> {
+    let mut origin = origin(app, caller, &params, None)?;
     let execute = Execute::read(params)?;
     let found = app.discovery.workflow(&execute.reference()).await?;
-    let origin = origin(app, caller, params, execute.idempotency_key.clone())?;
+    origin.idempotency_key = execute.idempotency_key;
     let (task, _) = start::run(app, origin, found, execute.input, Map::new()).await?;
     output(app, &task).await
 }

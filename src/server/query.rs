@@ -114,7 +114,7 @@ fn remake(app: &Arc<App>, summary: &engine::RunSummary) -> Option<Arc<Task>> {
     };
     let (task, new) = app.store.add(new);
     if new {
-        app.spawn(follow(app.following(), summary.run.clone(), Arc::clone(&task)));
+        app.spawn(follow(app.following(), summary.run.clone(), Arc::clone(&task), None));
     }
     Some(task)
 }

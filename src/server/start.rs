@@ -11,7 +11,7 @@ use super::state::App;
 use super::tasks::{Kind, NewTask, Queue, Task, follow, now, run_metadata};
 use crate::a2a::{self, Message};
 use crate::discovery::FoundWorkflow;
-use crate::engine::{Start, Started};
+use crate::engine::{Start, Started, Subscription};
 use crate::interpreter::Ancestor;
 use crate::plan::{NodeKind, Plan};
 
@@ -45,7 +45,7 @@ pub(super) async fn run(
     input: Value,
     metadata: Map<String, Value>,
 ) -> Result<(Arc<Task>, Option<Opened>), Failure> {
-    let started = start(app, &origin, &found, input, None).await?;
+    let (started, subscription) = start(app, &origin, &found, input, None).await?;
     let mut about = run_metadata(&started.run, &found.plan, &found.choice);
     about.extend(metadata);
     let new = NewTask {
@@ -65,7 +65,7 @@ pub(super) async fn run(
     let opened = open(app, &task, &origin)?;
     if new {
         want_repetitions(&task, &found.plan);
-        app.spawn(follow(app.following(), started.run, Arc::clone(&task)));
+        app.spawn(follow(app.following(), started.run, Arc::clone(&task), subscription));
     }
     Ok((task, opened))
 }
@@ -100,23 +100,33 @@ pub(super) async fn run_on(
     input: Value,
     about: Map<String, Value>,
 ) -> Result<(), Failure> {
-    let started = start(app, &origin, &found, input, Some(&task.id)).await?;
+    let (started, subscription) = start(app, &origin, &found, input, Some(&task.id)).await?;
     let mut metadata = run_metadata(&started.run, &found.plan, &found.choice);
     metadata.extend(about);
     task.becomes(Kind::Run(started.run.clone()), metadata);
     want_repetitions(task, &found.plan);
-    app.spawn(follow(app.following(), started.run, Arc::clone(task)));
+    app.spawn(follow(app.following(), started.run, Arc::clone(task), subscription));
     Ok(())
 }
 
 /// Steps that run many times are gone from a run's snapshot when they have ended: who wants their results must follow it.
 fn want_repetitions(task: &Task, plan: &Plan) {
-    if plan.nodes().any(|(_, node)| matches!(node.kind, NodeKind::Map { .. } | NodeKind::Loop { .. })) {
+    if repeats(plan) {
         task.want();
     }
 }
 
-async fn start(app: &Arc<App>, origin: &Origin<'_>, found: &FoundWorkflow, input: Value, task: Option<&str>) -> Result<Started, Failure> {
+fn repeats(plan: &Plan) -> bool {
+    plan.nodes().any(|(_, node)| matches!(node.kind, NodeKind::Map { .. } | NodeKind::Loop { .. }))
+}
+
+async fn start(
+    app: &Arc<App>,
+    origin: &Origin<'_>,
+    found: &FoundWorkflow,
+    input: Value,
+    task: Option<&str>,
+) -> Result<(Started, Option<Subscription>), Failure> {
     let mut labels =
         BTreeMap::from([(CALLER_LABEL.to_owned(), origin.caller.to_string()), (CONTEXT_LABEL.to_owned(), origin.context_id.clone())]);
     labels.extend(task.map(|id| (TASK_LABEL.to_owned(), id.to_owned())));
@@ -128,9 +138,12 @@ async fn start(app: &Arc<App>, origin: &Origin<'_>, found: &FoundWorkflow, input
         ancestry: origin.ancestry.clone(),
         labels,
     };
-    let started = app.engine.start(start).await?;
+    let (started, subscription) = match origin.streaming || repeats(&found.plan) {
+        true => app.engine.start_watched(start).await?,
+        false => (app.engine.start(start).await?, None),
+    };
     tracing::info!(run_id = %started.run, workflow = %found.plan.workflow().metadata.id, digest = %found.plan.digest(), new = started.new, "run accepted");
-    Ok(started)
+    Ok((started, subscription))
 }
 
 /// What must be there before the first event: the webhook and the stream.

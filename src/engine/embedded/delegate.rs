@@ -132,7 +132,7 @@ impl Embedded {
             (ROOT_LABEL, lineage.usage.root_run().to_string()),
         ];
         start.labels = labels.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-        let started = self.start_below(start, Some(&lineage.usage)).await.map_err(|error| {
+        let started = self.start_below(start, &lineage.usage).await.map_err(|error| {
             let code = match error {
                 Error::Limit(_) | Error::Cycle(_) | Error::References(_) => ErrorClass::Limit,
                 Error::InvalidInput(_) => ErrorClass::InvalidInput,

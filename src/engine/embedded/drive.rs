@@ -1,19 +1,21 @@
 //! One run's task: what happens → event → interpreter → journal → commands, in a loop.
 
-use std::collections::HashMap;
+mod control;
+
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug, error, info, info_span, warn};
 
+pub(super) use self::control::Control;
 use super::invoke::Lineage;
 use super::outstanding::Outstanding;
 use super::registrar::Running;
@@ -21,8 +23,8 @@ use super::rest::{Resting, rests_until};
 use super::timers::Timers;
 use super::tree::{Exceeded, Usage, too_many_steps};
 use super::{Embedded, now};
-use crate::engine::watchers::Watchers;
-use crate::engine::{Error, Subscription, Update, input};
+use crate::engine::watchers::{Updates, Watchers};
+use crate::engine::{Error, Subscription, Update};
 use crate::ids::RunId;
 use crate::interpreter::{
     Ancestor, Change, Command, ErrorClass, Event, Invocation, Mismatch, Run, RunStatus, Snapshot, StepError, Transition,
@@ -31,19 +33,6 @@ use crate::journal::{self, Progress, Used};
 use crate::limits;
 use crate::plan::Path;
 use crate::time::Timestamp;
-
-/// What others ask of a run's task.
-#[derive(Debug)]
-pub(super) enum Control {
-    Cancel(String, Option<oneshot::Sender<()>>),
-    Answer(Option<String>, Arc<Value>, oneshot::Sender<Result<(), Error>>),
-    /// Finish what is in flight, begin nothing, and end: the journal has the rest.
-    Park,
-    Snapshot(oneshot::Sender<Snapshot>),
-    /// Answered when the run ends or waits for an answer.
-    Wait(oneshot::Sender<Snapshot>),
-    Subscribe(oneshot::Sender<Subscription>),
-}
 
 /// Something that happened, before it is an event.
 enum Happened {
@@ -60,6 +49,8 @@ pub(super) struct Driver {
     run: Run,
     running: Arc<Running>,
     inbox: mpsc::Receiver<Control>,
+    /// What was asked for during a long transition and changes the run: it has its turn after it.
+    deferred: VecDeque<Control>,
     watchers: Watchers,
     seq: u64,
     at: Timestamp,
@@ -79,6 +70,8 @@ pub(super) struct Driver {
     parking: bool,
     /// What counted as now when the run came back to memory.
     woken: Option<Timestamp>,
+    /// Where the run is as the journal has it.
+    told: RunStatus,
     /// The journal knows that the run waits for nothing but people and timers.
     is_known_to_rest: bool,
     /// It leaves memory.
@@ -101,6 +94,7 @@ impl Driver {
             run,
             running,
             inbox,
+            deferred: VecDeque::new(),
             watchers: Watchers::default(),
             seq: 0,
             at: Timestamp::default(),
@@ -114,6 +108,7 @@ impl Driver {
             granted: None,
             parking: false,
             woken: None,
+            told: RunStatus::Running,
             is_known_to_rest: false,
             resting: false,
             waiters: Vec::new(),
@@ -123,6 +118,11 @@ impl Driver {
     /// The run goes on, and this much of it was counted before.
     pub(super) fn resumes_at(&mut self, counted: Used) {
         self.counted = counted;
+    }
+
+    /// Everything that is told of it, from the first.
+    pub(super) fn watch(&mut self) -> Updates {
+        self.watchers.add()
     }
 
     /// The run has rested until now.
@@ -166,23 +166,31 @@ impl Driver {
         .await;
     }
 
-    /// What follows from the events that has not been seen to yet.
+    /// What follows from the events that has not been seen to yet: of a new run's only event the first part.
     fn replay(&mut self, events: Vec<Event>) -> Result<Transition, Mismatch> {
         let mut outstanding = Outstanding::default();
         let mut changes = Vec::new();
         let resumed = events.len() > 1 || self.woken.is_some();
         for event in events {
             self.at = self.at.max(event.at());
-            let transition = self.run.apply(event.clone())?;
-            outstanding.note(&event, transition.commands);
-            changes.extend(transition.changes);
+            outstanding.note(&event);
+            let mut part = self.run.enter(event)?;
+            if !resumed {
+                outstanding.add(part.commands);
+                changes = part.changes;
+                break;
+            }
+            loop {
+                // Told before the restart; only their count goes on.
+                self.seq += part.changes.len() as u64;
+                outstanding.add(part.commands);
+                if !self.run.is_busy() {
+                    break;
+                }
+                part = self.run.proceed();
+            }
         }
         self.set_lineage();
-        if resumed {
-            // Told before the restart; only their count goes on.
-            self.seq = changes.len() as u64;
-            changes.clear();
-        }
         // What is left of a timer counts from here.
         self.at = self.at.max(self.woken.unwrap_or_else(now));
         Ok(Transition { commands: outstanding.commands(), changes })
@@ -192,7 +200,12 @@ impl Driver {
     async fn begin(&mut self, transition: Transition) -> Result<(), Error> {
         let (at, mut transitions) = (self.at, vec![transition]);
         let resumed = self.seq > 0;
-        match self.count() {
+        self.count();
+        if resumed {
+            // Their number was looked at before they were made for the first time.
+            self.granted = None;
+        }
+        match self.exhausted() {
             None => self.settle_status(&transitions[0]).await?,
             Some(event) => {
                 self.stop(event.clone(), &mut transitions)?;
@@ -200,56 +213,79 @@ impl Driver {
                 self.append(&[event], status, self.rests_until(status, &transitions)).await?;
             }
         }
-        if resumed {
-            // Their number was looked at before they were made for the first time.
-            self.granted = None;
-        }
         for transition in transitions {
             self.carry_out(at, transition);
+        }
+        self.go_on(at).await?;
+        self.record(Vec::new()).await
+    }
+
+    /// Makes what is left of a long transition part by part, so that others have their turn in between and watchers can take in what
+    /// they are told. `at`: when its event happened.
+    async fn go_on(&mut self, at: Timestamp) -> Result<(), Error> {
+        while self.run.is_busy() {
+            if self.watchers.have_room() {
+                tokio::task::yield_now().await;
+            } else {
+                // Once for each part, so that one who takes nothing does not hold up the run.
+                tokio::time::sleep(limits::WATCHER_REST).await;
+            }
+            while let Ok(control) = self.inbox.try_recv() {
+                match self.look(control) {
+                    None => {}
+                    Some(control) => self.deferred.push_back(control),
+                }
+            }
+            let part = self.run.proceed();
+            self.count();
+            self.settle_status(&part).await?;
+            self.carry_out(at, part);
         }
         Ok(())
     }
 
-    /// Counts what the run has done since it was counted last. The event that ends it, when its tree has done too much.
-    fn count(&mut self) -> Option<Event> {
+    /// Counts what the run has done since it was counted last.
+    fn count(&mut self) {
         let used = Used { steps: self.run.executed(), calls: self.run.agent_calls() };
         let (steps, calls) = (used.steps.saturating_sub(self.counted.steps), used.calls.saturating_sub(self.counted.calls));
         self.counted = used;
         let usage = &self.lineage.usage;
         self.granted = if calls > 0 { usage.add_calls(calls).err() } else { None };
         usage.add_steps(steps);
-        self.exhausted()
     }
 
-    /// The event that ends the run, when its tree has done too much and its steps are not over.
+    /// The event that ends the run, when its tree has done too much and its steps are not over. Not in the middle of a transition, where no
+    /// event can come.
     fn exhausted(&mut self) -> Option<Event> {
         let steps_max = self.engine.inner.options.steps_max;
-        let is_too_much = self.lineage.usage.steps() > steps_max && self.run.fate().is_none();
+        let is_too_much = self.lineage.usage.steps() > steps_max && self.run.fate().is_none() && !self.run.is_busy();
         is_too_much.then(|| Event::Exhausted { reason: too_many_steps(steps_max), at: self.now() })
     }
 
     /// Applies an event that ends the run. What is stopped is not begun.
     fn stop(&mut self, event: Event, transitions: &mut Vec<Transition>) -> Result<(), Mismatch> {
-        let last = self.run.apply(event)?;
+        let last = self.run.enter(event)?;
         let is_stopped =
             |path: &Path| last.commands.iter().any(|command| matches!(command, Command::CancelCall { path: stopped } if stopped == path));
         for transition in transitions.iter_mut() {
             transition.commands.retain(|command| !matches!(command, Command::Call(invocation) if is_stopped(&invocation.path)));
         }
         transitions.push(last);
-        // What its handlers do counts as well; they are bounded by the run's own limits, and nothing ends them again.
-        let again = self.count();
-        debug_assert!(again.is_none(), "a run whose steps are over is not ended by its tree");
+        // What its handlers do counts as well; they are bounded by the run's own limits.
+        self.count();
         Ok(())
     }
 
-    /// A run may end, or wait, by its first event alone; the journal has it as running since it was made.
+    /// A run may end, or wait, by its first event alone, or by a late part of a transition; the journal has it as it was before.
     async fn settle_status(&mut self, transition: &Transition) -> Result<(), Error> {
+        if self.run.is_busy() {
+            return Ok(());
+        }
         let status = self.run.status();
         let rests = self.rests_until(status, std::slice::from_ref(transition));
         // What the journal knows need not be said again, and a short wait is not worth a write of its own.
         let is_long = rests.is_some_and(|due| due.is_none_or(|due| due > self.at.plus(self.engine.inner.options.rest_after)));
-        if self.is_known_to_rest || (status == RunStatus::Running && !is_long) {
+        if self.is_known_to_rest || (status == self.told && !is_long) {
             return Ok(());
         }
         self.append(&[], status, rests).await
@@ -257,7 +293,7 @@ impl Driver {
 
     /// Whether the run will wait for nothing but people and timers, and until when. What was kept back while parking is not known here.
     fn rests_until(&self, status: RunStatus, transitions: &[Transition]) -> Option<Option<Timestamp>> {
-        if self.parking { None } else { rests_until(status, transitions, &self.tokens, &self.timers) }
+        if self.parking || self.run.is_busy() { None } else { rests_until(status, transitions, &self.tokens, &self.timers) }
     }
 
     /// Waits while the journal is full, so that the run goes on by itself when there is space again. A shutdown ends the wait:
@@ -283,6 +319,7 @@ impl Driver {
                 }
                 outcome => {
                     self.is_known_to_rest = rests.is_some();
+                    self.told = status;
                     return outcome.map_err(|error| Error::Journal(error.to_string()));
                 }
             }
@@ -342,8 +379,12 @@ impl Driver {
 
     /// Waits for the next thing. Every branch is safe to drop: nothing is taken before it is returned.
     async fn next(&mut self) -> Happened {
+        // What was heard first: there is room for one.
         if let Some(event) = self.heard.take() {
             return Happened::Called(event);
+        }
+        if let Some(control) = self.deferred.pop_front() {
+            return Happened::Control(control);
         }
         tokio::select! {
             event = near(&mut self.near) => event.map_or(Happened::Silence, Happened::Called),
@@ -378,118 +419,49 @@ impl Driver {
         events
     }
 
-    async fn control(&mut self, control: Control) -> Result<(), Error> {
-        match control {
-            Control::Cancel(reason, reply) => {
-                let at = self.now();
-                self.record(vec![Event::CancelRequested { reason, at }]).await?;
-                if let Some(reply) = reply {
-                    // Who asked may have gone; the wish stands.
-                    let _ = reply.send(());
-                }
-            }
-            Control::Answer(step, answer, reply) => {
-                let result = match self.addressed(step.as_deref(), &answer) {
-                    Ok((path, is_early)) => {
-                        let event = Event::Answered { path, answer, at: self.now() };
-                        if is_early {
-                            self.keep(event).await?
-                        } else {
-                            self.record(vec![event]).await?
-                        }
-                        Ok(())
-                    }
-                    Err(error) => Err(error),
-                };
-                let _ = reply.send(result);
-            }
-            Control::Park => self.parking = true,
-            Control::Snapshot(reply) => drop(reply.send(self.run.snapshot())),
-            Control::Wait(reply) if self.run.status() == RunStatus::Running => {
-                self.waiters.retain(|waiter| !waiter.is_closed());
-                self.waiters.push(reply);
-            }
-            Control::Wait(reply) => drop(reply.send(self.run.snapshot())),
-            Control::Subscribe(reply) => {
-                let updates = self.watchers.add();
-                drop(reply.send(Subscription { snapshot: self.run.snapshot(), seq: self.seq, updates: Some(updates) }));
-            }
-        }
-        Ok(())
-    }
-
-    /// The step that an answer is for, and whether it has not asked yet. The answer must be what it asks for.
-    fn addressed(&self, step: Option<&str>, answer: &Value) -> Result<(Path, bool), Error> {
-        let (path, schema, is_early) = match (self.waiting_step(step), step.and_then(|step| self.run.unasked(step))) {
-            (Ok(path), _) => {
-                let schema = self.run.question(&path).and_then(|question| question.schema.clone());
-                (path, schema, false)
-            }
-            (Err(_), Some((path, schema))) => (path.clone(), schema.cloned(), true),
-            (Err(error), None) => return Err(error),
-        };
-        if let Some(schema) = schema {
-            input::check_answer(&schema, answer)?;
-        }
-        Ok((path, is_early))
-    }
-
-    fn waiting_step(&self, step: Option<&str>) -> Result<Path, Error> {
-        let waiting = self.run.waiting();
-        let found = match step {
-            None if waiting.len() == 1 => waiting.first(),
-            None => None,
-            Some(step) => waiting.iter().find(|path| path.as_str() == step || path.step() == step),
-        };
-        found.cloned().ok_or_else(|| {
-            let ids: Vec<_> = waiting.iter().map(Path::step).collect();
-            let step = step.map_or_else(|| format!("(one of: {})", ids.join(", ")), str::to_owned);
-            Error::NotWaiting { run: self.id.clone(), step }
-        })
-    }
-
     /// The transitions are pure and come first; nothing acts on them before their events are in the journal.
     async fn record(&mut self, events: Vec<Event>) -> Result<(), Error> {
-        let (mut kept, mut transitions) = (Vec::with_capacity(events.len()), Vec::with_capacity(events.len()));
-        let mut times = Vec::with_capacity(events.len());
-        // First, when a run below has used the last of it: how that run ended is not to be coped with.
-        for event in self.exhausted().into_iter().chain(events) {
-            // After the end there is nothing that an event could change.
-            if self.run.outcome().is_some() {
-                break;
+        let mut events = events.into_iter();
+        loop {
+            let (mut kept, mut transitions) = (Vec::with_capacity(events.len()), Vec::with_capacity(events.len()));
+            let mut times = Vec::with_capacity(events.len());
+            // First, when a run below has used the last of it: how that run ended is not to be coped with.
+            let mut end = self.exhausted();
+            while !self.run.is_busy()
+                && let Some(event) = end.take().or_else(|| events.next())
+            {
+                // After the end there is nothing that an event could change.
+                if self.run.outcome().is_some() {
+                    break;
+                }
+                let event = self.in_order(event);
+                let transition = self.run.enter(event.clone())?;
+                if transition == Transition::default() && !self.run.is_busy() && self.run.outcome().is_none() {
+                    debug!("late event ignored");
+                    continue;
+                }
+                times.push(self.at);
+                kept.push(event);
+                transitions.push(transition);
             }
-            let event = self.in_order(event);
-            let transition = self.run.apply(event.clone())?;
-            if transition == Transition::default() && self.run.outcome().is_none() {
-                debug!("late event ignored");
-                continue;
+            if !kept.is_empty() {
+                self.count();
+                if let Some(event) = self.exhausted() {
+                    self.stop(event.clone(), &mut transitions)?;
+                    times.push(self.at);
+                    kept.push(event);
+                }
+                let status = self.run.status();
+                self.append(&kept, status, self.rests_until(status, &transitions)).await?;
+                for (at, transition) in times.into_iter().zip(transitions) {
+                    self.carry_out(at, transition);
+                }
+                self.go_on(self.at).await?;
             }
-            times.push(self.at);
-            kept.push(event);
-            transitions.push(transition);
+            if events.len() == 0 && self.exhausted().is_none() {
+                return Ok(());
+            }
         }
-        if kept.is_empty() {
-            return Ok(());
-        }
-        if let Some(event) = self.count() {
-            self.stop(event.clone(), &mut transitions)?;
-            times.push(self.at);
-            kept.push(event);
-        }
-        let status = self.run.status();
-        self.append(&kept, status, self.rests_until(status, &transitions)).await?;
-        for (at, transition) in times.into_iter().zip(transitions) {
-            self.carry_out(at, transition);
-        }
-        Ok(())
-    }
-
-    /// An answer that came early: nothing follows from it yet, and it must be there when its step asks.
-    async fn keep(&mut self, event: Event) -> Result<(), Error> {
-        let event = self.in_order(event);
-        self.run.apply(event.clone())?;
-        let status = self.run.status();
-        self.append(&[event], status, self.rests_until(status, &[])).await
     }
 
     /// An event no earlier than the one before it.
@@ -596,6 +568,7 @@ impl Driver {
         self.running.ended.store(faithful && self.run.outcome().is_some(), Ordering::Relaxed);
         self.engine.inner.runs.remove(&self.id);
         self.inbox.close();
+        self.deferred.clear();
         while let Some(control) = self.inbox.recv().await {
             match control {
                 Control::Snapshot(reply) | Control::Wait(reply) if faithful => drop(reply.send(self.run.snapshot())),
@@ -622,11 +595,10 @@ impl Driver {
 /// the journal has room. Costs nothing when there is no such call.
 async fn beside<T>(wait: impl Future<Output = T>, call: &mut Option<BoxFuture<'static, Option<Event>>>, heard: &mut Option<Event>) -> T {
     let mut wait = std::pin::pin!(wait);
-    while call.is_some() {
+    while call.is_some() && heard.is_none() {
         tokio::select! {
             biased;
             done = &mut wait => return done,
-            // At most once: the place of the call is free then, and nothing else is put there while the run waits.
             event = near(call) => *heard = event,
         }
     }

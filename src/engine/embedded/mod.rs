@@ -317,57 +317,24 @@ impl Embedded {
         self.inner.tasks.spawn(Box::pin(driver.drive(events)));
     }
 
-    /// Accepts a run; `above` counts for the run whose step starts it.
-    async fn start_below(&self, start: Start, above: Option<&Arc<Usage>>) -> Result<Started, Error> {
-        self.check(&start)?;
+    /// Accepts a run that a step of another starts: what it uses counts for that one, too.
+    async fn start_below(&self, start: Start, above: &Arc<Usage>) -> Result<Started, Error> {
         let steps_max = self.inner.options.steps_max;
-        if above.is_some_and(|above| above.steps() >= steps_max) {
+        if above.steps() >= steps_max {
             return Err(Error::Limit(tree::too_many_steps(steps_max)));
         }
-        if !start.plan.references().is_empty() {
-            // Boxed: most workflows need none of this.
-            Box::pin(self.follow_references(&start)).await?;
-        }
-        let metadata = &start.plan.workflow().metadata;
-        let (run, at) = (new_run_id(), now());
-        let header = Header {
-            run: run.clone(),
-            workflow: metadata.id.to_string(),
-            version: metadata.version.to_string(),
-            digest: start.plan.digest().clone(),
-            source: Arc::clone(start.plan.source()),
-            idempotency_key: start.idempotency_key,
-            labels: start.labels,
-            started_at: at,
-        };
-        let workflow = start.plan.digest().clone();
-        let input = Arc::clone(&start.input);
-        let first = Event::Started { run: run.clone(), workflow, semantics: SEMANTICS, input: start.input, ancestry: start.ancestry, at };
-        let history = vec![first.clone()];
-        let Some(record) = self.begin(start.plan, &run, above, history, self.inner.journal.create(header.clone(), first)).await? else {
-            return Ok(Started { run, new: true });
-        };
-        let run = record.header.run;
-        let before = self.inner.journal.first(&run).await.map_err(|error| journal_error(&run, error))?;
-        let same_input = matches!(before, Event::Started { input: before, .. } if before == input);
-        if same_input && record.header.digest == header.digest {
-            Ok(Started { run, new: false })
-        } else {
-            Err(Error::KeyReused(header.idempotency_key.unwrap_or_default()))
-        }
+        Ok(self.accept(start, false, Some(above)).await?.0)
     }
 
     /// Lets a run begin once it is stored. The run that has its key already, when there is one: then it does not.
     async fn begin(
         &self,
-        plan: Arc<Plan>,
+        driver: Driver,
         run: &RunId,
-        above: Option<&Arc<Usage>>,
         history: Vec<Event>,
         stored: impl Future<Output = Result<Created, journal::Error>>,
     ) -> Result<Option<Box<journal::Record>>, Error> {
-        let usage = self.inner.trees.begin(run, &plan, above);
-        let beginning = Beginning::new(self, run.clone(), self.driver(plan, run.clone(), usage), history);
+        let beginning = Beginning::new(self, run.clone(), driver, history);
         match stored.await {
             Ok(Created::New) => {
                 beginning.go();
@@ -413,16 +380,62 @@ impl Embedded {
         let mut replayed = Run::new(plan);
         let mut seq = 0;
         for event in events {
-            seq += replayed.apply(event)?.changes.len() as u64;
+            replayed.apply_in_parts(event, |part| seq += part.changes.len() as u64)?;
         }
         Ok((replayed, seq))
+    }
+}
+
+impl Embedded {
+    /// Starts a run. `watched`: told to the caller from its first update; not when the run was there before.
+    async fn accept(&self, start: Start, watched: bool, above: Option<&Arc<Usage>>) -> Result<(Started, Option<Subscription>), Error> {
+        self.check(&start)?;
+        if !start.plan.references().is_empty() {
+            // Boxed: most workflows need none of this.
+            Box::pin(self.follow_references(&start)).await?;
+        }
+        let metadata = &start.plan.workflow().metadata;
+        let (run, at) = (new_run_id(), now());
+        let header = Header {
+            run: run.clone(),
+            workflow: metadata.id.to_string(),
+            version: metadata.version.to_string(),
+            digest: start.plan.digest().clone(),
+            source: Arc::clone(start.plan.source()),
+            idempotency_key: start.idempotency_key,
+            labels: start.labels,
+            started_at: at,
+        };
+        let workflow = start.plan.digest().clone();
+        let input = Arc::clone(&start.input);
+        let first = Event::Started { run: run.clone(), workflow, semantics: SEMANTICS, input: start.input, ancestry: start.ancestry, at };
+        let history = vec![first.clone()];
+        let usage = self.inner.trees.begin(&run, &start.plan, above);
+        let mut driver = self.driver(start.plan, run.clone(), usage);
+        let updates = watched.then(|| driver.watch());
+        let Some(record) = self.begin(driver, &run, history, self.inner.journal.create(header.clone(), first)).await? else {
+            let subscription = updates.map(|updates| Subscription::to_new(run.clone(), at, updates));
+            return Ok((Started { run, new: true }, subscription));
+        };
+        let run = record.header.run;
+        let before = self.inner.journal.first(&run).await.map_err(|error| journal_error(&run, error))?;
+        let same_input = matches!(before, Event::Started { input: before, .. } if before == input);
+        if same_input && record.header.digest == header.digest {
+            Ok((Started { run, new: false }, None))
+        } else {
+            Err(Error::KeyReused(header.idempotency_key.unwrap_or_default()))
+        }
     }
 }
 
 #[async_trait]
 impl Engine for Embedded {
     async fn start(&self, start: Start) -> Result<Started, Error> {
-        self.start_below(start, None).await
+        Ok(self.accept(start, false, None).await?.0)
+    }
+
+    async fn start_watched(&self, start: Start) -> Result<(Started, Option<Subscription>), Error> {
+        self.accept(start, true, None).await
     }
 
     async fn cancel(&self, run: &RunId, reason: &str) -> Result<(), Error> {
@@ -453,7 +466,8 @@ impl Engine for Embedded {
         let header =
             Header { run: run.clone(), idempotency_key: Some(format!("retry\u{1f}{old}")), labels, started_at: at, ..record.header };
         let stored = self.inner.journal.create_from(header, history.clone(), status);
-        Ok(match self.begin(plan, &run, None, history, stored).await? {
+        let usage = self.inner.trees.begin(&run, &plan, None);
+        Ok(match self.begin(self.driver(plan, run.clone(), usage), &run, history, stored).await? {
             None => Started { run, new: true },
             Some(record) => Started { run: record.header.run, new: false },
         })
@@ -505,12 +519,14 @@ impl Engine for Embedded {
                 break;
             }
             at = at.max(event.at());
-            for change in replayed.apply(event)?.changes {
-                seq += 1;
-                if (after + 1..=upto).contains(&seq) {
-                    updates.push(Update { seq, at, change });
+            replayed.apply_in_parts(event, |part| {
+                for change in part.changes {
+                    seq += 1;
+                    if (after + 1..=upto).contains(&seq) {
+                        updates.push(Update { seq, at, change });
+                    }
                 }
-            }
+            })?;
         }
         Ok(updates)
     }

@@ -14,8 +14,8 @@ pub(super) struct Outstanding {
 }
 
 impl Outstanding {
-    /// Takes note of one event and the commands that followed from it.
-    pub(super) fn note(&mut self, event: &Event, commands: Vec<Command>) {
+    /// Takes note of one event.
+    pub(super) fn note(&mut self, event: &Event) {
         match event {
             Event::Replied { path, attempt, .. } | Event::Failed { path, attempt, .. } | Event::Asked { path, attempt, .. } => {
                 if self.calls.get(path).is_some_and(|call| call.attempt == *attempt) {
@@ -25,6 +25,10 @@ impl Outstanding {
             Event::TimerFired { path, timer, .. } => _ = self.timers.remove(&(path.clone(), *timer)),
             Event::Started { .. } | Event::Answered { .. } | Event::Exhausted { .. } | Event::CancelRequested { .. } => {}
         }
+    }
+
+    /// Takes note of the commands that followed from it.
+    pub(super) fn add(&mut self, commands: Vec<Command>) {
         for command in commands {
             match command {
                 Command::Call(invocation) => _ = self.calls.insert(invocation.path.clone(), invocation),

@@ -22,7 +22,8 @@ struct World {
 impl World {
     fn new() -> Self {
         let mut world = Self { values: BTreeMap::new(), steps: BTreeMap::new() };
-        world.value("workflow", json!({"id": "demo", "input": {"text": "hi", "n": 3, "key": "result", "my-key": 5}}));
+        world.value("workflow", json!({"id": "demo"}));
+        world.value("workflow.input", json!({"text": "hi", "n": 3, "key": "result", "my-key": 5}));
         world.value("run", json!({"id": "run-1", "status": "running"}));
         world.step(
             "plan",

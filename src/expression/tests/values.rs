@@ -265,8 +265,40 @@ fn point_5_what_is_shared_stays_shared() {
         let value = Template::parse(source).expect(source).evaluate(&world.scope()).expect(source);
         assert!(Arc::ptr_eq(&value, outputs), "{source}");
     }
-    let tree = Tree::Template(Template::parse("{{ workflow }}").expect("a path"));
-    assert!(Arc::ptr_eq(&tree.evaluate(&world.scope()).expect("workflow"), &world.values["workflow"]));
+    let tree = Tree::Template(Template::parse("{{ workflow.input }}").expect("a path"));
+    assert!(Arc::ptr_eq(&tree.evaluate(&world.scope()).expect("the input"), &world.values["workflow.input"]));
+    for (source, value) in [
+        ("{{ steps.plan.outputs.deep.a.m }}", &world.steps[&id("plan")].outputs["deep"]["a"]["m"]),
+        ("{{ workflow.input.key }}", &world.values["workflow.input"]["key"]),
+        ("{{ steps.plan.outputs }}", &**outputs),
+    ] {
+        let shared = Template::parse(source).expect(source).evaluate_shared(&world.scope()).expect(source);
+        assert!(std::ptr::eq(shared.get(), value), "{source} is copied");
+    }
+    let made = Template::parse("{{ steps.plan.outputs.list | sort }}").expect("a list").evaluate_shared(&world.scope()).expect("a list");
+    assert_eq!(*made.get(), json!([1, 2, 3]));
+    assert!(Template::parse("{{ steps.plan.outputs.lost }}").expect("a path").evaluate_shared(&world.scope()).is_err());
+}
+
+#[test]
+fn the_input_is_a_member_of_the_workflow() {
+    let input = json!({"text": "hi", "n": 3, "key": "result", "my-key": 5});
+    let whole = json!({"id": "demo", "input": input});
+    yields(&[
+        ("{{ workflow }}", whole.clone()),
+        ("{{ workflow.input }}", input.clone()),
+        ("{{ workflow['in' ~ 'put'].n }}", json!(3)),
+        ("{{ workflow | length }}", json!(2)),
+        ("{{ [workflow, workflow.input] }}", json!([whole, input])),
+        ("{{ workflow.input is defined and workflow.inputs is not defined }}", json!(true)),
+        ("{{ workflow.input.n + 1 }}", json!(4)),
+        ("x {{ workflow.id }} {{ workflow.input.n }}", json!("x demo 3")),
+    ]);
+    let world = World::new();
+    let error = world.template("{{ workflow.inputs }}").expect_err("no such member");
+    assert!(error.hint.as_deref().unwrap_or_default().contains("input"), "{error:?}");
+    let error = world.template("{{ workflo }}").expect_err("no such name");
+    assert!(!error.hint.as_deref().unwrap_or_default().contains("workflow.input"), "{error:?}");
 }
 
 #[test]

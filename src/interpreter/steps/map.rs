@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::named;
 use crate::expression::Tree;
 use crate::interpreter::sequence::template_error;
-use crate::interpreter::state::{Home, MapState, Place, Record, SequenceEnd, State, Work};
+use crate::interpreter::state::{Home, Kept, MapState, Place, Record, SequenceEnd, State, Work};
 use crate::interpreter::{ErrorClass, Run, StepError};
 use crate::limits;
 use crate::plan::{Node, NodeKind};
@@ -20,12 +20,12 @@ const FAILURES_LISTED: usize = 5;
 
 impl Run {
     pub(super) fn start_map(&mut self, place: Place, node: &Node, items: &Tree, window: NonZeroU32, tolerate: Tolerance) {
-        let items = match self.with_scope(place.frame, |scope| items.evaluate(scope)) {
+        let items = match self.with_scope(place.frame, |scope| items.evaluate_shared(scope)) {
             Ok(items) => items,
             Err(error) => return self.fail_early(place, template_error(node, "items", &error)),
         };
-        let Some(count) = items.as_array().map(Vec::len) else {
-            let error = StepError::new(ErrorClass::Template, format!("items: a list is needed, but this is {}", kind(&items)));
+        let Some(count) = items.get().as_array().map(Vec::len) else {
+            let error = StepError::new(ErrorClass::Template, format!("items: a list is needed, but this is {}", kind(items.get())));
             return self.fail_early(place, error);
         };
         if count > limits::MAP_ITEMS_MAX {
@@ -37,7 +37,7 @@ impl Run {
             Tolerance::Percent(percent) => (percent / 100.0 * count as f64).floor() as usize,
         };
         let started_at = self.now;
-        let results = vec![None; count];
+        let results = std::iter::repeat_with(Kept::default).take(count).collect();
         let (failures, frames) = (Vec::new(), BTreeMap::new());
         let state = MapState { started_at, items, next: 0, running: 0, tolerated, results, failures, frames, reducing: false };
         self.start_container(place, node, State::Map(state));
@@ -53,7 +53,7 @@ impl Run {
         let NodeKind::Map { body, binding, .. } = &node.kind else { return };
         let Some(State::Map(map)) = self.frame_mut(place.frame).states.get_mut(&place.node) else { return };
         let index = map.next;
-        let Some(item) = map.items.get(index).cloned() else { return };
+        let Some(item) = map.items.get().get(index).cloned() else { return };
         map.next += 1;
         map.running += 1;
         let item = Arc::new(item);
@@ -74,7 +74,7 @@ impl Run {
         map.running -= 1;
         let frame = map.frames.remove(&home.index);
         match end {
-            SequenceEnd::Completed(outputs) => map.results[home.index] = Some(outputs),
+            SequenceEnd::Completed(outputs) => map.results[home.index] = Kept::of(outputs),
             SequenceEnd::Failed(error) => map.failures.push((home.index, error)),
         }
         let too_many = map.failures.len() > map.tolerated;
@@ -110,7 +110,8 @@ impl Run {
             Some((initial, by)) => self.start_reduction(place, node, initial, by),
             None => {
                 let Some(State::Map(map)) = self.frame_mut(place.frame).states.get_mut(&place.node) else { return };
-                let results = map.results.drain(..).map(|result| result.map(Arc::unwrap_or_clone).unwrap_or_default()).collect();
+                // Where it stands: the list of results becomes the list of values.
+                let results = std::mem::take(&mut map.results).into_iter().map(Kept::into_value).collect();
                 self.map_completed(place, node, Arc::new(Value::Array(results)));
             }
         }
@@ -131,7 +132,7 @@ fn failures(map: &MapState) -> Option<StepError> {
         map.failures.iter().take(FAILURES_LISTED).map(|(index, error)| format!("item {index}: {}", error.message)).collect();
     let more = if map.failures.len() > FAILURES_LISTED { "; …" } else { "" };
     let message =
-        format!("{} of {} items failed: {}{more}", map.failures.len(), map.items.as_array().map_or(0, Vec::len), listed.join("; "));
+        format!("{} of {} items failed: {}{more}", map.failures.len(), map.items.get().as_array().map_or(0, Vec::len), listed.join("; "));
     Some(StepError { message, step: None, line: None, ..first.clone() })
 }
 

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::expression::{Scope, Tree};
 use crate::interpreter::sequence::template_error;
-use crate::interpreter::state::{Home, Place, Record, SequenceEnd, State, Work};
+use crate::interpreter::state::{Home, Kept, Place, Record, SequenceEnd, State, Work};
 use crate::interpreter::{Run, StepError};
 use crate::plan::{Node, NodeKind, ReduceBy, SequenceIndex};
 
@@ -47,7 +47,7 @@ impl Run {
     /// Runs the steps for one result; the outputs of their last step are the next accumulator.
     fn reduce_next(&mut self, place: Place, node: &Node, steps: SequenceIndex, index: usize, accumulator: Arc<Value>) {
         let Some(State::Map(map)) = self.frame_mut(place.frame).states.get_mut(&place.node) else { return };
-        let Some(result) = map.results.get_mut(index).map(Option::take) else {
+        let Some(result) = map.results.get_mut(index).map(std::mem::take) else {
             return self.map_completed(place, node, accumulator);
         };
         let frame = self.open_frame(Home { place, sequence: steps, index }, "~", names(accumulator, result, index));
@@ -77,7 +77,7 @@ impl Run {
     }
 }
 
-fn names(accumulator: Arc<Value>, result: Option<Arc<Value>>, index: usize) -> BTreeMap<Arc<str>, Arc<Value>> {
-    let item = result.unwrap_or_default();
+fn names(accumulator: Arc<Value>, result: Kept, index: usize) -> BTreeMap<Arc<str>, Arc<Value>> {
+    let item = result.into_shared();
     BTreeMap::from([(Arc::from("accumulator"), accumulator), (Arc::from("item"), item), (Arc::from("index"), Arc::new(Value::from(index)))])
 }

@@ -11,7 +11,7 @@ fn ask(message: Value) -> Result<Ask, i64> {
 }
 
 fn execute(input: Value) -> Ask {
-    Ask::Execute(Execute::read(&input).unwrap())
+    Ask::Execute(Execute::read(input).unwrap())
 }
 
 #[test]

@@ -43,16 +43,20 @@ pub(in crate::server) struct Following {
     pub(in crate::server) stopping: CancellationToken,
 }
 
-/// Follows the run to its end.
-pub(in crate::server) async fn follow(following: Following, run: RunId, task: Arc<Task>) {
+/// Follows the run to its end. `subscription`: of a run that is watched from its first update.
+pub(in crate::server) async fn follow(following: Following, run: RunId, task: Arc<Task>, mut subscription: Option<Subscription>) {
     let Following { engine, step_artifacts, stopping } = following;
     let artifacts_left = if step_artifacts { STEP_ARTIFACTS_MAX } else { 0 };
     let mut follower = Follower { engine, stopping, run, task, artifacts_left, calling: BTreeSet::new(), seen: 0 };
-    if follower.sees_only_the_end().await {
+    if subscription.is_none() && follower.sees_only_the_end().await {
         return;
     }
     loop {
-        match follower.engine.subscribe(&follower.run).await {
+        let subscribed = match subscription.take() {
+            Some(subscription) => Ok(subscription),
+            None => follower.engine.subscribe(&follower.run).await,
+        };
+        match subscribed {
             Ok(mut subscription) => {
                 follower.retell(&subscription).await;
                 follower.catch_up(&subscription.snapshot);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use gantry::engine::{Engine, Next, Update};
+use gantry::engine::{Engine, Next, Start, Update};
 use gantry::interpreter::{Change, RunStatus, StepStatus};
 use gantry::limits::SUBSCRIBER_UPDATES_MAX;
 use serde_json::json;
@@ -109,4 +109,47 @@ async fn a_subscriber_that_goes_away_does_not_stop_the_run() {
     gate.open();
     let ended = world.end(&run).await;
     assert_eq!((output(&ended), status(&ended, "s0")), (&json!(2), StepStatus::Completed));
+}
+
+const VALUES: &str =
+    "steps:\n- {id: m, step_type: map, items: \"{{ workflow.input.items }}\", steps: [{id: v, step_type: set, value: \"{{ item }}\"}]}";
+
+#[tokio::test]
+async fn a_run_that_does_much_at_once_is_watched_from_its_first_update_to_its_last() {
+    let world = World::new();
+    let items = 20_000;
+    let start = || Start::new(world.plan(VALUES), Arc::new(json!({ "items": (0..items).collect::<Vec<_>>() })));
+    let (started, subscription) = world.engine.start_watched(start()).await.unwrap();
+    let mut watched = subscription.expect("the run is new");
+    assert_eq!((watched.seq, watched.is_live(), &watched.snapshot.run), (0, true, &started.run));
+    // No update is dropped, although the buffer holds a small part of them.
+    let seen = updates(&mut watched).await;
+    // The run and the map start and finish; every value finishes.
+    assert_eq!(numbers(&seen), (1..=4 + items).collect::<Vec<_>>());
+    assert!(matches!(seen.last().unwrap().change, Change::RunFinished { .. }));
+    assert_eq!(output(&world.end(&started.run).await), &json!((0..items).collect::<Vec<_>>()));
+
+    let again = Start { idempotency_key: Some("k".to_owned()), ..start() };
+    assert!(world.engine.start_watched(again.clone()).await.unwrap().1.is_some());
+    let (started, subscription) = world.engine.start_watched(again).await.unwrap();
+    assert!(!started.new && subscription.is_none(), "it was there before");
+}
+
+#[tokio::test]
+async fn a_run_that_does_much_at_once_answers_who_looks_and_then_who_wants_it_to_end() {
+    let world = World::new();
+    let yaml = format!("{VALUES}\n- {{id: pause, step_type: wait, for: 1h}}");
+    let run = world.start(&yaml, json!({ "items": vec![0; 20_000] })).await;
+    let ended = tokio::join!(
+        async {
+            let watched = world.engine.subscribe(&run).await.unwrap();
+            (watched.seq, status(&watched.snapshot, "m"))
+        },
+        world.engine.cancel(&run, "enough"),
+    );
+    let ((seq, map), canceled) = ended;
+    assert!(seq < 20_000 && map == StepStatus::Running, "{seq} {map:?}: looked at in the middle");
+    canceled.unwrap();
+    let ended = world.end(&run).await;
+    assert_eq!((ended.status, status(&ended, "m")), (RunStatus::Canceled, StepStatus::Completed));
 }

@@ -1,0 +1,115 @@
+//! What others ask of a run: to look at it, to answer it, to end it.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+use tokio::sync::oneshot;
+
+use super::Driver;
+use crate::engine::{Error, Subscription, input};
+use crate::interpreter::{Event, RunStatus, Snapshot};
+use crate::plan::Path;
+
+/// What others ask of a run's task.
+#[derive(Debug)]
+pub(in crate::engine::embedded) enum Control {
+    Cancel(String, Option<oneshot::Sender<()>>),
+    Answer(Option<String>, Arc<Value>, oneshot::Sender<Result<(), Error>>),
+    /// Finish what is in flight, begin nothing, and end: the journal has the rest.
+    Park,
+    Snapshot(oneshot::Sender<Snapshot>),
+    /// Answered when the run ends or waits for an answer.
+    Wait(oneshot::Sender<Snapshot>),
+    Subscribe(oneshot::Sender<Subscription>),
+}
+
+impl Driver {
+    /// Answers those who only look at the run. What changes it comes back.
+    pub(super) fn look(&mut self, control: Control) -> Option<Control> {
+        match control {
+            Control::Snapshot(reply) => drop(reply.send(self.run.snapshot())),
+            Control::Wait(reply) if self.run.status() == RunStatus::Running => {
+                self.waiters.retain(|waiter| !waiter.is_closed());
+                self.waiters.push(reply);
+            }
+            Control::Wait(reply) => drop(reply.send(self.run.snapshot())),
+            Control::Subscribe(reply) => {
+                let updates = self.watchers.add();
+                drop(reply.send(Subscription { snapshot: self.run.snapshot(), seq: self.seq, updates: Some(updates) }));
+            }
+            change @ (Control::Cancel(..) | Control::Answer(..) | Control::Park) => return Some(change),
+        }
+        None
+    }
+
+    pub(super) async fn control(&mut self, control: Control) -> Result<(), Error> {
+        let Some(change) = self.look(control) else { return Ok(()) };
+        match change {
+            Control::Cancel(reason, reply) => {
+                let at = self.now();
+                self.record(vec![Event::CancelRequested { reason, at }]).await?;
+                if let Some(reply) = reply {
+                    // Who asked may have gone; the wish stands.
+                    let _ = reply.send(());
+                }
+            }
+            Control::Answer(step, answer, reply) => {
+                let result = match self.addressed(step.as_deref(), &answer) {
+                    Ok((path, is_early)) => {
+                        let event = Event::Answered { path, answer, at: self.now() };
+                        if is_early {
+                            self.keep(event).await?
+                        } else {
+                            self.record(vec![event]).await?
+                        }
+                        Ok(())
+                    }
+                    Err(error) => Err(error),
+                };
+                let _ = reply.send(result);
+            }
+            Control::Park => self.parking = true,
+            // Answered above.
+            Control::Snapshot(_) | Control::Wait(_) | Control::Subscribe(_) => {}
+        }
+        Ok(())
+    }
+
+    /// The step that an answer is for, and whether it has not asked yet. The answer must be what it asks for.
+    fn addressed(&self, step: Option<&str>, answer: &Value) -> Result<(Path, bool), Error> {
+        let (path, schema, is_early) = match (self.waiting_step(step), step.and_then(|step| self.run.unasked(step))) {
+            (Ok(path), _) => {
+                let schema = self.run.question(&path).and_then(|question| question.schema.clone());
+                (path, schema, false)
+            }
+            (Err(_), Some((path, schema))) => (path.clone(), schema.cloned(), true),
+            (Err(error), None) => return Err(error),
+        };
+        if let Some(schema) = schema {
+            input::check_answer(&schema, answer)?;
+        }
+        Ok((path, is_early))
+    }
+
+    fn waiting_step(&self, step: Option<&str>) -> Result<Path, Error> {
+        let waiting = self.run.waiting();
+        let found = match step {
+            None if waiting.len() == 1 => waiting.first(),
+            None => None,
+            Some(step) => waiting.iter().find(|path| path.as_str() == step || path.step() == step),
+        };
+        found.cloned().ok_or_else(|| {
+            let ids: Vec<_> = waiting.iter().map(Path::step).collect();
+            let step = step.map_or_else(|| format!("(one of: {})", ids.join(", ")), str::to_owned);
+            Error::NotWaiting { run: self.id.clone(), step }
+        })
+    }
+
+    /// An answer that came early: nothing follows from it yet, and it must be there when its step asks.
+    async fn keep(&mut self, event: Event) -> Result<(), Error> {
+        let event = self.in_order(event);
+        self.run.apply(event.clone())?;
+        let status = self.run.status();
+        self.append(&[event], status, self.rests_until(status, &[])).await
+    }
+}
