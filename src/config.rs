@@ -33,7 +33,7 @@ const FOREIGN: [&str; 4] = ["GANTRY_CONFIG", "GANTRY_BIN", "GANTRY_STATE_DIR", "
 pub struct Config {
     /// The registry to use, such as `http://localhost:5000`. None: look for a running one, else use an embedded one.
     pub registry: Option<String>,
-    /// Where `gantry up` keeps the embedded registry.
+    /// Where `gantry up` and `gantry serve` keep their runs, and `gantry up` its registry.
     pub data_dir: Option<PathBuf>,
     /// How long ended runs are kept, such as `"30d"`; checked at the start and every hour.
     #[serde(deserialize_with = "duration")]
@@ -221,6 +221,7 @@ fn describe(error: figment::Error) -> Error {
         figment::error::Kind::InvalidType(_, expected) | figment::error::Kind::InvalidValue(_, expected) => {
             format!("expected {}", in_words(&expected.to_string()))
         }
+        figment::error::Kind::UnknownVariant(_, known) => format!("expected {}", one_of(known)),
         kind => kind.to_string(),
     };
     Error::Setting { place, message }
@@ -233,7 +234,18 @@ fn in_words(expected: &str) -> &str {
         "u32" | "u64" | "usize" => "a number without sign",
         "a boolean" | "bool" => "true or false",
         "a nonzero usize" | "a nonzero u32" => "a number of at least 1",
+        "a sequence" => "a list",
+        "path string" => "a path",
+        table if table == "a map" || table.starts_with("struct ") => "a table of settings",
         other => other,
+    }
+}
+
+/// `first, round_robin or least_busy`.
+fn one_of(words: &[&str]) -> String {
+    match words {
+        [before @ .., last] if !before.is_empty() => format!("{} or {last}", before.join(", ")),
+        words => words.concat(),
     }
 }
 
@@ -485,10 +497,16 @@ mod tests {
                 ("GANTRY_REGISTRI", "x"),
                 "environment variable GANTRY_REGISTRI: there is no setting `registri`; did you mean `registry`?",
             ),
-            (None, ("GANTRY_LOG_FORMAT", "xml"), "environment variable GANTRY_LOG_FORMAT: "),
+            (None, ("GANTRY_LOG_FORMAT", "xml"), "environment variable GANTRY_LOG_FORMAT: expected text or json"),
+            (Some("agent_choice = 'best'"), ("", ""), "DIR/config.toml: agent_choice: expected first, round_robin or least_busy"),
+            (Some("data_dir = 3"), ("", ""), "DIR/config.toml: data_dir: expected a path"),
+            (Some("server = 3"), ("", ""), "DIR/config.toml: server: expected a table of settings"),
+            (Some("agent_credentials = 3"), ("", ""), "DIR/config.toml: agent_credentials: expected a table of settings"),
+            (Some("allow_networks = 3"), ("", ""), "DIR/config.toml: allow_networks: expected networks"),
         ] {
             let error = load(toml, &[environment]).unwrap_err();
             assert!(error.starts_with(expected), "{error}");
+            assert!(!error.contains("``"), "quotes in quotes: {error}");
         }
         let error = load(Some("registry = 'a\nx"), &[]).unwrap_err();
         assert!(error.contains("DIR/config.toml"), "{error}");
@@ -500,8 +518,10 @@ mod tests {
     fn secrets_do_not_show() {
         let config = load(None, &[("GANTRY_MODEL_API_KEY", "sk-canary")]).unwrap();
         assert!(!format!("{config:?}").contains("canary"));
-        let error = load(Some("registry_port = 'sk-canary'"), &[]).unwrap_err();
-        assert!(!error.contains("canary"), "{error}");
+        for toml in ["registry_port = 'sk-canary'", "log_format = 'sk-canary'", "agent_choice = 'sk-canary'"] {
+            let error = load(Some(toml), &[]).unwrap_err();
+            assert!(!error.contains("canary"), "{error}");
+        }
     }
 
     #[test]

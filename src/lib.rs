@@ -12,6 +12,9 @@ pub mod plan;
 pub mod interpreter;
 
 #[cfg(feature = "service")]
+mod addresses;
+
+#[cfg(feature = "service")]
 pub mod a2a;
 #[cfg(feature = "service")]
 pub mod agent;

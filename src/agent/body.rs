@@ -3,7 +3,7 @@
 use reqwest::Response;
 use reqwest::header::{CONTENT_TYPE, HeaderMap};
 
-use super::error::{ErrorKind, Failure, Reach, clip};
+use super::error::{ErrorKind, Failure, Reach};
 
 /// `ENOMEM`, `ENFILE`, `EMFILE`: this machine's trouble, whoever is called.
 const LOCAL_TROUBLE: [i32; 3] = [12, 23, 24];
@@ -34,7 +34,7 @@ impl Content {
             Self::Json => "JSON".to_owned(),
             Self::EventStream => "an event stream".to_owned(),
             Self::Other(media) if media.is_empty() => "no content type".to_owned(),
-            Self::Other(media) => format!("content type `{}`", clip(media)),
+            Self::Other(media) => format!("content type `{media}`"),
         };
         Failure::invalid(format!("the answer has {found} instead of {wanted}"))
     }

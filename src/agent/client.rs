@@ -141,7 +141,11 @@ impl Client {
 
     async fn read_card(&self, place: &str) -> Result<Card, Failure> {
         let url = self.http.url(place)?;
-        let response = self.http.get(&url).await.map_err(|failure| self.hidden(failure, &url))?;
+        self.card_at(&url).await.map_err(|failure| self.hidden(failure, &url))
+    }
+
+    async fn card_at(&self, url: &url::Url) -> Result<Card, Failure> {
+        let response = self.http.get(url).await?;
         match Content::of(response.headers()) {
             Content::Json => {}
             other => return Err(other.refused("JSON")),

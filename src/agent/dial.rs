@@ -1,7 +1,7 @@
 //! Which addresses may be dialled. The check is made on the address that is connected to, never on a URL's text alone:
 //! literal hosts are judged after parsing, names after resolving, and the connection uses exactly what was judged.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -10,6 +10,7 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use url::{Host, Url};
 
 use super::error::{ErrorKind, Failure};
+use crate::addresses::is_public;
 
 /// The policy.
 #[derive(Debug, Clone)]
@@ -106,50 +107,6 @@ impl Resolve for Resolver {
             }
             Ok(Box::new(allowed.into_iter()) as Addrs)
         })
-    }
-}
-
-/// Whether an address belongs to the public internet (IANA's special-purpose registries).
-fn is_public(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(address) => is_public_v4(address),
-        IpAddr::V6(address) => is_public_v6(address),
-    }
-}
-
-fn is_public_v4(address: Ipv4Addr) -> bool {
-    let [a, b, c, _] = address.octets();
-    let special = match (a, b, c) {
-        (0 | 10 | 127, _, _)          // this network, private, loopback
-        | (169, 254, _)               // link-local, cloud metadata
-        | (192, 168, _)               // private
-        | (192, 0, 0 | 2)             // protocol assignments, documentation
-        | (192, 88, 99)               // 6to4 relays
-        | (198, 18 | 19, _)           // benchmarks
-        | (198, 51, 100)              // documentation
-        | (203, 0, 113)               // documentation
-        | (224.., _, _) => true,      // multicast, reserved, broadcast
-        (100, 64..=127, _)            // carrier-grade NAT
-        | (172, 16..=31, _) => true,  // private
-        _ => false,
-    };
-    !special
-}
-
-/// Only 2000::/3 is routed, and parts of it carry IPv4 addresses or are not for use.
-fn is_public_v6(address: Ipv6Addr) -> bool {
-    let segments = address.segments();
-    let embedded = |high: u16, low: u16| {
-        let [a, b] = high.to_be_bytes();
-        let [c, d] = low.to_be_bytes();
-        is_public_v4(Ipv4Addr::new(a, b, c, d))
-    };
-    match segments {
-        [0x64, 0xff9b, 0, 0, 0, 0, high, low] => embedded(high, low), // NAT64
-        [0x2002, high, low, ..] => embedded(high, low),               // 6to4
-        [0x2001, 0..=0x1ff, ..] => false,                             // Teredo, ORCHID, benchmarks
-        [0x2001, 0xdb8, ..] | [0x3fff, 0..=0xfff, ..] => false,       // documentation
-        [first, ..] => (0x2000..=0x3fff).contains(&first),
     }
 }
 

@@ -105,6 +105,11 @@ impl Endpoint {
         }
     }
 
+    /// A text of the agent without what is secret of it.
+    pub(super) fn hide(&self, text: &str) -> String {
+        self.http.hide(text, &self.url)
+    }
+
     /// One event of a stream.
     pub(super) fn event(&self, data: &[u8], id: &str) -> Result<StreamResponse, Failure> {
         let event = match self.wire {

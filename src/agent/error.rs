@@ -156,6 +156,7 @@ impl Failure {
         self
     }
 
+    /// The error as the caller gets it: here, and nowhere before, what the agent said is cut, once it holds no secret any more.
     pub(super) fn at(self, agent: &str, skill: &str) -> Error {
         let Self { kind, message, code, retry_after, reach } = self;
         Error { kind, agent: clip(agent), skill: skill.to_owned(), message: clip(&message), code, retry_after, reach }

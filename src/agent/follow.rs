@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::call::{Call, Progress, Question, Remote, Reply};
 use super::endpoint::{Endpoint, Opened};
-use super::error::{ErrorKind, Failure, Reach, clip};
+use super::error::{ErrorKind, Failure, Reach};
 use super::opening::Opening;
 use super::reply;
 use super::stream::Events;
@@ -206,12 +206,12 @@ fn value(value: Option<Value>, call: &Call) -> Result<Reply, Failure> {
     Ok(Reply::Value(value))
 }
 
-/// What the agent says about a status, as one line.
+/// What the agent says about a status: whole, because secrets are taken out before it is cut.
 fn said(status: &TaskStatus) -> String {
     let Some(message) = &status.message else { return String::new() };
     let text = message.text();
     if !text.trim().is_empty() {
-        return clip(text.trim());
+        return text.trim().to_owned();
     }
-    parts_value(message.parts.clone(), Shape::Any).map(|value| clip(&value.to_string())).unwrap_or_default()
+    parts_value(message.parts.clone(), Shape::Any).map(|value| value.to_string()).unwrap_or_default()
 }

@@ -12,10 +12,10 @@ use url::Url;
 
 use super::body::{self, Content};
 use super::dial::{Guard, Lookup, Resolver};
-use super::error::{ErrorKind, Failure, Reach, clip};
+use super::error::{ErrorKind, Failure, Reach};
 use super::rpc;
 use super::secret::Secret;
-use crate::limits::{REMOTE_ERROR_BYTES_MAX, RETRY_AFTER_MAX};
+use crate::limits::RETRY_AFTER_MAX;
 
 /// Idle connections kept for one agent. More would hold file descriptors that nobody uses.
 const IDLE_PER_HOST_MAX: usize = 256;
@@ -23,6 +23,8 @@ const IDLE_PER_HOST_MAX: usize = 256;
 const URLS_KEPT: usize = 256;
 /// Longer URLs are parsed each time, so that what is kept stays small.
 const URL_KEPT_BYTES_MAX: usize = 1024;
+/// The shortest beginning of a secret that is taken for one at the end of a text.
+const BEGUN_BYTES_MIN: usize = 8;
 /// How much of an error's body is read. What is shown of it is less.
 const ERROR_BODY_BYTES_MAX: usize = 16 * 1024;
 
@@ -124,13 +126,24 @@ impl Http {
         of_host(&self.credentials, url)
     }
 
-    /// A text without what is secret of this URL.
+    /// A text without what is secret of this URL. It must not have been cut for showing: half a secret would not be recognised.
     pub(super) fn hide(&self, text: &str, url: &Url) -> String {
         let credential = self.credential(url).map(Secret::reveal);
         let headers = of_host(&self.headers, url).into_iter().flat_map(HeaderMap::values).filter_map(|value| value.to_str().ok());
         let secrets = credential.into_iter().chain(headers).filter(|secret| !secret.is_empty());
-        secrets.fold(text.to_owned(), |text, secret| text.replace(secret, "***"))
+        secrets.fold(text.to_owned(), without)
     }
+}
+
+/// Takes a secret out of a text, also one that the text ends in the middle of: bodies are read up to a bound.
+fn without(text: String, secret: &str) -> String {
+    let mut text = text.replace(secret, "***");
+    let begun = (BEGUN_BYTES_MIN..secret.len()).rev().find(|length| secret.get(..*length).is_some_and(|begun| text.ends_with(begun)));
+    if let Some(length) = begun {
+        text.truncate(text.len() - length);
+        text.push_str("***");
+    }
+    text
 }
 
 /// What stands under the host of a URL: under `host:port` first, then under `host`.
@@ -153,7 +166,7 @@ async fn refused(response: Response) -> Failure {
     if status.is_redirection() {
         let target = response.headers().get(LOCATION).and_then(|value| value.to_str().ok()).unwrap_or("nowhere");
         let target = target.split(['?', '#']).next().unwrap_or_default();
-        let message = format!("it redirects (HTTP {}) to `{}`; redirects are not followed", status.as_u16(), clip(target));
+        let message = format!("it redirects (HTTP {}) to `{target}`; redirects are not followed", status.as_u16());
         return Failure::new(ErrorKind::Refused, message);
     }
     let kind = match status.as_u16() {
@@ -176,9 +189,9 @@ async fn refused(response: Response) -> Failure {
             if status == StatusCode::INTERNAL_SERVER_ERROR && error.is_some() {
                 failure.reach = Reach::Answered;
             }
-            error.map_or_else(|| excerpt(&bytes), |error| error.message)
+            error.map_or_else(|| text(&bytes), |error| error.message)
         }
-        Content::Other(media) if media == "text/plain" => excerpt(&body::read_some(response, ERROR_BODY_BYTES_MAX).await),
+        Content::Other(media) if media == "text/plain" => text(&body::read_some(response, ERROR_BODY_BYTES_MAX).await),
         // Pages are for people with browsers; nothing in them is worth showing.
         Content::Other(_) | Content::EventStream => String::new(),
     };
@@ -190,8 +203,8 @@ async fn refused(response: Response) -> Failure {
     failure
 }
 
-fn excerpt(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(&bytes[..bytes.len().min(REMOTE_ERROR_BYTES_MAX)]).into_owned()
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
 }
 
 /// `Retry-After`, as seconds or as a date, bounded.

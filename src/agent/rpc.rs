@@ -4,7 +4,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
-use super::error::{ErrorKind, Failure, clip};
+use super::error::{ErrorKind, Failure};
 use crate::a2a::{ErrorCode, RpcError};
 
 /// The code of the prototype's failures.
@@ -75,7 +75,7 @@ fn check_id(found: Option<&Value>, id: &str, needed: Id) -> Result<(), Failure> 
         Some(Value::String(found)) if found == id => Ok(()),
         None if needed == Id::MayBeAbsent => Ok(()),
         None => Err(Failure::invalid("the answer has no id, so it may belong to another call")),
-        Some(found) => Err(Failure::invalid(format!("the answer has the id {} instead of \"{id}\"", clip(&found.to_string())))),
+        Some(found) => Err(Failure::invalid(format!("the answer has the id {found} instead of \"{id}\""))),
     }
 }
 

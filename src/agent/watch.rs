@@ -135,7 +135,7 @@ impl<'a> Watch<'a> {
             let remote = Remote { task_id: task_id.to_owned(), context_id: context_id.to_owned() };
             (self.on_progress)(Progress::Task(remote));
         }
-        let said = status.message.as_ref().map(|message| clip(message.text().trim())).unwrap_or_default();
+        let said = status.message.as_ref().map(|message| clip(&self.endpoint.hide(message.text().trim()))).unwrap_or_default();
         if !said.is_empty() && !status.state.is_terminal() && said != self.last_said {
             (self.on_progress)(Progress::Status(said.clone()));
             self.last_said = said;

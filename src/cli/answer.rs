@@ -173,7 +173,11 @@ impl Answer {
                     terminal::data(&text)?;
                     say(&format!("{} {}", self.mark(), name(status.state)));
                 } else {
-                    say(&format!("{} {}: {text}", self.mark(), name(status.state)));
+                    // Agents, gantry among them, often begin with the word for the state.
+                    let state = name(status.state);
+                    let says_it = text.strip_prefix(state).is_some_and(|rest| rest.starts_with([':', ' ']));
+                    let state = if says_it { String::new() } else { format!("{state}: ") };
+                    say(&format!("{} {state}{text}", self.mark()));
                 }
             }
             None => say(&format!("{} {}", self.mark(), name(status.state))),

@@ -39,7 +39,7 @@ pub(super) async fn execute(command: RegistryCommand, mut config: Config, shutdo
     let port = arguments.port.unwrap_or(config.registry_port);
     let registry = url(local.serve_registry(SocketAddr::new(config.host, port), &config).await?);
     terminal::data(&format!("registry at {registry}\nCtrl-C stops it."))?;
-    let addresses = json!({"pid": std::process::id(), "registry": registry, "data_dir": data_dir});
+    let addresses = json!({"pid": std::process::id(), "url": registry, "registry": registry, "data_dir": data_dir});
     let ready = arguments.listen.ready_file.as_deref().map(|path| ReadyFile::write(path, &addresses)).transpose()?;
     shutdown.requested().cancelled().await;
     say("stopping; interrupt again to leave at once");

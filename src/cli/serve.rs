@@ -37,6 +37,10 @@ const PUBLISH_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Arguments of `gantry serve`.
 #[derive(Debug, clap::Args)]
+#[command(
+    mut_arg("data_dir", |it| it.help("Where runs are kept [default: the platform's place for application data]")),
+    mut_arg("ephemeral", |it| it.help("Keep runs only as long as the process runs"))
+)]
 pub struct ServeArguments {
     /// The port; 0 lets the system choose [default: 8000]
     #[arg(long, value_name = "PORT")]
@@ -276,6 +280,6 @@ async fn tell_parked(engine: &Embedded, runs: usize) {
         say(&format!("parked for the next start: run {} of {} ({})", run.run, run.workflow, run.status.as_str()));
     }
     if runs > parked.len() {
-        say(&format!("… and {} more", runs - parked.len()));
+        say(&format!("… and {} more: {runs} runs are parked in all", runs - parked.len()));
     }
 }

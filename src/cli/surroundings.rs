@@ -115,6 +115,7 @@ impl Surroundings {
         let failure = match error {
             discovery::Error::Invalid { name, text, diagnostics } => return diagnostics::invalid(&name, &text, diagnostics, self.terminal),
             discovery::Error::Contradiction(_) => Failure::new(super::Exit::Failed, error.to_string()),
+            discovery::Error::BadName(_) => Failure::usage(error.to_string()),
             discovery::Error::NoWorkflow { .. } | discovery::Error::NoAgent { .. } => Failure::unavailable(error.to_string()),
             discovery::Error::Registry(error) => Failure::unavailable(chain(&*error)),
         };
@@ -168,10 +169,25 @@ fn open_files(limits: &str) -> Option<usize> {
 async fn named(url: &str, terminal: Terminal, reference: Option<&str>) -> Result<Surroundings, Failure> {
     let store = open(url)?;
     store.ping().await.map_err(|error| {
-        Failure::unavailable(format!("no registry answers at {url}: {}", chain(&error)))
-            .hint("start one with `gantry up`, name another with --registry, or use what is built in with --embedded")
+        let hint = "start one with `gantry up`, name another with --registry, or use what is built in with --embedded";
+        let message = match &error {
+            registry::Error::NotFound(_) | registry::Error::Invalid { .. } | registry::Error::Refused { .. } => {
+                format!("what answers at {url} is not an OCI registry: {}", unlike(&error))
+            }
+            _ => format!("no registry answers at {url}: {}", chain(&error)),
+        };
+        Failure::unavailable(message).hint(hint)
     })?;
     Ok(with(store, url, terminal, reference))
+}
+
+/// What shows that somebody else answers: every registry has this path.
+fn unlike(error: &registry::Error) -> String {
+    match error {
+        registry::Error::NotFound(_) => "it has no /v2/".to_owned(),
+        registry::Error::Invalid { reason, .. } | registry::Error::Refused { reason, .. } => format!("GET /v2/: {reason}"),
+        error => chain(error),
+    }
 }
 
 fn with(store: Remote, url: &str, terminal: Terminal, reference: Option<&str>) -> Surroundings {

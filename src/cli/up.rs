@@ -21,6 +21,10 @@ use crate::shutdown::Shutdown;
 
 /// Arguments of `gantry up`.
 #[derive(Debug, clap::Args)]
+#[command(
+    mut_arg("data_dir", |it| it.help("Where runs and the registry's content are kept [default: the platform's place for application data]")),
+    mut_arg("ephemeral", |it| it.help("Keep runs and the registry's content only as long as the process runs"))
+)]
 pub struct UpArguments {
     /// The orchestrator's port; 0 lets the system choose [default: 8000]
     #[arg(long, value_name = "PORT")]
@@ -42,7 +46,7 @@ pub struct UpArguments {
     model: ModelChoice,
 }
 
-/// Where the embedded registry keeps its content.
+/// Where a server keeps what must outlive it. The texts are those of `gantry registry serve`; servers that keep runs have their own.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(super) struct StorageChoice {
     /// Where the registry keeps its content [default: the platform's place for application data]
@@ -60,8 +64,7 @@ impl StorageChoice {
             return Ok(None);
         }
         self.data_dir.clone().or_else(|| config.data_dir()).map(Some).ok_or_else(|| {
-            Failure::usage("there is no home directory to keep the registry in")
-                .hint("choose a directory with --data-dir, or use --ephemeral")
+            Failure::usage("there is no home directory to keep anything in").hint("choose a directory with --data-dir, or use --ephemeral")
         })
     }
 }
@@ -161,7 +164,7 @@ impl Up<'_> {
         let agents: serde_json::Map<String, Value> = agents.map(|agent| (agent.name.to_owned(), json!(agent.url))).collect();
         let workflows: Vec<&str> = self.workflows.iter().map(|workflow| workflow.id.as_str()).collect();
         json!({
-            "pid": std::process::id(), "gantry": self.orchestrator, "registry": self.registry, "agents": agents, "workflows": workflows,
+            "pid": std::process::id(), "url": self.orchestrator, "gantry": self.orchestrator, "registry": self.registry, "agents": agents, "workflows": workflows,
             "data_dir": self.data_dir
         })
     }

@@ -81,7 +81,7 @@ impl Discovery {
     ///
     /// A workflow that is cached goes on being found while the registry is away.
     pub async fn workflow(&self, reference: &str) -> Result<FoundWorkflow, Error> {
-        let parsed = Reference::parse(reference).map_err(|error| self.unfit(reference, &error.to_string()))?;
+        let parsed = Reference::parse(reference).map_err(|error| Error::BadName(error.to_string()))?;
         let origin = match &parsed.registry {
             Some(host) if !self.is_home(host) => self.other(reference, host)?,
             _ => Arc::clone(&self.home),

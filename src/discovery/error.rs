@@ -18,6 +18,9 @@ pub enum Error {
         /// ": did you mean …", or empty.
         hint: String,
     },
+    /// What was asked for is no reference, no repository and no tag, so that nothing was asked.
+    #[error("{0}")]
+    BadName(String),
     /// No agent offers the skill.
     #[error("no agent offers the skill `{skill}`{hint}")]
     NoAgent {
@@ -51,6 +54,8 @@ impl Error {
             Self::NoWorkflow { .. } => {
                 Some("`gantry workflow list` shows what is there; `gantry workflow push FILE` puts a workflow in".to_owned())
             }
+            // What would be right stands in the text.
+            Self::BadName(_) => None,
             Self::NoAgent { .. } => {
                 Some("`gantry agent list` shows the agents and their skills; `gantry agent push CARD` adds one".to_owned())
             }
@@ -58,6 +63,20 @@ impl Error {
             Self::Contradiction(_) => Some("push the file again with gantry, which derives the annotations from it".to_owned()),
             Self::Registry(error) if error.is_transient() => Some("check that the registry is up, then try again".to_owned()),
             Self::Registry(_) => None,
+        }
+    }
+
+    /// The same for whoever is not on this machine: where the registry is stays untold, a path of this machine above all.
+    pub fn without_place(&self) -> String {
+        match self {
+            Self::NoWorkflow { reference, hint, .. } => format!("no workflow `{reference}`{hint}"),
+            Self::Registry(error) => match &**error {
+                registry::Error::Io { .. } | registry::Error::Locked { .. } => {
+                    "the registry failed: its directory cannot be used; the log of gantry says why".to_owned()
+                }
+                _ => self.to_string(),
+            },
+            Self::BadName(_) | Self::NoAgent { .. } | Self::Invalid { .. } | Self::Contradiction(_) => self.to_string(),
         }
     }
 
@@ -74,7 +93,10 @@ impl Error {
 
 impl From<registry::Error> for Error {
     fn from(error: registry::Error) -> Self {
-        Self::Registry(Arc::new(error))
+        match error {
+            registry::Error::BadName { reason, .. } => Self::BadName(reason),
+            error => Self::Registry(Arc::new(error)),
+        }
     }
 }
 

@@ -57,7 +57,7 @@ async fn store(
 
 fn repository_under(folder: &str, name: &str) -> Result<String, Error> {
     let repository = if name.contains('/') { name.to_owned() } else { format!("{folder}{name}") };
-    check_repository(&repository).map_err(|error| Error::Contradiction(format!("cannot push to `{repository}`: {error}")))?;
+    check_repository(&repository).map_err(|error| Error::BadName(format!("cannot push to `{repository}`: {error}")))?;
     Ok(repository)
 }
 
@@ -70,7 +70,7 @@ async fn tags_of(origin: &Arc<Origin>, repository: &str, version: &str, given: &
         tags.extend(tag_of_version(version).ok());
     }
     for tag in given {
-        check_tag(tag).map_err(|error| Error::Contradiction(format!("cannot push under the tag `{tag}`: {error}")))?;
+        check_tag(tag).map_err(|error| Error::BadName(format!("cannot push under the tag `{tag}`: {error}")))?;
         tags.push(tag.clone());
     }
     let known = origin.versions(repository, &origin.ask_within(std::time::Duration::ZERO)).await?.value;

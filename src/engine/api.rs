@@ -172,12 +172,14 @@ pub enum Error {
         status: RunStatus,
     },
     /// Nothing waits for this answer.
-    #[error("no step `{step}` of run `{run}` waits for an answer")]
+    #[error("{}", not_waiting(run, step.as_deref(), waiting))]
     NotWaiting {
         /// Which run.
         run: RunId,
-        /// Which step.
-        step: String,
+        /// Which step was named.
+        step: Option<String>,
+        /// The steps that do wait.
+        waiting: Vec<String>,
     },
     /// The input does not fit the workflow's schema. Every problem is listed.
     #[error("the input does not fit the workflow: {}", .0.join("; "))]
@@ -211,6 +213,15 @@ pub enum Error {
     /// Journal and plan do not fit.
     #[error(transparent)]
     Mismatch(#[from] Mismatch),
+}
+
+fn not_waiting(run: &RunId, step: Option<&str>, waiting: &[String]) -> String {
+    match (step, waiting) {
+        (Some(step), []) => format!("no step `{step}` of run `{run}` waits for an answer"),
+        (Some(step), _) => format!("no step `{step}` of run `{run}` waits for an answer; those that do: {}", waiting.join(", ")),
+        (None, []) => format!("run `{run}` waits for no answer now; a step that will ask takes one before it does when it is named"),
+        (None, _) => format!("several steps of run `{run}` wait for an answer; name the one that is meant: {}", waiting.join(", ")),
+    }
 }
 
 /// Starts, stops and shows runs.

@@ -53,7 +53,15 @@ pub enum Error {
         /// The digest of what came.
         actual: Digest,
     },
-    /// What is there cannot be used: garbage, a wrong kind, several fitting layers, a bad name.
+    /// What was asked for has a name that nothing in a registry can have. Nothing was asked.
+    #[error("{reason}")]
+    BadName {
+        /// The name as it was given.
+        name: String,
+        /// Why it is none; names the name.
+        reason: String,
+    },
+    /// What is there cannot be used: garbage, a wrong kind, several fitting layers.
     #[error("`{what}` cannot be used: {reason}")]
     Invalid {
         /// What was asked for.
@@ -92,6 +100,11 @@ impl Error {
     /// A retry, later, may succeed.
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Unavailable { transient: true, .. })
+    }
+
+    /// `reason` names the name.
+    pub(super) fn bad_name(name: impl Into<String>, reason: impl ToString) -> Self {
+        Self::BadName { name: name.into(), reason: reason.to_string() }
     }
 
     pub(super) fn invalid(what: impl Into<String>, reason: impl Into<String>) -> Self {

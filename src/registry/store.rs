@@ -134,8 +134,8 @@ pub(super) fn checked_push(repository: &str, content: &Bytes, tags: &[String]) -
     let mut tags = tags.to_vec();
     tags.sort();
     tags.dedup();
-    match tags.iter().find_map(|tag| check_tag(tag).err()) {
-        Some(error) => Err(Error::invalid(repository, error.to_string())),
+    match tags.iter().find_map(|tag| Some((tag, check_tag(tag).err()?))) {
+        Some((tag, error)) => Err(Error::bad_name(tag, error)),
         None => Ok(tags),
     }
 }

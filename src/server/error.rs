@@ -143,7 +143,11 @@ impl From<engine::Error> for Failure {
 impl From<discovery::Error> for Failure {
     fn from(error: discovery::Error) -> Self {
         match &error {
-            discovery::Error::NoWorkflow { .. } => Self::field("workflow_id", error.to_string()),
+            discovery::Error::NoWorkflow { .. } => {
+                tracing::debug!(%error, "a caller wants what is not there");
+                Self::field("workflow_id", error.without_place())
+            }
+            discovery::Error::BadName(_) => Self::field("workflow_id", error.to_string()),
             discovery::Error::NoAgent { .. } => Self::field("skill", error.to_string()),
             discovery::Error::Invalid { diagnostics, .. } => {
                 let first = diagnostics.iter().take(3).map(|d| format!("line {}: {}", d.line, d.message)).collect::<Vec<_>>();

@@ -8,7 +8,7 @@ use super::ask::{self, Execute};
 use super::auth::Caller;
 use super::error::{Failure, OwnCode};
 use super::send;
-use super::start::{self, Origin};
+use super::start::{self, Key, Origin};
 use super::state::App;
 use super::tasks::{Kind, Task};
 use crate::a2a::{ErrorCode, Message, Part, Role};
@@ -17,10 +17,10 @@ use crate::router::{Act, Decision};
 
 /// `execute_workflow {workflow_id, version?, digest?, input?, idempotency_key?}`: the workflow's output.
 pub(super) async fn execute(app: &Arc<App>, caller: &Caller, params: Value) -> Result<Value, Failure> {
-    let mut origin = origin(app, caller, &params, None)?;
+    let mut origin = origin(app, caller, &params)?;
     let execute = Execute::read(params)?;
     let found = app.discovery.workflow(&execute.reference()).await?;
-    origin.idempotency_key = execute.idempotency_key;
+    origin.idempotency_key = execute.idempotency_key.map(Key::Given);
     let (task, _) = start::run(app, origin, found, execute.input, Map::new()).await?;
     output(app, &task).await
 }
@@ -42,7 +42,7 @@ pub(super) async fn route(app: &Arc<App>, caller: &Caller, params: &Value) -> Re
         Decision::Run { run, reason } => {
             let (found, input) = send::routed(app, &run, &text, data).await?;
             let about = send::route_metadata(&reason, Some(&run.workflow));
-            let origin = origin(app, caller, params, None)?;
+            let origin = origin(app, caller, params)?;
             let (task, _) = start::run(app, origin, found, input, about).await?;
             let output = output(app, &task).await?;
             Ok(json!({ "workflow_id": run.workflow, "reason": reason, "task_id": task.id, "output": output }))
@@ -63,7 +63,7 @@ pub(super) async fn route(app: &Arc<App>, caller: &Caller, params: &Value) -> Re
     }
 }
 
-fn origin<'a>(app: &App, caller: &'a Caller, params: &Value, idempotency_key: Option<String>) -> Result<Origin<'a>, Failure> {
+fn origin<'a>(app: &App, caller: &'a Caller, params: &Value) -> Result<Origin<'a>, Failure> {
     let metadata = params.get("metadata").and_then(Value::as_object).cloned().unwrap_or_default();
     let message = Message { metadata, ..Message::default() };
     Ok(Origin {
@@ -71,7 +71,7 @@ fn origin<'a>(app: &App, caller: &'a Caller, params: &Value, idempotency_key: Op
         context_id: uuid::Uuid::new_v4().to_string(),
         message: None,
         ancestry: ask::ancestry(&message, app.options.limits.depth_runs_max)?,
-        idempotency_key,
+        idempotency_key: None,
         webhook: None,
         streaming: false,
     })

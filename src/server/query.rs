@@ -196,7 +196,7 @@ pub(super) async fn cancel(app: &Arc<App>, caller: &Caller, params: CancelTaskPa
     }
     match task.kind() {
         Kind::Run(run) => {
-            match app.engine.cancel(&run, "canceled by the caller").await {
+            match app.engine.cancel(&run, "by the caller").await {
                 Ok(()) => {}
                 Err(engine::Error::Ended { .. }) => return Err(ended(&params.id)),
                 Err(error) => return Err(error.into()),

@@ -9,7 +9,7 @@ use super::ask::{self, Ask};
 use super::auth::Caller;
 use super::error::Failure;
 use super::query;
-use super::start::{self, Opened, Origin};
+use super::start::{self, Key, Opened, Origin};
 use super::state::{Accepted, App};
 use super::tasks::{Dialogue, Kind, Task, now, play};
 use crate::a2a::{self, ErrorCode, FieldViolation, Message, Part, PartContent, SendMessageParams, TaskState};
@@ -135,7 +135,7 @@ async fn accept_once(
         context_id,
         message: Some(message.clone()),
         ancestry: ancestry.clone(),
-        idempotency_key: app.options.deduplicate.then(|| format!("message\u{1f}{}", message.message_id)),
+        idempotency_key: app.options.deduplicate.then(|| Key::Message(message.message_id.clone())),
         webhook: webhook.clone(),
         streaming,
     };
@@ -158,7 +158,7 @@ async fn begin(app: &Arc<App>, message: &Message, mut origin: Origin<'_>) -> Res
         Ask::Execute(execute) => {
             let found = app.discovery.workflow(&execute.reference()).await?;
             if let Some(key) = execute.idempotency_key {
-                origin.idempotency_key = Some(key);
+                origin.idempotency_key = Some(Key::Given(key));
             }
             start::run(app, origin, found, execute.input, Map::new()).await.map(task)
         }
@@ -446,7 +446,13 @@ pub(super) fn question(candidates: &[crate::router::Candidate]) -> String {
     }
     let mut text = "Which of these do you mean? Answer with its number or id, or say more about what you want.".to_owned();
     for (place, candidate) in candidates.iter().enumerate() {
-        text.push_str(&format!("\n{}. {}: {}", place + 1, candidate.id, candidate.description));
+        text.push_str(&format!("\n{}. {}", place + 1, candidate.id));
+        // Without a description the name may say a little more than the id.
+        let about =
+            [candidate.description.trim(), candidate.name.trim()].into_iter().find(|about| !about.is_empty() && *about != candidate.id);
+        if let Some(about) = about {
+            text.push_str(&format!(": {about}"));
+        }
     }
     text
 }

@@ -11,7 +11,7 @@ use super::state::App;
 use super::tasks::{Kind, NewTask, Queue, Task, follow, now, run_metadata};
 use crate::a2a::{self, Message};
 use crate::discovery::FoundWorkflow;
-use crate::engine::{Start, Started, Subscription};
+use crate::engine::{self, Start, Started, Subscription};
 use crate::interpreter::Ancestor;
 use crate::plan::{NodeKind, Plan};
 
@@ -30,11 +30,41 @@ pub(super) struct Origin<'a> {
     pub(super) message: Option<Message>,
     pub(super) ancestry: Vec<Ancestor>,
     /// The same key gives the same run; of this caller only.
-    pub(super) idempotency_key: Option<String>,
+    pub(super) idempotency_key: Option<Key>,
     /// The webhook that came with the message. It was checked.
     pub(super) webhook: Option<a2a::TaskPushNotificationConfig>,
     /// Somebody wants every event from the first.
     pub(super) streaming: bool,
+}
+
+/// What makes a repeat of a start the same start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Key {
+    /// The `idempotency_key` that came with the input.
+    Given(String),
+    /// The id of the message.
+    Message(String),
+}
+
+impl Key {
+    /// As it is kept. A key is worth nothing outside its caller: others must neither collide with it nor guess it.
+    fn of(&self, caller: &Caller) -> String {
+        match self {
+            Self::Given(key) => format!("{caller}\u{1f}{key}"),
+            Self::Message(id) => format!("{caller}\u{1f}message\u{1f}{id}"),
+        }
+    }
+
+    /// The refusal of a key that stands for another start, in the caller's own words.
+    fn reused(&self) -> Failure {
+        match self {
+            Self::Given(key) => Failure::field("idempotency_key", engine::Error::KeyReused(key.clone()).to_string()),
+            Self::Message(id) => {
+                let id: String = id.chars().take(80).collect();
+                Failure::field("message.messageId", format!("message id `{id}` was used before with another workflow or input"))
+            }
+        }
+    }
 }
 
 /// A run of the workflow, as a task of its own.
@@ -133,15 +163,18 @@ async fn start(
     let start = Start {
         plan: Arc::clone(&found.plan),
         input: Arc::new(input),
-        // A key is worth nothing outside its caller: others must neither collide with it nor guess it.
-        idempotency_key: origin.idempotency_key.as_ref().map(|key| format!("{}\u{1f}{key}", origin.caller)),
+        idempotency_key: origin.idempotency_key.as_ref().map(|key| key.of(origin.caller)),
         ancestry: origin.ancestry.clone(),
         labels,
     };
-    let (started, subscription) = match origin.streaming || repeats(&found.plan) {
-        true => app.engine.start_watched(start).await?,
-        false => (app.engine.start(start).await?, None),
+    let started = match origin.streaming || repeats(&found.plan) {
+        true => app.engine.start_watched(start).await,
+        false => app.engine.start(start).await.map(|started| (started, None)),
     };
+    let (started, subscription) = started.map_err(|error| match (&error, &origin.idempotency_key) {
+        (engine::Error::KeyReused(_), Some(key)) => key.reused(),
+        _ => error.into(),
+    })?;
     tracing::info!(run_id = %started.run, workflow = %found.plan.workflow().metadata.id, digest = %found.plan.digest(), new = started.new, "run accepted");
     Ok((started, subscription))
 }

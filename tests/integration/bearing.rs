@@ -13,6 +13,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use crate::gantries::{Gantry, PATIENCE, Site};
+use crate::trickle::trickle;
 
 const MIB: u64 = 1024 * 1024;
 
@@ -175,27 +176,6 @@ async fn bodies_that_are_too_large_are_not_kept() {
 
 // ------------------------------------------------------------------------------------------------------ slow connections
 
-/// Sends a little every second until it is cut off.
-async fn slowly(address: String, begin: &'static [u8], little: &'static [u8]) -> Duration {
-    let stream = TcpStream::connect(address).await.unwrap();
-    let started = Instant::now();
-    let (mut reader, mut writer) = stream.into_split();
-    let writing = async {
-        if writer.write_all(begin).await.is_ok() {
-            while writer.write_all(little).await.is_ok() {
-                tokio::time::sleep(Duration::from_secs(1)).await;
-            }
-        }
-        std::future::pending::<()>().await;
-    };
-    let mut said = Vec::new();
-    tokio::select! {
-        () = writing => {}
-        read = tokio::time::timeout(PATIENCE, reader.read_to_end(&mut said)) => { read.expect("the server does not close").ok(); }
-    }
-    started.elapsed()
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn slow_connections_slow_down_nobody_else() {
     // At full scale the deadlines are those that a server has if nobody says otherwise.
@@ -209,15 +189,16 @@ async fn slow_connections_slow_down_nobody_else() {
     let alone = quantile(&mut times(&gantry, requests).await, 0.99);
     let head = b"POST / HTTP/1.1\r\nhost: x\r\n";
     let body = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 100000\r\n\r\n{";
+    const SECOND: Duration = Duration::from_secs(1);
     let slow: Vec<_> = (0..count(100, 1000))
         .map(|at| match at % 2 {
-            0 => tokio::spawn(slowly(address(&gantry), head, b"x-slow: 1\r\n")),
-            _ => tokio::spawn(slowly(address(&gantry), body, b" ")),
+            0 => tokio::spawn(trickle(address(&gantry), head, b"x-slow: 1\r\n", SECOND)),
+            _ => tokio::spawn(trickle(address(&gantry), body, b" ", SECOND)),
         })
         .collect();
     tokio::time::sleep(Duration::from_millis(300)).await;
     let meanwhile = quantile(&mut times(&gantry, requests).await, 0.99);
-    let mut held: Vec<Duration> = join_all(slow).await.into_iter().map(Result::unwrap).collect();
+    let mut held: Vec<Duration> = join_all(slow).await.into_iter().map(|slow| slow.unwrap().0).collect();
     let longest_held = quantile(&mut held, 1.0);
     tell("healthy requests", format_args!("p99 {alone:?} alone, {meanwhile:?} beside {} slow connections", held.len()));
     tell("slow connections", format_args!("the last was cut after {longest_held:?}"));

@@ -27,4 +27,6 @@ mod sample_agents;
 mod sdk;
 #[cfg(test)]
 mod server;
+#[cfg(test)]
+mod trickle;
 mod workflow;

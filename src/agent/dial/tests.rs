@@ -13,60 +13,18 @@ use crate::a2a::{Card, Dialect, Interface};
 use crate::agent::{Call, Client, ErrorKind, Options};
 
 #[test]
-fn addresses_are_public_or_not() {
+fn addresses_are_allowed_or_not() {
     let guard = Guard::new(false, &["10.1.0.0/16".parse().unwrap()]);
-    for address in [
-        "1.1.1.1",
-        "8.8.8.8",
-        "100.63.255.255",
-        "172.15.0.1",
-        "192.0.1.1",
-        "223.255.255.255",
-        "2606:4700::1111",
-        "64:ff9b::808:808",
-        "10.1.2.3",
-        "::ffff:8.8.8.8",
+    for (address, expected) in [
+        ("1.1.1.1", true),
+        ("10.1.2.3", true),
+        ("::ffff:10.1.2.3", true),
+        ("10.0.0.1", false),
+        ("127.0.0.1", false),
+        ("::ffff:127.0.0.1", false),
+        ("::1", false),
     ] {
-        assert!(guard.allows(address.parse().unwrap()), "{address}");
-    }
-    for address in [
-        "0.0.0.0",
-        "10.0.0.1",
-        "100.64.0.1",
-        "127.0.0.1",
-        "127.255.255.255",
-        "169.254.169.254",
-        "172.16.0.1",
-        "172.31.255.255",
-        "192.0.0.1",
-        "192.0.2.1",
-        "192.168.0.1",
-        "198.18.0.1",
-        "198.51.100.1",
-        "203.0.113.1",
-        "224.0.0.1",
-        "240.0.0.1",
-        "255.255.255.255",
-        "::",
-        "::1",
-        "::ffff:127.0.0.1",
-        "::ffff:10.0.0.1",
-        "::127.0.0.1",
-        "64:ff9b::7f00:1",
-        "64:ff9b:1::1",
-        "100::1",
-        "2001::1",
-        "2001:db8::1",
-        "2002:7f00:1::",
-        "3fff::1",
-        "fc00::1",
-        "fd00:ec2::254",
-        "fe80::1",
-        "fec0::1",
-        "ff02::1",
-        "5f00::1",
-    ] {
-        assert!(!guard.allows(address.parse().unwrap()), "{address}");
+        assert_eq!(guard.allows(address.parse().unwrap()), expected, "{address}");
     }
     assert!(Guard::new(true, &[]).allows("127.0.0.1".parse().unwrap()));
 }

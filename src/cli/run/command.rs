@@ -12,7 +12,7 @@ use super::super::serve::open_journal;
 use super::super::surroundings::{Surroundings, engine_options};
 use super::super::terminal::{self, Terminal, say};
 use super::follow::{Ended, follow};
-use super::input::{InputArguments, assemble};
+use super::input::{InputArguments, as_text, assemble};
 use super::progress::Progress;
 use super::report::Report;
 use super::{find, save, show};
@@ -20,6 +20,7 @@ use crate::config::Config;
 use crate::engine::embedded::Embedded;
 use crate::engine::{self, Engine, Start};
 use crate::interpreter::{ErrorClass, RunStatus};
+use crate::plan::Plan;
 use crate::shutdown::Shutdown;
 use crate::time::parse_duration;
 
@@ -125,11 +126,17 @@ async fn run_in(
             surroundings.location
         ));
     }
+    if !arguments.no_save {
+        save::check(&arguments.out).map_err(|error| {
+            Failure::usage(format!("the run was not started: {error}"))
+                .hint("choose another directory with --out, or save nothing with --no-save")
+        })?;
+    }
     // Held until the run has ended: nobody else may write there meanwhile.
     let (journal, _held) = open_journal(arguments.data_dir.as_deref())?;
     let engine = Embedded::new(engine_options(config), surroundings.discovery.clone(), agents, journal);
     let value = Arc::new(input.value);
-    let started = engine.start(Start::new(plan.clone(), value.clone())).await.map_err(refused)?;
+    let started = engine.start(Start::new(plan.clone(), value.clone())).await.map_err(|error| refused(error, &plan, arguments))?;
     let mut progress = Progress::new(!chatty, terminal);
     let (snapshot, ended) = follow(&engine, &started.run, &plan, &mut progress, shutdown, arguments.timeout).await?;
     engine.shutdown(GRACE).await;
@@ -184,10 +191,12 @@ fn explain(report: &mut Report, surroundings: &Surroundings) {
     }
 }
 
-fn refused(error: engine::Error) -> Failure {
+fn refused(error: engine::Error, plan: &Plan, arguments: &RunArguments) -> Failure {
     match &error {
         engine::Error::InvalidInput(_) => {
-            Failure::usage(error.to_string()).hint("give inputs as a request, with --input KEY=VALUE, or with --input-file")
+            let hint = as_text(&arguments.input, plan.workflow().input.as_deref())
+                .unwrap_or_else(|| "give inputs as a request, with --input KEY=VALUE, or with --input-file".to_owned());
+            Failure::usage(error.to_string()).hint(hint)
         }
         engine::Error::Limit(_) | engine::Error::Cycle(_) | engine::Error::References(_) => Failure::new(Exit::Failed, error.to_string()),
         engine::Error::NotFound(_)

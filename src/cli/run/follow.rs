@@ -94,9 +94,9 @@ pub(super) async fn follow(
             }
         }
     }
-    progress.end();
-    let snapshot = engine.snapshot(run).await.map_err(failed)?;
-    Ok((snapshot, ended))
+    let snapshot = engine.snapshot(run).await;
+    progress.end(snapshot.as_ref().ok().and_then(|snapshot| snapshot.outcome.as_ref()));
+    Ok((snapshot.map_err(failed)?, ended))
 }
 
 async fn until(deadline: Option<Instant>) {

@@ -12,13 +12,16 @@ use crate::limits::RUN_INPUT_BYTES_MAX;
 /// The property that a bare request becomes when the schema does not say otherwise.
 const REQUEST: &str = "requirements";
 
+/// A longer value is not repeated to show how to write it.
+const TEXT_SHOWN_BYTES_MAX: usize = 60;
+
 /// What the command line says of the input.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(super) struct InputArguments {
     /// What is wanted, in plain words; becomes the input `requirements`, or the workflow's first required text
     #[arg(value_name = "REQUEST")]
     pub(super) request: Option<String>,
-    /// One input, given more than once for several; VALUE is read as JSON, else as text; `@FILE` reads a file
+    /// One input, given more than once for several; VALUE is read as JSON, else as text (`'n="42"'` is a text); `@FILE` reads a file
     #[arg(short, long = "input", value_name = "KEY=VALUE")]
     pub(super) inputs: Vec<String>,
     /// All inputs as a JSON or YAML object; `-` reads standard input
@@ -93,6 +96,28 @@ fn takes_text(schema: &Value) -> bool {
         Some(Value::Array(names)) => names.iter().any(|name| name == "string"),
         _ => false,
     }
+}
+
+/// How to give an input as a text, when one was read as JSON where the schema wants a text.
+pub(super) fn as_text(arguments: &InputArguments, schema: Option<&Value>) -> Option<String> {
+    let properties = schema?.get("properties")?.as_object()?;
+    arguments.inputs.iter().find_map(|pair| {
+        let (key, text) = pair.split_once('=')?;
+        let value = value_of(text).ok().filter(|value| !value.is_string())?;
+        let wanted = properties.get(key).filter(|schema| takes_text(schema))?;
+        let fits = jsonschema::validator_for(wanted).is_ok_and(|validator| validator.is_valid(&value));
+        if fits {
+            return None;
+        }
+        Some(match text.strip_prefix('@') {
+            Some(file) => format!("`{key}` is a text, and what is in `{file}` was read as JSON: put it in double quotes there"),
+            // Shell quoting of any text would hide what is meant; short words and numbers are what this happens to.
+            None if text.len() <= TEXT_SHOWN_BYTES_MAX && !text.contains(['\'', '"', '\\']) => {
+                format!("`{key}` is a text, and `{text}` was read as JSON; a text in double quotes stays one: --input '{key}=\"{text}\"'")
+            }
+            None => format!("`{key}` is a text, and its value was read as JSON; as JSON text in double quotes it stays one"),
+        })
+    })
 }
 
 /// JSON when it is JSON, else text. `@FILE` is the file's content, read by the same rule.

@@ -7,12 +7,15 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use owo_colors::OwoColorize;
 
 use super::super::terminal::{Terminal, one_line, say};
-use crate::interpreter::{AgentUsed, Change, Snapshot, StepError, StepStatus};
+use crate::interpreter::{AgentUsed, Change, Outcome, Snapshot, StepError, StepStatus};
 use crate::plan::Path;
 use crate::time::humanize;
 
 /// Spinners drawn at once; a wider group would scroll its own terminal away. The rest get their lines when they end.
 const SPINNERS_MAX: usize = 16;
+
+/// As much of a reason as is shown while the run goes on.
+const REASON_CHARACTERS_MAX: usize = 400;
 
 /// Shows the changes of one run.
 #[derive(Debug)]
@@ -21,6 +24,8 @@ pub(super) struct Progress {
     color: bool,
     started: BTreeMap<Path, Begun>,
     settled: BTreeSet<Path>,
+    /// Failures whose reason was not told yet: of those that end the run, the report at its end tells it.
+    untold: Vec<(String, StepError)>,
 }
 
 #[derive(Debug)]
@@ -54,7 +59,7 @@ impl Progress {
             (false, true) => Display::Live(MultiProgress::new()),
             (false, false) => Display::Lines,
         };
-        Self { display, color: terminal.color_err, started: BTreeMap::new(), settled: BTreeSet::new() }
+        Self { display, color: terminal.color_err, started: BTreeMap::new(), settled: BTreeSet::new(), untold: Vec::new() }
     }
 
     /// Shows what happened before the watch began, or while updates were lost.
@@ -97,6 +102,7 @@ impl Progress {
         if matches!(self.display, Display::Quiet) {
             return;
         }
+        self.reasons(change);
         match change {
             Change::StepStarted { path, step, skill, attempt } => {
                 self.begin(path, step.as_str(), skill.as_ref().map(|skill| one_line(skill.as_str(), 60)), *attempt);
@@ -119,6 +125,35 @@ impl Progress {
         }
     }
 
+    /// Tells why steps failed, once it is known whether the run goes on all the same.
+    fn reasons(&mut self, change: &Change) {
+        match change {
+            // What falls with a step that failed; the steps around it fail for the same reason.
+            Change::StepFinished { status: StepStatus::Failed | StepStatus::Canceled | StepStatus::Skipped, .. } => {}
+            // What is left is told at the end.
+            Change::RunFinished { .. } => {}
+            // The run has failed when its handlers run: for the reason of the step that failed last.
+            Change::StepStarted { path, .. } if is_of_handler(path) => {
+                self.tell(self.untold.last().map(|(_, error)| error.message.clone()))
+            }
+            Change::RunStarted
+            | Change::StepStarted { .. }
+            | Change::StepRetrying { .. }
+            | Change::StepWaiting { .. }
+            | Change::StepFinished { .. } => self.tell(None),
+        }
+    }
+
+    /// Tells each reason once, but for the one that the report tells.
+    fn tell(&mut self, told_later: Option<String>) {
+        let mut told: BTreeSet<String> = told_later.into_iter().collect();
+        for (step, error) in std::mem::take(&mut self.untold) {
+            if told.insert(error.message.clone()) {
+                self.line(&format!("  {step}: {}", one_line(&error.message, REASON_CHARACTERS_MAX)));
+            }
+        }
+    }
+
     /// Says something between the changes.
     pub(super) fn line(&self, text: &str) {
         match &self.display {
@@ -131,8 +166,12 @@ impl Progress {
         }
     }
 
-    /// Takes the spinners away.
-    pub(super) fn end(&mut self) {
+    /// Takes the spinners away, and tells what the report of the run will not.
+    pub(super) fn end(&mut self, outcome: Option<&Outcome>) {
+        self.tell(match outcome {
+            Some(Outcome::Failed { error }) => Some(error.message.clone()),
+            Some(Outcome::Completed { .. } | Outcome::Canceled { .. }) | None => None,
+        });
         for begun in std::mem::take(&mut self.started).into_values() {
             if let Some(spinner) = begun.spinner {
                 spinner.finish_and_clear();
@@ -187,8 +226,13 @@ impl Progress {
             (StepStatus::Completed | StepStatus::Failed, None) => {}
             (other, _) => text.push_str(&format!(" · {}", other.as_str())),
         }
-        if let Some(error) = told.error {
-            text.push_str(&format!(" · {}", brief(error)));
+        match (told.status, told.error) {
+            (StepStatus::Failed, Some(error)) => {
+                text.push_str(&format!(" · {}", one_line(error.shown_code(), 60)));
+                self.untold.push((step.to_owned(), error.clone()));
+            }
+            (_, Some(error)) => text.push_str(&format!(" · {}", one_line(&error.message, 160))),
+            (_, None) => {}
         }
         self.line(&text);
     }
@@ -202,6 +246,11 @@ impl Progress {
             (true, StepStatus::Pending | StepStatus::Running | StepStatus::Skipped) => mark.dimmed().to_string(),
         }
     }
+}
+
+/// `/on_error/0:tell` and the like; the paths of the workflow's own steps begin with a number and an id.
+fn is_of_handler(path: &Path) -> bool {
+    path.as_str().split('/').nth(1).is_some_and(|first| !first.contains(':'))
 }
 
 fn describe(step: &str, skill: Option<&str>, attempt: u32) -> String {

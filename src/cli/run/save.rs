@@ -32,7 +32,7 @@ pub(super) enum Error {
         source: io::Error,
     },
     /// `metadata.json` belongs to somebody else.
-    #[error("`{}` was not written by gantry, so nothing was saved there", .0.display())]
+    #[error("`{}` was not written by gantry, so nothing is saved there", .0.display())]
     Foreign(PathBuf),
 }
 
@@ -86,6 +86,22 @@ struct Previous {
     #[serde(rename = "run_id")]
     _run_id: String,
     files: Vec<String>,
+}
+
+/// Whether a run could be written into `directory`, which need not be there yet. Asked before the run, whose work would be for
+/// nothing; nothing is created.
+pub(super) fn check(directory: &Path) -> Result<(), Error> {
+    let path = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
+    let nearest = path.ancestors().map(|place| if place.as_os_str().is_empty() { Path::new(".") } else { place });
+    let nearest = nearest.into_iter().find(|place| place.symlink_metadata().is_ok()).unwrap_or(Path::new("."));
+    let failed = |source| Error::Io { path: directory.to_owned(), source };
+    if !nearest.is_dir() {
+        let what = format!("`{}` is not a directory", nearest.display());
+        return Err(failed(io::Error::new(io::ErrorKind::NotADirectory, what)));
+    }
+    // Permissions alone do not say it: file systems are mounted read-only, or are full.
+    tempfile::tempfile_in(nearest).map_err(|error| failed(terminal::without_name(error)))?;
+    previous(directory).map(drop)
 }
 
 /// Writes a run into `directory`, replacing what an earlier run left there.

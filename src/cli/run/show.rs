@@ -83,7 +83,11 @@ pub(super) fn outcome(report: &Report, terminal: Terminal) -> String {
             (Some(step), None) => format!("step `{step}`: "),
             (None, _) => String::new(),
         };
-        let _ = write!(text, "\n  {place}{} ({})", printable(&error.message), one_line(error.shown_code(), 60));
+        let _ = write!(text, "\n  {place}{}", printable(&error.message));
+        // That a canceled run was canceled stands in the line above.
+        if report.status != RunStatus::Canceled {
+            let _ = write!(text, " ({})", one_line(error.shown_code(), 60));
+        }
         if let Some(agent) = &error.agent
             && !error.message.contains(agent.as_str())
         {

@@ -10,6 +10,7 @@ use super::super::terminal::say;
 use super::directory::DirectoryChoice;
 use crate::config::Config;
 use crate::control::Wish;
+use crate::interpreter::RunStatus;
 use crate::limits;
 
 /// Arguments of `gantry runs answer`.
@@ -42,7 +43,13 @@ pub(super) async fn execute(arguments: AnswerArguments, config: &Config) -> Resu
     let answer = serde_json::from_str(&text).unwrap_or(Value::String(text));
     let (_, record) = directory.find(&arguments.run).await?;
     let run = record.header.run;
-    directory.ask(&Wish::Answer { run: run.clone(), step: arguments.step, answer }).await?;
+    let waits_for_nobody = arguments.step.is_none() && record.status == RunStatus::Running;
+    directory.ask(&Wish::Answer { run: run.clone(), step: arguments.step, answer }).await.map_err(|failure| match failure.exit {
+        Exit::Failed if waits_for_nobody => {
+            failure.hint(format!("`gantry runs show {run}` shows what the run is at; with --step ID a step gets its answer before it asks"))
+        }
+        _ => failure,
+    })?;
     say(&format!("run {run} has its answer"));
     Ok(Exit::Ok)
 }

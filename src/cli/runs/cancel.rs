@@ -13,7 +13,7 @@ pub struct CancelArguments {
     #[arg(value_name = "RUN")]
     run: String,
     /// Why, for those who look at the run later
-    #[arg(long, value_name = "TEXT", default_value = "canceled at the command line")]
+    #[arg(long, value_name = "TEXT", default_value = "at the command line")]
     reason: String,
     #[command(flatten)]
     directory: DirectoryChoice,

@@ -38,7 +38,8 @@ impl DirectoryChoice {
         let data_dir = chosen.ok_or_else(|| {
             Failure::usage("there is no home directory to look for runs in").hint("name the data directory with --data-dir")
         })?;
-        Ok(Directory { path: data_dir.join(RUNS_DIR), data_dir })
+        let named = self.data_dir.is_some() || config.data_dir.is_some();
+        Ok(Directory { path: data_dir.join(RUNS_DIR), data_dir, named })
     }
 }
 
@@ -48,12 +49,21 @@ pub(super) struct Directory {
     pub(super) data_dir: PathBuf,
     /// Where the runs are.
     pub(super) path: PathBuf,
+    /// Somebody chose it: that nothing ever ran there is then a mistake, and not the state of a new machine.
+    named: bool,
 }
 
 impl Directory {
-    /// The journal, to look at. None when nothing ever ran here.
+    /// The journal, to look at. None when nothing ever ran on this machine.
     pub(super) fn journal(&self) -> Result<Option<Sqlite>, Failure> {
-        Sqlite::open_to_read(&self.path).map_err(|error| Failure::unavailable(chain(&error)))
+        match Sqlite::open_to_read(&self.path).map_err(|error| Failure::unavailable(chain(&error)))? {
+            None if self.named => {
+                let what = if self.data_dir.is_dir() { "there are no runs" } else { "there is no data directory" };
+                Err(Failure::unavailable(format!("{what} in {}", self.data_dir.display()))
+                    .hint("name the directory of the gantry that runs or ran them with --data-dir"))
+            }
+            journal => Ok(journal),
+        }
     }
 
     /// The run whose id this is, or begins so.

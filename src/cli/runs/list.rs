@@ -6,12 +6,12 @@ use serde_json::json;
 
 use super::super::exit::{Exit, Failure, chain};
 use super::super::terminal::{self, one_line, say, table};
-use super::directory::{DirectoryChoice, ago};
+use super::directory::{DirectoryChoice, ago, now};
 use crate::config::Config;
 use crate::engine::RETRY_OF_LABEL;
 use crate::interpreter::RunStatus;
 use crate::journal::{Found, Journal, Query, Record};
-use crate::time::{humanize, parse_duration};
+use crate::time::{Timestamp, humanize, parse_duration};
 
 /// Arguments of `gantry runs list`.
 #[derive(Debug, clap::Args)]
@@ -58,7 +58,8 @@ pub(super) async fn execute(arguments: ListArguments, config: &Config) -> Result
         return Ok(Exit::Ok);
     }
     if !shown.is_empty() {
-        let rows: Vec<Vec<String>> = shown.iter().map(row).collect();
+        let now = now();
+        let rows: Vec<Vec<String>> = shown.iter().map(|record| row(record, now)).collect();
         terminal::data(&table(&["RUN", "WORKFLOW", "STATUS", "STARTED", "LASTED", "NOTE"], &rows))?;
     }
     let count = if total == 1 { "1 run".to_owned() } else { format!("{total} runs") };
@@ -75,9 +76,13 @@ fn object(record: &Record) -> serde_json::Value {
     })
 }
 
-fn row(record: &Record) -> Vec<String> {
+fn row(record: &Record, now: Timestamp) -> Vec<String> {
     let header = &record.header;
-    let lasted = humanize(Duration::from_millis(record.changed_at.since_ms(header.started_at)));
+    // What has not ended lasts until now, whenever it changed last.
+    let lasted = match record.status.is_terminal() {
+        true => humanize(Duration::from_millis(record.changed_at.since_ms(header.started_at))),
+        false => format!("{}…", humanize(Duration::from_millis(now.since_ms(header.started_at)))),
+    };
     let note = match (header.labels.get(RETRY_OF_LABEL), header.labels.get("parent")) {
         (Some(run), _) => format!("retry of {}", one_line(run, 40)),
         (None, Some(run)) => format!("part of {}", one_line(run, 40)),

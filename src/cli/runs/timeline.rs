@@ -36,7 +36,11 @@ pub(super) fn render(told: &Timeline) -> String {
     for entry in told.entries.iter().take(LINES_MAX) {
         if let Some(error) = &entry.error {
             let place = if entry.attempt > 0 { format!("{} try {}", entry.step, entry.attempt) } else { entry.step.clone() };
-            text.push_str(&format!("  {place}: {} ({})\n", one_line(&error.message, 200), one_line(error.shown_code(), 60)));
+            let message = one_line(&error.message, 200);
+            text.push_str(&match entry.status {
+                EntryStatus::Canceled => format!("  {place}: canceled: {message}\n"),
+                _ => format!("  {place}: {message} ({})\n", one_line(error.shown_code(), 60)),
+            });
         }
     }
     match &told.outcome {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
+use tracing::warn;
 
 use super::Embedded;
 use super::invoke::{Lineage, Outcome};
@@ -108,7 +109,8 @@ impl Embedded {
     ) -> Result<RunId, StepError> {
         let own_key = execute.idempotency_key.is_none();
         // A key that an author chose is one among workflows: it must not meet those of callers.
-        let key = execute.idempotency_key.map_or_else(|| child_key(parent, invocation), |key| format!("workflow\u{1f}{key}"));
+        let authors = |key: &String| format!("workflow\u{1f}{key}");
+        let key = execute.idempotency_key.as_ref().map_or_else(|| child_key(parent, invocation), authors);
         // Whatever the name means by now, this attempt's child is the one that was made.
         if own_key && let Some(child) = self.child_of(&key).await? {
             return Ok(child);
@@ -120,7 +122,8 @@ impl Embedded {
         };
         let found = self.inner.discovery.workflow(&reference).await.map_err(|error| {
             let code = if matches!(error, discovery::Error::Registry(_)) { ErrorClass::Unavailable } else { ErrorClass::Rejected };
-            StepError::new(code, error.to_string())
+            warn!(%error, "workflow of a step not found");
+            StepError::new(code, error.without_place())
         })?;
         let input = if execute.input.is_null() { json!({}) } else { execute.input };
         let mut start = Start::new(found.plan, Arc::new(input));
@@ -143,6 +146,11 @@ impl Embedded {
                 | Error::NotRetryable { .. }
                 | Error::KeyReused(_)
                 | Error::Mismatch(_) => ErrorClass::Rejected,
+            };
+            // The author knows the key as it was written.
+            let error = match (error, execute.idempotency_key) {
+                (Error::KeyReused(_), Some(key)) => Error::KeyReused(key),
+                (error, _) => error,
             };
             StepError::new(code, format!("workflow `{}`: {error}", execute.workflow_id))
         })?;

@@ -72,6 +72,8 @@ pub(super) struct Driver {
     woken: Option<Timestamp>,
     /// Where the run is as the journal has it.
     told: RunStatus,
+    /// Another process began the run.
+    recovered: bool,
     /// The journal knows that the run waits for nothing but people and timers.
     is_known_to_rest: bool,
     /// It leaves memory.
@@ -109,6 +111,7 @@ impl Driver {
             parking: false,
             woken: None,
             told: RunStatus::Running,
+            recovered: false,
             is_known_to_rest: false,
             resting: false,
             waiters: Vec::new(),
@@ -123,6 +126,12 @@ impl Driver {
     /// Everything that is told of it, from the first.
     pub(super) fn watch(&mut self) -> Updates {
         self.watchers.add()
+    }
+
+    /// The run is one of an earlier process.
+    pub(super) fn recovered(mut self) -> Self {
+        self.recovered = true;
+        self
     }
 
     /// The run has rested until now.
@@ -140,9 +149,13 @@ impl Driver {
         async {
             let outcome = match self.replay(events) {
                 Ok(transition) => {
-                    match self.woken {
-                        Some(_) => debug!(seq = self.seq, "run woken"),
-                        None => info!(digest = %self.run.plan().digest(), seq = self.seq, "run started"),
+                    let digest = self.run.plan().digest();
+                    // Of a run of which nothing but the start is known, everything is told once more.
+                    let seq = self.seq + transition.changes.len() as u64;
+                    match (&self.woken, self.recovered) {
+                        (Some(_), _) => debug!(seq, "run woken"),
+                        (None, true) => info!(%digest, seq, "run resumed"),
+                        (None, false) => info!(%digest, seq = self.seq, "run started"),
                     }
                     match self.begin(transition).await {
                         Ok(()) => self.work().await,

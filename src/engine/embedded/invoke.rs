@@ -139,7 +139,10 @@ impl Embedded {
         let failed = StepError::new;
         match timed {
             Ok(Ok(found)) => Ok(found),
-            Ok(Err(error @ discovery::Error::Registry(_))) => Err(failed(ErrorClass::Unavailable, error.to_string())),
+            Ok(Err(error @ discovery::Error::Registry(_))) => {
+                warn!(skill, %error, "no agent was looked for");
+                Err(failed(ErrorClass::Unavailable, error.without_place()))
+            }
             Ok(Err(error)) => Err(failed(ErrorClass::NoAgent, error.to_string())),
             Err(_) => Err(failed(ErrorClass::Timeout, format!("no agent for skill `{skill}` was found in time"))),
         }

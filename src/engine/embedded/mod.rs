@@ -226,7 +226,7 @@ impl Embedded {
         let run = record.header.run.clone();
         let counted = self.resume_count(record, &plan, Tree::Unknown).await;
         let (usage, counted) = counted.map_err(|error| journal_error(&run, error))?;
-        let mut driver = self.driver(plan, run, usage);
+        let mut driver = self.driver(plan, run, usage).recovered();
         driver.resumes_at(counted);
         Ok((driver, events))
     }

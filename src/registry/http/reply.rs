@@ -35,6 +35,7 @@ impl Refusal {
         let message = error.to_string();
         match error {
             Error::NotFound(_) => Self::new(StatusCode::NOT_FOUND, unknown, message),
+            Error::BadName { .. } => Self::new(StatusCode::BAD_REQUEST, "NAME_INVALID", message),
             Error::Invalid { .. } => {
                 let code = if unknown == "BLOB_UNKNOWN" { "BLOB_UPLOAD_INVALID" } else { "MANIFEST_INVALID" };
                 Self::new(StatusCode::BAD_REQUEST, code, message)

@@ -301,7 +301,7 @@ impl Inner {
 
     /// A repository that has content already.
     fn existing(&self, name: &str) -> Result<Arc<Repository>, Error> {
-        check_repository(name).map_err(|error| Error::invalid(name, error.to_string()))?;
+        check_repository(name).map_err(|error| Error::bad_name(name, error))?;
         if let Some(repository) = self.lock_repositories().get(name) {
             return Ok(Arc::clone(repository));
         }
@@ -314,7 +314,7 @@ impl Inner {
     }
 
     fn repository(&self, name: &str) -> Result<Arc<Repository>, Error> {
-        check_repository(name).map_err(|error| Error::invalid(name, error.to_string()))?;
+        check_repository(name).map_err(|error| Error::bad_name(name, error))?;
         let mut repositories = self.lock_repositories();
         if repositories.len() >= limits::REGISTRY_REPOSITORIES_KEPT {
             // Only those that nobody uses: two handles of one repository would not see each other's writer.

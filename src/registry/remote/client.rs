@@ -26,7 +26,7 @@ pub struct Remote {
 impl Remote {
     /// A client for `host[:port]`. Nothing is sent yet.
     pub fn new(registry: &str, options: RemoteOptions) -> Result<Self, Error> {
-        check_registry(registry).map_err(|error| Error::invalid("registry address", error.to_string()))?;
+        check_registry(registry).map_err(|error| Error::bad_name(registry, error))?;
         let base = base_url(registry, options.scheme)?;
         super::addresses::check(&options.addresses, &base).map_err(|refused| Error::invalid(registry, refused.to_string()))?;
         let auth = Auth::new(registry, options.credential.clone())?;
@@ -132,7 +132,7 @@ impl Remote {
             At::Tag(tag) => super::super::check_tag(tag),
             At::Digest(_) => Ok(()),
         });
-        checked.map_err(|error| Error::invalid(&self.registry, error.to_string()))?;
+        checked.map_err(|error| Error::bad_name(format!("{repository}:{at}"), error))?;
         Ok(match at {
             At::Tag(tag) => format!("{}/{repository}:{tag}", self.registry),
             At::Digest(digest) => format!("{}/{repository}@{digest}", self.registry),
@@ -162,7 +162,7 @@ fn base_url(registry: &str, scheme: Scheme) -> Result<Url, Error> {
             if name == "localhost" || loopback { "http" } else { "https" }
         }
     };
-    Url::parse(&format!("{scheme}://{host}/")).map_err(|error| Error::invalid(registry, format!("it is no address: {error}")))
+    Url::parse(&format!("{scheme}://{host}/")).map_err(|error| Error::bad_name(registry, format!("`{registry}` is no address: {error}")))
 }
 
 #[cfg(test)]

@@ -30,7 +30,7 @@ struct Catalog {
 impl Remote {
     /// The tags of a repository, sorted. What is no tag is left out.
     pub(super) async fn fetch_tags(&self, repository: &str) -> Result<Vec<String>, Error> {
-        check_repository(repository).map_err(|error| Error::invalid(self.registry(), error.to_string()))?;
+        check_repository(repository).map_err(|error| Error::bad_name(repository, error))?;
         let what = format!("{}/{repository}", self.registry());
         let path = format!("{repository}/tags/list");
         let read = |answer: &Answer| answer.json::<Tags>(&what).map(|page| page.tags.unwrap_or_default());

@@ -310,6 +310,48 @@ async fn credentials_go_to_their_host_only_and_never_show() {
     assert_eq!(error.kind, ErrorKind::Refused);
 }
 
+/// What an agent says is cut, and a secret that the cut would halve is not recognised any more: it is taken out first.
+#[tokio::test]
+async fn credentials_do_not_show_where_a_long_text_is_cut() {
+    const SECRET: &str = "hunter2-hunter2-hunter2-hunter2";
+    let rpc = |message: String| json!({ "error": { "code": -1, "message": message } });
+    let failed = |text: String| {
+        let message = json!({ "messageId": "m", "role": "ROLE_AGENT", "parts": [{ "text": text }] });
+        json!({ "result": { "task": { "id": "t", "contextId": "c", "status": { "state": "TASK_STATE_FAILED", "message": message } } } })
+    };
+    for end in (1980..2080).step_by(5).chain([16 * 1024]) {
+        let text = format!("{}{SECRET}{}", "x".repeat(end - SECRET.len() / 2), "y".repeat(3000));
+        let plain = ResponseTemplate::new(500).set_body_raw(text.clone(), "text/plain");
+        let broken = ResponseTemplate::new(500).set_body_raw(text.clone(), "application/json");
+        // Long and mostly secret: what is left of it is short enough to show where its reading ended.
+        let secrets = ResponseTemplate::new(500).set_body_raw(SECRET.repeat(600), "text/plain");
+        let answers = [
+            (Dialect::Plain, Answers::Whole(plain)),
+            (Dialect::Plain, Answers::Whole(broken)),
+            (Dialect::Plain, Answers::Whole(secrets)),
+            (Dialect::Plain, Answers::Json(rpc(text.clone()))),
+            (Dialect::A2a1, Answers::Json(failed(text))),
+        ];
+        for (dialect, answer) in answers {
+            let agent = MockServer::start().await;
+            match answer {
+                Answers::Whole(response) => Mock::given(matchers::any()).respond_with(response).mount(&agent).await,
+                Answers::Json(json) => Mock::given(matchers::any()).respond_with(answering(move |_| json.clone())).mount(&agent).await,
+            }
+            let host = agent.address().to_string();
+            let client = Client::new(Options { credentials: BTreeMap::from([(host, Secret::new(SECRET))]), ..options() });
+            let error = ask(&client, call(card(dialect, &agent.uri()))).await.unwrap_err();
+            assert!(!error.message.contains("hunter2") && error.message.len() <= 2048, "{end}: {error}");
+            assert!(error.message.contains("xxx") || error.message.contains("***"), "{end}: {error}");
+        }
+    }
+}
+
+enum Answers {
+    Whole(ResponseTemplate),
+    Json(serde_json::Value),
+}
+
 #[tokio::test]
 async fn cards_that_cannot_be_served_are_refused_before_dialling() {
     let (url, seen) = counting().await;

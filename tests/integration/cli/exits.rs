@@ -36,7 +36,7 @@ fn every_failure_has_its_code_and_says_what_to_do() {
         (&["run", "--embedded", "--timeout", "soon"], 2, &["30s"]),
         (&["run", "--embedded", "--agent-choice", "best"], 2, &["expected first, round_robin or least_busy"]),
         (&["serve", "--embedded", "--calls-max", "0"], 2, &["--calls-max"]),
-        (&["run", "--embedded", "-w", "strict.yaml"], 2, &["does not fit", "\"n\"", "--input"]),
+        (&["run", "--embedded", "-w", "strict.yaml", "--no-save"], 2, &["does not fit", "\"n\"", "--input"]),
         (&["run", "--embedded", "-w", "strict.yaml", "--version", "v1"], 2, &["--version"]),
         (&["run", "--embedded", "--agent-card", "card.json"], 2, &["card.json"]),
         (&["run", "--embedded", "--model", "skynet"], 2, &["skynet"]),
@@ -53,10 +53,23 @@ fn every_failure_has_its_code_and_says_what_to_do() {
         (&["workflow", "push", "nobody.yaml", "--registry", nobody], 3, &[":9"]),
         (&["workflow", "push", "nobody.yaml", "--embedded"], 3, &["gantry up"]),
         (&["agent", "show", "juggle", "--embedded"], 3, &["juggle", "gantry agent list"]),
-        (&["run", "--embedded", "hello"], 4, &["metadata.json", "--out"]),
+        (&["run", "--embedded", "hello"], 2, &["metadata.json", "was not started", "--out"]),
+        (&["run", "--embedded", "--out", "card.json", "hello"], 2, &["cannot write `card.json`", "is not a directory", "--no-save"]),
+        (&["run", "--embedded", "--out", "card.json/deep/er", "hello"], 2, &["`card.json/deep/er`", "`card.json` is not a directory"]),
+        (&["workflow", "pull", "code-generation-v1", "--embedded", "-o", "none/w.yaml"], 2, &["cannot write `none/w.yaml`: No such file"]),
+        (
+            &["run", "--embedded", "--no-save", "--input", "requirements=42"],
+            2,
+            &["requirements: 42 is not of type", "hint: `requirements` is a text", "--input 'requirements=\"42\"'"],
+        ),
+        (&["run", "--embedded", "-w", "Bad_Name!"], 2, &["`Bad_Name!` is not a valid repository name"]),
+        (&["run", "--embedded", "-w", "code-generation-v1", "--version", "a b"], 2, &["`a b` is not a valid tag"]),
+        (&["workflow", "show", "a@b", "--embedded"], 2, &["`b` is not a valid digest"]),
+        (&["workflow", "pull", "user:hunter2@host/x", "--embedded"], 2, &["must not hold a user name or password"]),
     ] {
         check(&machine, arguments, code, parts);
     }
+    assert!(!machine.path("none").exists(), "a place that cannot be written is not made");
     assert_eq!(std::fs::read_to_string(machine.path("app/metadata.json")).unwrap(), "{\"name\": \"somebody else's\"}");
 }
 

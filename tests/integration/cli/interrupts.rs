@@ -20,7 +20,8 @@ fn an_interrupt_cancels_the_run_and_keeps_what_there_is() {
         silent.wait_for_call();
         running.signal(signal);
         let ran = running.end().expect(130);
-        assert!(ran.stderr.contains("canceled"), "{}", ran.stderr);
+        assert!(ran.stderr.contains("was canceled after") && ran.stderr.contains("\n  interrupted\n"), "{}", ran.stderr);
+        assert!(!ran.stderr.contains("(canceled)"), "said once: {}", ran.stderr);
         let metadata = machine.json("app/metadata.json");
         assert_eq!((&metadata["status"], &metadata["steps"][0]["status"]), (&"canceled".into(), &"canceled".into()), "{signal}");
     }

@@ -214,7 +214,7 @@ fn runs_of_every_step_kind_survive_kills_at_random_moments() {
     let mut from = 0;
     for _ in 0..kills {
         live(&world, &names, &before, &mut seen);
-        let calls = world.agent.calls();
+        let calls = world.agent.calls_at_rest();
         seen.again.extend(calls[from..].iter().filter(|call| before.settled.contains(&call.key)).map(|call| call.key.clone()));
         // What the dead process had sent may still arrive; a reply to it is in no journal.
         from = calls.len();

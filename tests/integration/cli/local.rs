@@ -89,6 +89,30 @@ fn quiet_prints_the_output_and_nothing_else() {
     assert_eq!((ran.stdout.as_str(), ran.stderr.as_str()), ("completed\n", ""));
 }
 
+/// Why a run failed stands in its report alone; why a step failed that the run goes on from stands where it failed.
+#[test]
+fn a_reason_is_told_once() {
+    let machine = Machine::new();
+    let of = |rest: &str| format!("metadata: {{id: fails, name: Fails, version: 1.0.0}}\n{rest}");
+    let reason = "error: {code: bad, message: \"boom\\nand more\"}";
+    let inner = format!("      - {{id: f, step_type: fail, {reason}}}\n");
+    let group = format!("  - id: g\n    step_type: parallel\n    branches:\n      x:\n{inner}");
+    let handler = "error_handling:\n  on_error: [{id: h, step_type: set, value: 1}]\n";
+    let soft = "  - {id: moment, step_type: wait, for: 50ms}\n  - {id: soft, step_type: fail, error: {code: mild, message: a drizzle}, on_error: continue}\n";
+    for (rest, code, drizzles) in [
+        (format!("steps:\n{group}"), 1, 0),
+        (format!("{handler}steps:\n{group}"), 1, 0),
+        (format!("steps:\n{soft}{group}"), 1, 1),
+        (format!("steps:\n{soft}  - {{id: last, step_type: set, value: 1}}\n"), 0, 1),
+    ] {
+        machine.write("w.yaml", &of(&rest));
+        let ran = machine.run(&["run", "--embedded", "--no-save", "-w", "w.yaml"]).expect(code);
+        let counts = [ran.stderr.matches("boom").count(), ran.stderr.matches("a drizzle").count()];
+        assert_eq!(counts, [usize::from(code == 1), drizzles], "{rest}: {}", ran.stderr);
+        assert!(code == 0 || ran.stderr.contains("boom\nand more (bad)"), "in full, at the end: {}", ran.stderr);
+    }
+}
+
 #[test]
 fn inputs_come_as_pairs_files_and_requests() {
     let machine = Machine::new();

@@ -47,6 +47,19 @@ impl Counting {
         self.calls.lock().unwrap().clone()
     }
 
+    /// The calls, when no more come: what a process had sent before it was killed is still on its way for a moment.
+    pub(super) fn calls_at_rest(&self) -> Vec<Call> {
+        let mut calls = self.calls();
+        loop {
+            std::thread::sleep(Duration::from_millis(20));
+            let now = self.calls();
+            if now.len() == calls.len() {
+                return now;
+            }
+            calls = now;
+        }
+    }
+
     fn of(&self, skill: &str) -> Vec<Call> {
         self.calls().into_iter().filter(|call| call.skill == skill).collect()
     }
@@ -356,6 +369,9 @@ output: {said: \"{{ steps.q.outputs.yes }}\"}
     let [first, second] = [1, 2].map(|n| world.start(&gantry, n).unwrap());
     world.until(&first, "input_required");
     world.until(&second, "input_required");
+    let lasted = world.runs(&["list"]).expect(0).stdout;
+    let lasts = |line: &str| line.split_whitespace().any(|word| word.ends_with('…') && word != "0ms…");
+    assert!(lasted.lines().skip(1).all(lasts), "what has not ended lasts until now: {lasted}");
     gantry.running.signal("TERM");
     let ended = gantry.running.end().expect(0);
     assert!(ended.stderr.contains(&format!("parked for the next start: run {first}")), "{}", ended.stderr);
@@ -367,7 +383,8 @@ output: {said: \"{{ steps.q.outputs.yes }}\"}
 
     let gantry = world.serve(&[]);
     assert!(world.runs(&["answer", &first, "{\"no\": 1}"]).expect(1).stderr.contains("yes"), "the schema counts");
-    assert!(world.runs(&["answer", &first, "{\"yes\": true}", "--step", "zzz"]).expect(1).stderr.contains("zzz"));
+    let nobody = world.runs(&["answer", &first, "{\"yes\": true}", "--step", "zzz"]).expect(1).stderr;
+    assert!(nobody.contains("no step `zzz`") && nobody.contains("those that do: q"), "{nobody}");
     world.runs(&["answer", &first, "{\"yes\": true}", "--step", "q"]).expect(0);
     world.until(&first, "completed");
     world.runs(&["cancel", &second, "--reason", "changed my mind"]).expect(0);
@@ -447,6 +464,55 @@ fn circuits_show_in_readyz_in_the_list_of_agents_and_in_the_timeline() {
     gantry.running.end().expect(0);
 }
 
+/// An answer without a step, to a run that is at work: it waits for none.
+#[test]
+fn an_answer_that_nobody_waits_for_says_so() {
+    let steps = "steps:\n- {id: a, skill: one}\n- {id: q, step_type: input, prompt: \"publish?\"}\n";
+    let slow = |call: &Call| Duration::from_millis(if call.skill == "one" { 60_000 } else { 0 });
+    let world = World::new(steps, Counting::start(move |call, _| (slow(call), Ok(reply(call)))));
+    let gantry = world.serve(&["--grace", "0s"]);
+    let run = world.start(&gantry, 1).unwrap();
+    wait_for("the first call", || (!world.agent.calls().is_empty()).then_some(()));
+    let refused = world.runs(&["answer", &run, "yes"]).expect(1).stderr;
+    assert!(refused.contains(&format!("run `{run}` waits for no answer now")) && refused.contains("--step"), "{refused}");
+    world.runs(&["answer", &run, "yes", "--step", "q"]).expect(0);
+    world.runs(&["cancel", &run]).expect(0);
+    world.until(&run, "canceled");
+    for shown in [world.runs(&["show", &run]).expect(0), world.runs(&["follow", &run]).expect(1)] {
+        assert!(shown.stdout.contains("\ncanceled: at the command line\n"), "said once: {}", shown.stdout);
+        assert!(!shown.stdout.contains("canceled (canceled)"), "{}", shown.stdout);
+    }
+    gantry.running.signal("TERM");
+    gantry.running.end().expect(0);
+}
+
+#[test]
+fn the_end_counts_the_runs_that_it_does_not_name() {
+    let slow = Counting::start(|call, _| (Duration::from_secs(60), Ok(reply(call))));
+    let world = World::new(CHAIN, slow);
+    let gantry = world.serve(&["--grace", "0s"]);
+    let started: Vec<String> = (0..12).map(|n| world.start(&gantry, n).unwrap()).collect();
+    gantry.running.signal("TERM");
+    let ended = gantry.running.end().expect(0).stderr;
+    assert_eq!(ended.matches("parked for the next start: run ").count(), 10, "{ended}");
+    assert!(ended.contains("… and 2 more: 12 runs are parked in all"), "{} started: {ended}", started.len());
+}
+
+#[test]
+fn a_directory_without_runs_is_an_error_and_stays_as_it_is() {
+    let machine = Machine::new();
+    machine.write("empty/other.txt", "x");
+    for (directory, expected) in [("typo", "there is no data directory in typo"), ("empty", "there are no runs in empty")] {
+        for command in [&["list"][..], &["list", "--json"], &["show", "abcdef"], &["prune", "--keep", "1"]] {
+            let ran = machine.run(&[&["runs"], command, &["--data-dir", directory]].concat()).expect(3);
+            assert!(ran.stderr.contains(expected) && ran.stderr.contains("--data-dir"), "{command:?}: {}", ran.stderr);
+            assert_eq!(ran.stdout, "");
+        }
+    }
+    assert!(!machine.path("typo").exists() && !machine.path("empty/runs").exists(), "looking creates nothing");
+    assert!(machine.run(&["runs", "list"]).expect(0).stderr.contains("0 runs in "), "a new machine has none yet");
+}
+
 #[test]
 fn the_end_says_not_ready_at_once_and_lets_what_is_in_flight_finish() {
     let world =
@@ -466,10 +532,13 @@ fn the_end_says_not_ready_at_once_and_lets_what_is_in_flight_finish() {
     let ended = gantry.running.end().expect(0);
     assert!(begun.elapsed() < PATIENCE && ended.stderr.contains("parked for the next start"), "{}", ended.stderr);
     assert_eq!(world.agent.calls().len(), 1, "nothing new was begun");
-    let gantry = world.serve(&[]);
+    let gantry = world.serve(&["--log", "gantry=info"]);
     world.until(&run, "completed");
     assert_eq!(world.agent.calls().len(), 3, "the step that had ended in time was not called again");
     gantry.running.signal("TERM");
     let again = gantry.running.end().expect(0);
     assert!(again.stderr.contains("1 run that had not ended goes on"), "{}", again.stderr);
+    let resumed = again.stderr.lines().find(|line| line.contains("run resumed")).unwrap_or_else(|| panic!("{}", again.stderr));
+    assert!(resumed.contains("seq=") && !resumed.contains("seq=0"), "{resumed}");
+    assert!(!again.stderr.contains("run started"), "{}", again.stderr);
 }

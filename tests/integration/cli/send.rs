@@ -127,7 +127,7 @@ fn tasks_are_found_followed_listed_and_canceled() {
     assert_eq!(canceled.stdout, format!("task {other} is canceled\n"));
     assert!(agent.task("cancel", &[other]).expect(1).stderr.contains("-32002"));
     assert_eq!(agent.task("get", &[other, "--json"]).expect(0).json()["status"]["state"], "TASK_STATE_CANCELED");
-    assert!(agent.task("get", &[other]).expect(0).stderr.contains("✗ canceled"));
+    assert!(agent.task("get", &[other]).expect(0).stderr.contains("✗ canceled by the caller\n"), "said once");
     assert!(agent.task("subscribe", &[other]).expect(1).stderr.contains("✗ canceled"), "what has ended is shown as it ended");
 
     let followed = agent.task("subscribe", &[id, "--json"]).expect(0);

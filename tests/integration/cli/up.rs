@@ -20,6 +20,7 @@ fn up_serves_what_a_run_needs_and_drains() {
     let registry = ready["registry"].as_str().unwrap();
     assert_eq!(ready["agents"].as_object().unwrap().len(), 6);
     assert_eq!(ready["pid"], running.child.id());
+    assert_eq!(ready["url"], ready["gantry"], "every server's file has its own URL under the same key");
 
     let report = machine
         .run(&["run", "--registry", registry, "--json", "--no-save", "Create a function to calculate prime numbers"])
@@ -115,6 +116,7 @@ fn a_card_pushed_by_hand_is_used() {
     let serve = machine.command(&["registry", "serve", "--port", "0", "--ephemeral", "--ready-file", registry_ready.to_str().unwrap()]);
     let (registry, registry_address) = Running::ready(serve, &registry_ready);
     let address = registry_address["registry"].as_str().unwrap();
+    assert_eq!(registry_address["url"], address);
 
     let skill = "classify_topics";
     machine.write("w.yaml", &one_step(skill).replace("    outputs", "    inputs: {text: hello}\n    outputs"));
@@ -122,6 +124,8 @@ fn a_card_pushed_by_hand_is_used() {
     assert!(empty.stderr.contains(skill) && empty.stderr.contains("gantry agent push"), "{}", empty.stderr);
 
     let url = addresses["agents"]["analysis-agent"].as_str().unwrap();
+    let stranger = machine.run(&["run", "--registry", url, "--no-save", "-w", "w.yaml"]).expect(3).stderr;
+    assert!(stranger.contains(&format!("what answers at {url} is not an OCI registry: ")), "{stranger}");
     machine.run(&["run", "--registry", address, "--no-save", "-w", "w.yaml", "--agent-card", url]).expect(0);
     machine.write("card.json", &serde_json::json!({"name": "by-hand", "url": url, "skills": [{"id": skill, "name": skill}]}).to_string());
     machine.run(&["agent", "push", "card.json", "--tag", "v1", "--registry", address]).expect(0);
@@ -131,6 +135,22 @@ fn a_card_pushed_by_hand_is_used() {
     for running in [agents, registry] {
         running.signal("TERM");
         running.end().expect(0);
+    }
+}
+
+#[test]
+fn the_help_says_what_each_server_keeps() {
+    let machine = Machine::new();
+    for (command, kept) in [
+        (&["serve"][..], ["Where runs are kept", "Keep runs only as long as the process runs"]),
+        (&["up"], ["Where runs and the registry's content are kept", "Keep runs and the registry's content only as long"]),
+        (&["registry", "serve"], ["Where the registry keeps its content", "Keep the registry's content only as long"]),
+    ] {
+        let help = machine.run(&[command, &["--help"]].concat()).expect(0).stdout;
+        let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
+        for part in kept {
+            assert!(help.contains(part), "{command:?}: no {part:?} in {help}");
+        }
     }
 }
 

@@ -84,10 +84,6 @@ async fn what_is_not_there_is_said_with_what_is() {
         (format!("flow@{other}"), "the tags of `workflows/flow` are"),
         ("other-v1:v2".to_owned(), "no workflow `other-v1:v2`"),
         ("evil.example/workflows/flow:1.0.0".to_owned(), "the registry `evil.example` is another one"),
-        (String::new(), "a reference cannot be empty"),
-        ("a b".to_owned(), "no workflow `a b`"),
-        ("../../etc/passwd".to_owned(), "no workflow `../../etc/passwd`"),
-        ("x".repeat(100_000), "no workflow `xxx"),
     ];
     for (reference, expected) in cases {
         let error = discovery.workflow(&reference).await.unwrap_err();
@@ -97,6 +93,22 @@ async fn what_is_not_there_is_said_with_what_is() {
         assert!(error.hint().is_some());
         assert!(!error.is_transient());
     }
+    let no_references = [
+        (String::new(), "a reference cannot be empty: write "),
+        ("a b".to_owned(), "`a b` is not a valid repository name: "),
+        ("../../etc/passwd".to_owned(), "`..` is not a valid registry: "),
+        ("flow:a%b".to_owned(), "`a%b` is not a valid tag: "),
+        ("x".repeat(100_000), " is longer than "),
+    ];
+    spy.count();
+    for (reference, expected) in no_references {
+        let error = discovery.workflow(&reference).await.unwrap_err();
+        assert!(matches!(error, Error::BadName(_)), "{error:?}");
+        assert!(error.to_string().contains(expected), "`{error}` has no `{expected}`");
+        assert!(error.to_string().len() < 1_000, "too long to read: {error}");
+        assert!(!error.is_transient());
+    }
+    assert_eq!(spy.count(), Count::default(), "nobody is asked for what nothing can be called");
     let empty = Spy::embedded().discovery(NEVER_STALE).workflow("flow").await.unwrap_err();
     assert_eq!(empty.to_string(), "no workflow `flow` in http://localhost:5000: it has no workflows");
 }

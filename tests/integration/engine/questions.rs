@@ -80,7 +80,7 @@ steps:
     let unclear = answer(&world, &run, None, json!(1)).await.unwrap_err();
     assert!(unclear.to_string().contains("left, right"), "{unclear}");
     let nobody = answer(&world, &run, Some("middle"), json!(1)).await.unwrap_err();
-    assert!(matches!(&nobody, Error::NotWaiting { step, .. } if step == "middle"), "{nobody}");
+    assert!(matches!(&nobody, Error::NotWaiting { step: Some(step), .. } if step == "middle"), "{nobody}");
     answer(&world, &run, Some("right"), json!("r")).await.unwrap();
     let path = world.engine.snapshot(&run).await.unwrap().steps.iter().find(|step| step.id.as_str() == "left").unwrap().path.clone();
     answer(&world, &run, Some(path.as_str()), json!("l")).await.unwrap();

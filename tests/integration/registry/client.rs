@@ -493,11 +493,11 @@ async fn names_are_checked_before_anything_is_sent() {
     let server = Scripted::start(vec![answer("200 OK", &[], b"{}")]).await;
     let remote = server.remote();
     for name in ["../x", "A", "a/x?y=1", "a/x#y", "a/blobs", ""] {
-        assert!(matches!(remote.tags(name).await, Err(Error::Invalid { .. })), "{name}");
-        assert!(matches!(remote.manifest(name, &tag("v1")).await, Err(Error::Invalid { .. })), "{name}");
+        assert!(matches!(remote.tags(name).await, Err(Error::BadName { .. })), "{name}");
+        assert!(matches!(remote.manifest(name, &tag("v1")).await, Err(Error::BadName { .. })), "{name}");
     }
-    assert!(matches!(remote.resolve("a", "v1/../x").await, Err(Error::Invalid { .. })));
-    assert!(matches!(push(&remote, &["1.0+b"]).await, Err(Error::Invalid { .. })));
+    assert!(matches!(remote.resolve("a", "v1/../x").await, Err(Error::BadName { .. })));
+    assert!(matches!(push(&remote, &["1.0+b"]).await, Err(Error::BadName { .. })));
     assert_eq!(server.count(), 0);
 }
 

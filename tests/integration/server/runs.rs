@@ -208,6 +208,40 @@ async fn an_unclear_request_is_asked_back_and_goes_on_in_the_same_task() {
 }
 
 #[tokio::test]
+async fn what_has_no_description_is_offered_by_its_name() {
+    let world = World::new().await;
+    for (id, name) in [("alpha", "First things"), ("beta", "beta")] {
+        let text = format!("metadata: {{id: {id}, name: {name}, version: 1.0.0, description: \"\"}}\nsteps: [{{id: one, skill: work}}]\n");
+        world.discovery.push_workflow(&format!("{id}.yaml"), text.into(), None, &[]).await.unwrap();
+    }
+    let mut request = message("m-1");
+    request["parts"] = json!([{ "text": "fly me to the moon" }]);
+    let task = world.call("SendMessage", json!({ "message": request })).await.result()["task"].clone();
+    let asked = task["status"]["message"]["parts"][0]["text"].as_str().unwrap();
+    let offered: Vec<&str> = asked.lines().skip(1).collect();
+    assert_eq!(offered, ["1. alpha: First things", "2. beta"]);
+}
+
+/// Callers are told what is not there, and not where on the server's disk it is not.
+#[tokio::test]
+async fn callers_are_told_no_path_of_the_server() {
+    let folder = tempfile::tempdir().unwrap();
+    let layout = Arc::new(Layout::open(folder.path().join("registry")).unwrap());
+    let world = World::over(Arc::new(gantry::journal::Memory::default()), layout, |_| {}).await;
+    world.workflow("calls", "  - {id: one, skill: execute_workflow, inputs: {workflow_id: nope}}\n").await;
+    let path = folder.path().to_str().unwrap();
+    let refused = world.call("SendMessage", json!({ "message": execute("m-1", "nope", json!({})) })).await;
+    assert_eq!(refused.code(), -32602);
+    let failed = world.call("SendMessage", json!({ "message": execute("m-2", "calls", json!({})) })).await;
+    assert_eq!(failed.result()["task"]["status"]["state"], "TASK_STATE_FAILED", "{:#}", failed.body);
+    for answer in [refused, failed] {
+        let text = answer.body.to_string();
+        assert!(text.contains("no workflow `nope`: ") && text.contains("`calls`"), "{text}");
+        assert!(!text.contains(path), "{text}");
+    }
+}
+
+#[tokio::test]
 async fn a_failed_step_fails_the_task_and_names_itself() {
     let world = World::new().await;
     let _good = world.agent(&["work"], echo).await;
@@ -226,9 +260,12 @@ async fn what_cannot_start_is_refused_with_the_field() {
     let _agent = world.agent(&["work"], echo).await;
     let text = "metadata:\n  id: strict\n  name: strict\n  version: 1.0.0\ninput:\n  type: object\n  required: [n]\n  properties: { n: { type: integer } }\nsteps:\n  - id: one\n    skill: work\n";
     world.discovery.push_workflow("strict.yaml", text.into(), None, &[]).await.unwrap();
-    for (workflow, input, field) in
-        [("nope", json!({}), "workflow_id"), ("strict", json!({}), "input"), ("strict", json!({ "n": "x" }), "input")]
-    {
+    for (workflow, input, field) in [
+        ("nope", json!({}), "workflow_id"),
+        ("No Name!", json!({}), "workflow_id"),
+        ("strict", json!({}), "input"),
+        ("strict", json!({ "n": "x" }), "input"),
+    ] {
         let answer = world.call("SendMessage", json!({ "message": execute("m-1", workflow, input) })).await;
         assert_eq!(answer.code(), -32602, "{:#}", answer.body);
         assert_eq!(answer.body["error"]["data"][0]["fieldViolations"][0]["field"], field);
@@ -361,7 +398,17 @@ async fn an_idempotency_key_gives_the_same_run_to_its_caller() {
     world.workflow("other", "  - id: two\n    skill: work\n").await;
     let mut other = execute("m-9", "other", json!({}));
     other["parts"][0]["data"]["idempotency_key"] = json!("once");
-    assert_eq!(world.call("SendMessage", json!({ "message": other })).await.code(), -32602, "another workflow under the same key");
+    let refused = world.call("SendMessage", json!({ "message": other })).await;
+    assert_eq!(refused.code(), -32602, "another workflow under the same key");
+    let told = refused.body["error"]["message"].as_str().unwrap();
+    assert!(told.contains("key `once` was used before"), "the caller's own key alone: {told}");
+    let step = |id: &str, n: u8| {
+        format!("  - {{id: {id}, skill: execute_workflow, inputs: {{workflow_id: inner, input: {{n: {n}}}, idempotency_key: authors}}}}\n")
+    };
+    world.workflow("nested", &format!("{}{}", step("one", 1), step("two", 2))).await;
+    let failed = world.call("SendMessage", json!({ "message": execute("m-10", "nested", json!({})) })).await;
+    let told = failed.result()["task"]["status"]["message"]["parts"][0]["text"].as_str().unwrap();
+    assert!(told.contains("step `two`") && told.contains("key `authors` was used before"), "the author's own key alone: {told}");
 }
 
 #[tokio::test]
@@ -388,6 +435,10 @@ async fn a_task_is_found_again_after_a_restart() {
     let found = after.call("GetTask", json!({ "id": repeated["id"] })).await.result().clone();
     assert_eq!(found["artifacts"], repeated["artifacts"], "steps inside repetitions, too");
     assert_eq!(after.call("ListTasks", json!({ "contextId": "talk" })).await.result()["totalSize"], 1);
+    let reused = after.call("SendMessage", json!({ "message": execute("m-1", "two", json!({ "n": 2 })) })).await;
+    let violation = &reused.body["error"]["data"][0]["fieldViolations"][0];
+    assert_eq!((reused.code(), &violation["field"]), (-32602, &json!("message.messageId")), "{:#}", reused.body);
+    assert!(violation["description"].as_str().unwrap().starts_with("message id `m-1` was used before"), "{violation}");
     let found = after.call("GetTask", json!({ "id": task["id"] })).await.result().clone();
     assert_eq!((&found["status"]["state"], &found["contextId"]), (&json!("TASK_STATE_COMPLETED"), &json!("talk")));
     assert_eq!(found["artifacts"], task["artifacts"]);

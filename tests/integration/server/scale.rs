@@ -17,6 +17,7 @@ use wiremock::Request;
 
 use super::runs::execute;
 use super::world::{PATIENCE, World, echo, message, short};
+use crate::trickle::trickle;
 
 /// How many: the first by default, the second when the full scale is asked for.
 fn count(moderate: usize, full: usize) -> usize {
@@ -224,30 +225,10 @@ async fn snapshot(world: &World, id: &str) -> Value {
     first["result"]["task"].clone()
 }
 
-/// Sends a little now and then until the server has enough; how long that took, and what it said.
-async fn trickle(address: String, begin: &'static [u8], little: &'static [u8]) -> (Duration, String) {
-    let stream = TcpStream::connect(address).await.unwrap();
-    let started = Instant::now();
-    let (mut reader, mut writer) = stream.into_split();
-    let writing = async {
-        if writer.write_all(begin).await.is_ok() {
-            while writer.write_all(little).await.is_ok() {
-                tokio::time::sleep(Duration::from_millis(100)).await;
-            }
-        }
-        std::future::pending::<()>().await;
-    };
-    let mut read = Vec::new();
-    tokio::select! {
-        () = writing => {}
-        ended = tokio::time::timeout(PATIENCE, reader.read_to_end(&mut read)) => { ended.expect("the server does not close").ok(); }
-    }
-    (started.elapsed(), String::from_utf8_lossy(&read).into_owned())
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn slow_connections_are_cut_and_healthy_requests_answered_meanwhile() {
     const DEADLINE: Duration = Duration::from_secs(3);
+    const PAUSE: Duration = Duration::from_millis(100);
     let world = World::with(|options| {
         options.limits.header_timeout = DEADLINE;
         options.limits.body_timeout = DEADLINE;
@@ -257,8 +238,8 @@ async fn slow_connections_are_cut_and_healthy_requests_answered_meanwhile() {
     let body = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 100000\r\n\r\n{";
     let address = world.url.trim_start_matches("http://");
     let slow = (0..count(200, 1000)).map(|at| match at % 2 {
-        0 => tokio::spawn(trickle(address.to_owned(), head, b"x-slow: 1\r\n")),
-        _ => tokio::spawn(trickle(address.to_owned(), body, b" ")),
+        0 => tokio::spawn(trickle(address.to_owned(), head, b"x-slow: 1\r\n", PAUSE)),
+        _ => tokio::spawn(trickle(address.to_owned(), body, b" ", PAUSE)),
     });
     let slow: Vec<_> = slow.collect();
     let (started, mut answered) = (Instant::now(), 0);

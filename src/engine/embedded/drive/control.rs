@@ -99,9 +99,8 @@ impl Driver {
             Some(step) => waiting.iter().find(|path| path.as_str() == step || path.step() == step),
         };
         found.cloned().ok_or_else(|| {
-            let ids: Vec<_> = waiting.iter().map(Path::step).collect();
-            let step = step.map_or_else(|| format!("(one of: {})", ids.join(", ")), str::to_owned);
-            Error::NotWaiting { run: self.id.clone(), step }
+            let waiting = waiting.iter().map(|path| path.step().to_owned()).collect();
+            Error::NotWaiting { run: self.id.clone(), step: step.map(str::to_owned), waiting }
         })
     }
 
