@@ -58,10 +58,18 @@ pub const GROUP_CONCURRENCY: u32 = 64;
 pub const MAP_ITEMS_MAX: usize = 1_000_000;
 /// Runs inside runs: a workflow that calls a workflow that calls a workflow.
 pub const RUN_DEPTH_MAX: u32 = 16;
+/// Workflows that are looked up to follow the fixed references of one, so that a start is checked in bounded time.
+pub const REFERENCES_FOLLOWED_MAX: usize = 1_000;
+/// How long a start waits for that check: a registry that is slow must not hold up what it is not needed for.
+pub const REFERENCES_PATIENCE: Duration = Duration::from_secs(2);
+/// How long a plan whose references were followed is not looked at again. Tags move, and are themselves trusted for longer.
+pub const REFERENCES_TRUSTED: Duration = Duration::from_secs(1);
+/// Plans of which that is remembered; some 100 bytes each.
+pub const REFERENCES_REMEMBERED_MAX: usize = 4_096;
 /// Most iterations an author may ask of one loop.
 pub const LOOP_ITERATIONS_MAX: u64 = 2_000_000;
-/// Steps one run may execute, repetitions included, so that loops in loops cannot run for ever. A map over the most items with a
-/// few steps for each fits.
+/// Steps that one run, and the runs below it, may execute together, repetitions included, so that loops in loops and workflows in
+/// workflows cannot run for ever. A map over the most items with a few steps for each fits.
 pub const RUN_STEPS_MAX: u64 = 10_000_000;
 /// Pieces of work that a run does at a time, a few for each step, before others have their turn and what changed is told.
 pub const TRANSITION_PART: usize = 512;

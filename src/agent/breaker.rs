@@ -1,7 +1,8 @@
 //! The circuit of one agent: closed while it answers, open for a while when it does not, then half-open for one call that finds out.
 //!
-//! Used by `gate`. Time comes in as data, from the monotonic clock. Invariant: while the circuit is not closed, at most one call is
-//! under way that was let through since it opened.
+//! Used by `gate`. Time comes in as data, from the monotonic clock. Invariant: while the circuit is not closed, one call at a time is let
+//! through. The next follows when it has ended, or has taken as long as the agent was left alone: a slow one must not keep away
+//! everybody from an agent that is back. Each that follows so waits twice as long, like each pause.
 
 use std::fmt;
 use std::num::NonZeroU32;
@@ -106,8 +107,15 @@ struct State {
 #[derive(Debug, Clone, Copy)]
 enum Phase {
     Closed,
-    Open { until: Instant },
-    HalfOpen { probe: u64 },
+    Open {
+        until: Instant,
+    },
+    /// `newest` was let through last, and `first` is the first that may still say that the agent is back. Until `next` no other is.
+    HalfOpen {
+        first: u64,
+        newest: u64,
+        next: Instant,
+    },
 }
 
 /// What opened a circuit.
@@ -187,12 +195,12 @@ impl Breaker {
         let state = self.state();
         match state.phase {
             Phase::Open { until } if now < until => Some(state.shut(Some(until - now), self.options.pause)),
-            Phase::HalfOpen { .. } => Some(state.shut(None, self.options.pause)),
-            Phase::Open { .. } | Phase::Closed => None,
+            Phase::HalfOpen { next, .. } if now < next => Some(state.shut(None, next - now)),
+            Phase::Open { .. } | Phase::HalfOpen { .. } | Phase::Closed => None,
         }
     }
 
-    /// Lets a call through, or not. The first after the pause is the probe.
+    /// Lets a call through, or not. The first after the pause is a probe.
     pub(super) fn admit(&self, now: impl FnOnce() -> Instant) -> Result<Admission, Shut> {
         let epoch = self.epoch.load(Ordering::Acquire);
         if epoch.is_multiple_of(2) {
@@ -204,14 +212,22 @@ impl Breaker {
         match state.phase {
             Phase::Closed => Ok(Admission { epoch, probe: None }),
             Phase::Open { until } if now < until => Err(state.shut(Some(until - now), self.options.pause)),
-            Phase::HalfOpen { .. } => Err(state.shut(None, self.options.pause)),
-            Phase::Open { .. } => {
-                state.probes += 1;
-                let probe = state.probes;
-                state.phase = Phase::HalfOpen { probe };
-                Ok(Admission { epoch, probe: Some(probe) })
+            Phase::HalfOpen { next, .. } if now < next => Err(state.shut(None, next - now)),
+            Phase::HalfOpen { first, .. } => {
+                state.openings = state.openings.saturating_add(1);
+                Ok(self.probe(&mut state, Some(first), epoch, now))
             }
+            Phase::Open { .. } => Ok(self.probe(&mut state, None, epoch, now)),
         }
+    }
+
+    /// Lets the next probe go, after `first` when that is still under way.
+    fn probe(&self, state: &mut State, first: Option<u64>, epoch: u64, now: Instant) -> Admission {
+        state.probes += 1;
+        let newest = state.probes;
+        let next = now + self.pause(state.openings.saturating_sub(1));
+        state.phase = Phase::HalfOpen { first: first.unwrap_or(newest), newest, next };
+        Admission { epoch, probe: Some(newest) }
     }
 
     /// The agent answered.
@@ -226,7 +242,8 @@ impl Breaker {
                 state.window.record(now, self.options.window, true);
                 None
             }
-            Phase::HalfOpen { probe } if admission.probe == Some(probe) => {
+            // A slow one that was not waited for any more knows it as well as the last.
+            Phase::HalfOpen { first, newest, .. } if admission.probe.is_some_and(|probe| (first..=newest).contains(&probe)) => {
                 state.phase = Phase::Closed;
                 state.window = Window::default();
                 state.in_a_row = 0;
@@ -256,7 +273,8 @@ impl Breaker {
                 self.epoch.fetch_add(1, Ordering::AcqRel);
                 Some(self.open(&mut state, now, count, error))
             }
-            Phase::HalfOpen { probe } if admission.probe == Some(probe) => {
+            // Of those before it only a success counts: they tell how the agent was when they began.
+            Phase::HalfOpen { newest, .. } if admission.probe == Some(newest) => {
                 state.in_a_row = state.in_a_row.saturating_add(1);
                 let count = state.why.count.clone();
                 Some(self.open(&mut state, now, count, error))
@@ -271,8 +289,8 @@ impl Breaker {
             return;
         }
         let mut state = self.state();
-        if let Phase::HalfOpen { probe } = state.phase
-            && admission.probe == Some(probe)
+        if let Phase::HalfOpen { newest, .. } = state.phase
+            && admission.probe == Some(newest)
         {
             state.phase = Phase::Open { until: now };
         }
@@ -305,15 +323,19 @@ impl Breaker {
     }
 
     fn open(&self, state: &mut State, now: Instant, count: String, error: &Error) -> Turn {
-        let doublings = state.openings.min(DOUBLINGS_MAX);
+        let grown = self.pause(state.openings);
         state.openings = state.openings.saturating_add(1);
-        let longest = self.options.pause_max.max(self.options.pause);
-        let grown = self.options.pause.saturating_mul(1 << doublings).min(longest);
         let pause = grown.max(error.retry_after.unwrap_or_default().min(RETRY_AFTER_MAX));
         let last = error.message[..error.message.floor_char_boundary(CIRCUIT_REASON_BYTES_MAX)].to_owned();
         state.why = Why { count, last };
         state.phase = Phase::Open { until: now + pause };
         Turn::Opened { pause, why: state.why.clone() }
+    }
+
+    /// How long the agent is left alone after so many pauses.
+    fn pause(&self, before: u32) -> Duration {
+        let longest = self.options.pause_max.max(self.options.pause);
+        self.options.pause.saturating_mul(1 << before.min(DOUBLINGS_MAX)).min(longest)
     }
 
     /// Held for a few instructions, never across an await.

@@ -20,7 +20,7 @@ use crate::journal::{self, DataDir, Retention};
 use crate::limits;
 
 /// Labels that belong to one run and not to a retry of it: what waits for the run, and the A2A task that it is.
-const LABELS_OF_ONE_RUN: [&str; 4] = ["parent", "parent_step", "a2a.task", engine::RETRY_OF_LABEL];
+const LABELS_OF_ONE_RUN: [&str; 5] = ["parent", "parent_step", "root", "a2a.task", engine::RETRY_OF_LABEL];
 
 /// Listens, but serves nobody yet.
 #[derive(Debug)]

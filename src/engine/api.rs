@@ -11,7 +11,7 @@ use super::watchers::Updates;
 use crate::agent::GateStatus;
 use crate::ids::RunId;
 use crate::interpreter::{Ancestor, Change, Mismatch, RunStatus, Snapshot};
-use crate::plan::Plan;
+use crate::plan::{Plan, Refused};
 use crate::time::Timestamp;
 
 /// Everything a run needs.
@@ -206,6 +206,9 @@ pub enum Error {
     /// The same workflow stands above this run.
     #[error("workflow cycle: {}", .0.join(" → "))]
     Cycle(Vec<String>),
+    /// What its workflow names leads back to itself, or too deep. Found before anything of the run began.
+    #[error(transparent)]
+    References(Refused),
     /// The run cannot be tried again.
     #[error("run `{run}` cannot be retried: {why}")]
     NotRetryable {

@@ -157,7 +157,11 @@ impl History {
             Event::Asked { path, attempt, question, by, .. } => {
                 (path, attempt, by, EntryStatus::Waiting, Some(Payload::of(&question.prompt)), None)
             }
-            Event::Started { .. } | Event::Answered { .. } | Event::TimerFired { .. } | Event::CancelRequested { .. } => return,
+            Event::Started { .. }
+            | Event::Answered { .. }
+            | Event::TimerFired { .. }
+            | Event::Exhausted { .. }
+            | Event::CancelRequested { .. } => return,
         };
         let Some(entry) = self.open.get(path).map(|index| &mut self.entries[*index]).filter(|entry| entry.attempt == *attempt) else {
             // Late: the attempt was over.

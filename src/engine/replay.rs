@@ -236,6 +236,7 @@ fn name(event: &Event) -> String {
         Event::Answered { path, .. } => about("the answer to", path),
         Event::TimerFired { path, .. } if *path == Path::run() => "the run's deadline".to_owned(),
         Event::TimerFired { path, .. } => about("a timer of", path),
+        Event::Exhausted { .. } => "the end of what the run may use".to_owned(),
         Event::CancelRequested { .. } => "the wish to cancel".to_owned(),
     }
 }

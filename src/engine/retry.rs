@@ -58,7 +58,8 @@ pub(super) fn seed(plan: &Arc<Plan>, old: &RunId, events: &[Event], new: &RunId,
 }
 
 fn is_left_out(event: &Event, blamed: &BTreeSet<Path>) -> bool {
-    matches!(event, Event::CancelRequested { .. }) || event.path().is_some_and(|path| *path == Path::run() || blamed.contains(path))
+    matches!(event, Event::CancelRequested { .. } | Event::Exhausted { .. })
+        || event.path().is_some_and(|path| *path == Path::run() || blamed.contains(path))
 }
 
 /// The steps whose failure became the run's, and those that were canceled. None when the run has not ended badly.

@@ -66,3 +66,6 @@ impl Watchers {
         });
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -95,6 +95,13 @@ pub enum Event {
         /// When.
         at: Timestamp,
     },
+    /// The run and those it belongs to have used up what they may use together. The run itself cannot know.
+    Exhausted {
+        /// Which bound was met, for people.
+        reason: String,
+        /// When.
+        at: Timestamp,
+    },
     /// Somebody wants the run to end.
     CancelRequested {
         /// Why, for people.
@@ -113,7 +120,7 @@ impl Event {
             | Self::Asked { path, .. }
             | Self::Answered { path, .. }
             | Self::TimerFired { path, .. } => Some(path),
-            Self::Started { .. } | Self::CancelRequested { .. } => None,
+            Self::Started { .. } | Self::Exhausted { .. } | Self::CancelRequested { .. } => None,
         }
     }
 
@@ -126,6 +133,7 @@ impl Event {
             | Self::Asked { at, .. }
             | Self::Answered { at, .. }
             | Self::TimerFired { at, .. }
+            | Self::Exhausted { at, .. }
             | Self::CancelRequested { at, .. } => *at = time,
         }
         self
@@ -140,6 +148,7 @@ impl Event {
             | Self::Asked { at, .. }
             | Self::Answered { at, .. }
             | Self::TimerFired { at, .. }
+            | Self::Exhausted { at, .. }
             | Self::CancelRequested { at, .. } => *at,
         }
     }

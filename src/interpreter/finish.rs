@@ -117,6 +117,13 @@ impl Run {
         }
     }
 
+    /// The runs that this one belongs to have used too much together. Its handlers still run; what they may do is bounded by itself.
+    pub(super) fn exhausted(&mut self, reason: String) {
+        let Phase::Steps = self.phase else { return };
+        self.stop_everything(&reason);
+        self.handle(Outcome::Failed { error: StepError::new(ErrorClass::Limit, reason) });
+    }
+
     fn stop_everything(&mut self, reason: &str) {
         let open: Vec<Place> =
             self.places.values().filter(|place| !matches!(self.state(**place), Some(State::Settled(_)) | None)).copied().collect();

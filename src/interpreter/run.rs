@@ -37,6 +37,8 @@ pub struct Run {
     /// Steps begun, repetitions included; of the handlers' once these run.
     pub(super) steps: u64,
     pub(super) steps_max: u64,
+    /// The same without a new count for the handlers.
+    pub(super) executed: u64,
     /// When each settled step was over. Kept beside the records, which expressions never see.
     pub(super) ended: BTreeMap<Place, Timestamp>,
     pub(super) work: VecDeque<Work>,
@@ -62,6 +64,7 @@ impl Run {
             agent_calls: 0,
             steps: 0,
             steps_max: limits::RUN_STEPS_MAX,
+            executed: 0,
             ended: BTreeMap::new(),
             work: VecDeque::new(),
             out: Transition::default(),
@@ -105,6 +108,7 @@ impl Run {
             Event::Asked { path, attempt, question, by, .. } => self.asked(&path, attempt, question, by),
             Event::Answered { path, answer, .. } => self.answered(&path, answer),
             Event::TimerFired { path, timer, .. } => self.timer_fired(&path, timer),
+            Event::Exhausted { reason, .. } => self.exhausted(reason),
             Event::CancelRequested { reason, .. } => self.cancel(reason),
         }
         Ok(self.proceed())
@@ -146,6 +150,16 @@ impl Run {
     /// The runs above this one, outermost first.
     pub fn ancestry(&self) -> &[Ancestor] {
         &self.ancestry
+    }
+
+    /// Steps begun so far, repetitions included.
+    pub fn executed(&self) -> u64 {
+        self.executed
+    }
+
+    /// Attempts at calls so far, answers to agents included.
+    pub fn agent_calls(&self) -> u64 {
+        self.agent_calls
     }
 
     /// Its plan.
@@ -218,7 +232,7 @@ impl Run {
             Event::TimerFired { path, .. } if *path == Path::run() => Ok(()),
             Event::Answered { path, .. } if self.is_unasked(path) => Ok(()),
             Event::Answered { path, .. } | Event::TimerFired { path, .. } => self.known(path).map(|_| ()),
-            Event::CancelRequested { .. } => Ok(()),
+            Event::Exhausted { .. } | Event::CancelRequested { .. } => Ok(()),
         }
     }
 

@@ -21,6 +21,7 @@ impl Run {
 
     pub(super) fn step(&mut self, place: Place) {
         self.steps += 1;
+        self.executed += 1;
         if self.steps > self.steps_max {
             return self.too_many_steps();
         }

@@ -859,3 +859,38 @@ fn thousands_of_skipped_steps_do_not_use_the_stack() {
     let case = Case::new(&format!("steps:\n{steps}"), json!({}));
     assert_eq!(case.run.outcome(), Some(&Outcome::Completed { output: Arc::new(Value::Null) }));
 }
+
+#[test]
+fn a_run_whose_tree_has_used_too_much_fails_whatever_its_steps_cope_with_and_its_handlers_run() {
+    let at = Timestamp::from_unix_ms(9);
+    let end = || Event::Exhausted { reason: "together too much".to_owned(), at };
+    let yaml = "
+steps: [{id: both, step_type: parallel, on_error: continue, branches: {steps: [{id: a, skill: s, on_error: continue}, {id: b, skill: s}]}}]
+error_handling: {on_error: [{id: say, skill: tell, inputs: {why: \"{{ run.error.message }}\"}}]}
+";
+    let mut run = Run::new(plan(yaml));
+    assert_eq!(run.apply(end()).unwrap_err(), super::Mismatch::Start);
+    run.apply(started(json!({}))).unwrap();
+    assert_eq!((run.executed(), run.agent_calls()), (3, 2));
+    let stopped = run.apply(end()).unwrap();
+    let canceled = stopped.commands.iter().filter(|command| matches!(command, Command::CancelCall { .. })).count();
+    assert_eq!(canceled, 2);
+    let told = stopped.commands.iter().find_map(|command| if let Command::Call(call) = command { Some(&call.inputs) } else { None });
+    assert_eq!(told.map(|inputs| &inputs["why"]), Some(&json!("together too much")));
+    assert_eq!(run.apply(end()).unwrap(), Transition::default(), "its handlers are let be");
+    let path = Path::new("on_error/0:say");
+    let path = run.snapshot().steps.iter().find(|step| step.id.as_str() == "say").map_or(path, |step| step.path.clone());
+    run.apply(Event::Replied { path, attempt: 1, value: Arc::new(json!(1)), by: None, at }).unwrap();
+    let Some(Outcome::Failed { error }) = run.outcome() else { panic!("{:?}", run.outcome()) };
+    assert_eq!((error.code, error.message.as_str()), (ErrorClass::Limit, "together too much"));
+    assert_eq!(run.apply(end()).unwrap(), Transition::default());
+    assert_eq!((run.executed(), run.agent_calls()), (4, 3));
+}
+
+#[test]
+fn the_event_of_a_tree_that_has_used_too_much_is_read_as_it_was_written() {
+    let text = r#"{"event":"exhausted","reason":"r","at":"1970-01-01T00:00:00.005Z"}"#;
+    let event = Event::Exhausted { reason: "r".to_owned(), at: Timestamp::from_unix_ms(5) };
+    assert_eq!(serde_json::from_str::<Event>(text).unwrap(), event);
+    assert_eq!(serde_json::to_value(&event).unwrap(), serde_json::from_str::<Value>(text).unwrap());
+}

@@ -50,6 +50,42 @@ pub struct Resting {
     pub until: Option<Timestamp>,
 }
 
+/// What a run has used of what it may use together with others.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Used {
+    /// Steps begun, repetitions included.
+    pub steps: u64,
+    /// Attempts at calls.
+    pub calls: u64,
+}
+
+/// One of the runs that were started below another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    /// Which.
+    pub run: RunId,
+    /// The run whose step started it; none for the first of all.
+    pub parent: Option<RunId>,
+    /// What it has used itself.
+    pub used: Used,
+}
+
+/// Where a run is after the events that are appended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// Its status.
+    pub status: RunStatus,
+    /// Set when it waits for nothing but people and timers: when the first of its timers is due, if there is one.
+    pub rests: Option<Option<Timestamp>>,
+    /// What it has used so far.
+    pub used: Used,
+}
+
+/// The label of a run that was started by a step of another: which run that is.
+pub const PARENT_LABEL: &str = "parent";
+/// The label of a run that was started by a step of another: the run that nobody started so, far above.
+pub const ROOT_LABEL: &str = "root";
+
 /// Which runs are looked for. Everything set must hold.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Query {
@@ -165,6 +201,17 @@ pub trait Journal: Send + Sync + std::fmt::Debug {
     /// to again; the first timer is due at `until`. A journal that does not remember it has the run among the unfinished.
     async fn append_resting(&self, run: &RunId, events: &[Event], status: RunStatus, _until: Option<Timestamp>) -> Result<(), Error> {
         self.append(run, events, status).await
+    }
+    /// Appends as the two above do, and remembers what the run has used. A journal that does not remember it counts from the restart on.
+    async fn advance(&self, run: &RunId, events: &[Event], progress: Progress) -> Result<(), Error> {
+        match progress.rests {
+            None => self.append(run, events, progress.status).await,
+            Some(until) => self.append_resting(run, events, progress.status, until).await,
+        }
+    }
+    /// The runs with this [`ROOT_LABEL`], and that run itself; nothing when there are none.
+    async fn members(&self, _root: &RunId) -> Result<Vec<Member>, Error> {
+        Ok(Vec::new())
     }
     /// One run, without its events.
     async fn record(&self, run: &RunId) -> Result<Record, Error>;

@@ -7,7 +7,9 @@ mod data_dir;
 mod memory;
 mod sqlite;
 
-pub use api::{Created, Error, Found, Header, Journal, Query, Record, Resting, Retention};
+pub use api::{
+    Created, Error, Found, Header, Journal, Member, PARENT_LABEL, Progress, Query, ROOT_LABEL, Record, Resting, Retention, Used,
+};
 pub use data_dir::DataDir;
 pub use memory::Memory;
 pub use sqlite::Sqlite;

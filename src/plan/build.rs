@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use super::{CatchOrNot, Handler, Node, NodeIndex, NodeKind, Owner, Path, ReduceBy, Sequence, SequenceIndex};
+use super::{CatchOrNot, Handler, Node, NodeIndex, NodeKind, Owner, Path, ReduceBy, Reference, Sequence, SequenceIndex, references};
 use crate::ids::{Digest, SkillId, StepId};
 use crate::limits;
 use crate::workflow::{
@@ -22,6 +22,7 @@ pub struct Plan {
     root: SequenceIndex,
     handlers: BTreeMap<Handler, SequenceIndex>,
     by_id: BTreeMap<StepId, NodeIndex>,
+    references: Box<[Reference]>,
 }
 
 impl Plan {
@@ -35,7 +36,8 @@ impl Plan {
             (Handler::OnCancel, std::mem::take(&mut handlers.on_cancel)),
             (Handler::Always, std::mem::take(&mut handlers.always)),
         ];
-        let mut builder = Builder { workflow: &workflow, nodes: Vec::new(), sequences: Vec::new(), by_id: BTreeMap::new() };
+        let mut builder =
+            Builder { workflow: &workflow, nodes: Vec::new(), sequences: Vec::new(), by_id: BTreeMap::new(), references: Vec::new() };
         let root = builder.sequence(Owner::Root, "", "", steps);
         let handlers = handler_steps
             .into_iter()
@@ -44,9 +46,10 @@ impl Plan {
                 (handler, builder.sequence(Owner::Handler(handler), handler.name(), &format!("/{}", handler.name()), steps))
             })
             .collect();
-        let Builder { nodes, sequences, by_id, .. } = builder;
+        let Builder { nodes, sequences, by_id, references, .. } = builder;
         let nodes = nodes.into_iter().map(|node| node.expect("every reserved node was filled")).collect();
-        Self { source: source.into(), digest, nodes, sequences, root, handlers, by_id, workflow }
+        let references = references::distinct(references);
+        Self { source: source.into(), digest, nodes, sequences, root, handlers, by_id, references, workflow }
     }
 
     /// What the author wrote, without its steps: those are the nodes.
@@ -103,6 +106,11 @@ impl Plan {
         skills
     }
 
+    /// The workflows that its steps name once and for all, in the order of the text, each once.
+    pub fn references(&self) -> &[Reference] {
+        &self.references
+    }
+
     /// Every sequence below a node: bodies, and bodies of bodies.
     pub fn sequences_below(&self, node: NodeIndex) -> Vec<SequenceIndex> {
         let mut found = Vec::new();
@@ -144,6 +152,7 @@ struct Builder<'a> {
     nodes: Vec<Option<Node>>,
     sequences: Vec<Sequence>,
     by_id: BTreeMap<StepId, NodeIndex>,
+    references: Vec<Reference>,
 }
 
 impl Builder<'_> {
@@ -175,7 +184,7 @@ impl Builder<'_> {
         };
         let is_call = matches!(step.kind, StepKind::Call(_));
         let kind = self.kind(index, &path, step.kind);
-        self.nodes[index.0 as usize] = Some(Node {
+        let node = Node {
             id: step.id,
             path: Path::new(path),
             line: step.line,
@@ -187,7 +196,9 @@ impl Builder<'_> {
             timeout: step.timeout.or(is_call.then_some(limits::STEP_TIMEOUT)),
             retry: step.retry.or_else(|| self.workflow.error_handling.retry.clone()),
             on_error,
-        });
+        };
+        self.references.extend(references::of(index, &node, step.span));
+        self.nodes[index.0 as usize] = Some(node);
         index
     }
 

@@ -4,6 +4,10 @@
 
 mod build;
 mod node;
+mod references;
+mod walk;
 
 pub use build::Plan;
 pub use node::{CatchOrNot, Handler, Node, NodeIndex, NodeKind, Owner, Path, ReduceBy, Sequence, SequenceIndex};
+pub use references::{Asked, Reference};
+pub use walk::{Bounds, Hop, Refused, Walk};

@@ -130,6 +130,7 @@ impl From<engine::Error> for Failure {
             engine::Error::Limit(message) => Self::own(OwnCode::Overloaded, message),
             engine::Error::ShuttingDown => Self::own(OwnCode::Overloaded, error.to_string()),
             engine::Error::KeyReused(_) => Self::field("idempotency_key", error.to_string()),
+            engine::Error::References(_) => Self::field("workflow_id", error.to_string()),
             engine::Error::Cycle(_) => Self::field("message.metadata", error.to_string()),
             engine::Error::Journal(_) | engine::Error::Mismatch(_) => {
                 tracing::error!(%error, "the engine failed");

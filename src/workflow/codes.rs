@@ -58,5 +58,7 @@ codes! {
     HYPHEN_IN_PATH = "hyphen-in-path", Error, "A hyphen in a path is read as a subtraction.";
     UNKNOWN_INPUT = "unknown-input", Warning, "An expression reads an input that the input schema does not have.";
     MAY_NOT_HAVE_RUN = "may-not-have-run", Warning, "An expression reads outputs of a step that is not run in every case.";
+    WORKFLOW_CYCLE = "workflow-cycle", Error, "The workflows that this one refers to lead back to where they came from.";
+    NESTED_TOO_DEEP = "nested-too-deep", Error, "The workflows that this one refers to nest deeper, or are more, than is allowed.";
     EMPTY_STEPS = "empty-steps", Warning, "There are no steps to run.";
 }

@@ -77,7 +77,7 @@ pub enum OnFailure {
 pub struct Limits {
     /// Longest time the run may take.
     pub max_duration: Option<Duration>,
-    /// Most calls to agents, repeats included.
+    /// Most calls to agents, repeats and those of sub-workflows included.
     pub max_agent_calls: Option<u64>,
     /// Largest reply of one step, in bytes.
     pub max_payload_bytes: Option<u64>,

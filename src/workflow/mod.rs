@@ -24,6 +24,8 @@ mod yaml;
 
 pub use check::{Parsed, check};
 pub use codes::{CODES, Code};
+#[cfg(feature = "service")]
+pub(crate) use codes::{NESTED_TOO_DEEP, WORKFLOW_CYCLE};
 pub use diagnostic::{Diagnostic, Severity};
 pub use document::{ErrorHandling, Limits, Metadata, OnError, OnFailure, Retry, RetryOn, Step, Workflow};
 pub use node::{Entry, Kind, Node};

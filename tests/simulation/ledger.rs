@@ -122,7 +122,7 @@ impl Ledger {
                 self.forget_timer(path, *timer);
             }
             Event::CancelRequested { .. } => self.cancels += 1,
-            Event::Started { .. } => {}
+            Event::Started { .. } | Event::Exhausted { .. } => {}
         }
     }
 

@@ -127,7 +127,12 @@ impl<'a> World<'a> {
             Event::Started { .. } => assert!(self.run.apply(event.clone()).is_err(), "a run starts once"),
             // A second wish to cancel is one of its own: it ends the handlers.
             Event::CancelRequested { .. } => {}
-            Event::Replied { .. } | Event::Failed { .. } | Event::Asked { .. } | Event::Answered { .. } | Event::TimerFired { .. } => {
+            Event::Replied { .. }
+            | Event::Failed { .. }
+            | Event::Asked { .. }
+            | Event::Answered { .. }
+            | Event::TimerFired { .. }
+            | Event::Exhausted { .. } => {
                 assert_eq!(self.run.apply(event.clone()), Ok(Transition::default()), "{event:?} again");
             }
         }
@@ -180,7 +185,8 @@ impl<'a> World<'a> {
     /// Something that has to be possible now.
     fn something(&mut self) -> Event {
         if self.random.below(1000) < self.cancels {
-            return Event::CancelRequested { reason: "enough".to_owned(), at: self.at() };
+            let (reason, at) = ("enough".to_owned(), self.at());
+            return if self.random.percent(25) { Event::Exhausted { reason, at } } else { Event::CancelRequested { reason, at } };
         }
         let (calls, waiting) = (self.ledger.calls.len(), self.ledger.waiting.len());
         let timers = usize::from(!self.ledger.timers.is_empty());

@@ -173,6 +173,46 @@ fn a_probe_that_is_given_up_leaves_its_place_to_the_next_call() {
 }
 
 #[test]
+fn a_slow_probe_does_not_keep_the_next_away_for_ever() {
+    let mut case = Case::opened(rows(1));
+    case.now += SECOND;
+    let slow = case.admit().unwrap();
+    // As long as the pause was, and twice as long for each that follows.
+    let mut probes = vec![slow];
+    for wait in [1, 2, 4, 8, 16, 30, 30] {
+        case.now += SECOND * wait - SECOND / 100;
+        let shut = case.admit().unwrap_err();
+        assert!(shut.wait.is_none() && shut.hint >= SECOND / 100, "{shut:?}");
+        assert!(case.breaker.refuses(|| case.now).is_some());
+        case.now += SECOND / 100;
+        assert_eq!((case.circuit(), case.breaker.refuses(|| case.now)), (Circuit::HalfOpen, None));
+        let probe = case.admit().unwrap();
+        assert!(probe.is_probe() && case.admit().is_err(), "one at a time, after {wait} s");
+        probes.push(probe);
+    }
+    // The failure of one that nobody waits for any more says nothing of now; the success of any says that the agent is back.
+    assert_eq!(case.breaker.failed(probes[1], case.now, &error("timed out")), None);
+    assert_eq!(case.breaker.succeeded(slow, case.now), Some(Turn::Closed));
+    assert_eq!(case.breaker.succeeded(probes[7], case.now), None);
+    assert_eq!(case.circuit(), Circuit::Closed);
+}
+
+#[test]
+fn the_failure_of_the_last_probe_opens_it_again_and_earlier_ones_say_nothing_then() {
+    let mut case = Case::opened(rows(1));
+    case.now += SECOND;
+    let slow = case.admit().unwrap();
+    case.now += SECOND;
+    let last = case.admit().unwrap();
+    let turn = case.breaker.failed(last, case.now, &error("still"));
+    assert!(matches!(turn, Some(Turn::Opened { pause, .. }) if pause == SECOND * 4), "{turn:?}");
+    assert_eq!(case.breaker.succeeded(slow, case.now), None);
+    assert_eq!(case.circuit(), Circuit::Open);
+    case.breaker.told_nothing(slow, case.now);
+    assert!(case.admit().is_err(), "it is not the one that is waited for");
+}
+
+#[test]
 fn calls_from_before_an_opening_change_nothing_after_it() {
     let mut case = Case::new(rows(2));
     let old: Vec<_> = (0..10).map(|_| case.admit().unwrap()).collect();

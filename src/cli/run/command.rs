@@ -198,7 +198,7 @@ fn refused(error: engine::Error, plan: &Plan, arguments: &RunArguments) -> Failu
                 .unwrap_or_else(|| "give inputs as a request, with --input KEY=VALUE, or with --input-file".to_owned());
             Failure::usage(error.to_string()).hint(hint)
         }
-        engine::Error::Limit(_) | engine::Error::Cycle(_) => Failure::new(Exit::Failed, error.to_string()),
+        engine::Error::Limit(_) | engine::Error::Cycle(_) | engine::Error::References(_) => Failure::new(Exit::Failed, error.to_string()),
         engine::Error::NotFound(_)
         | engine::Error::Ended { .. }
         | engine::Error::NotWaiting { .. }

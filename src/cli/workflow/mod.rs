@@ -1,6 +1,7 @@
 //! `gantry workflow …`: what is in the registry, and files on their way there.
 
 mod command;
+mod references;
 
 mod list;
 mod pull;

@@ -10,6 +10,7 @@ use super::super::diagnostics;
 use super::super::exit::{Exit, Failure};
 use super::super::surroundings::Surroundings;
 use super::super::terminal::{self, Terminal, table};
+use super::references::Files;
 use crate::config::Config;
 use crate::workflow::parse;
 
@@ -38,18 +39,24 @@ pub(super) async fn execute(arguments: PushArguments, config: &Config, terminal:
     }
     let surroundings = Surroundings::require(&arguments.registry, config, terminal).await?;
     // All are checked before any is pushed, so that a mistake in the last does not leave half of them there.
-    let mut checked = Vec::new();
+    let (mut checked, mut known) = (Vec::new(), Files::default());
     for file in &arguments.files {
         let name = file.display().to_string();
         let text = diagnostics::read(file)?;
         let parsed = parse(&text);
         match parsed.workflow {
-            Some(workflow) => checked.push((name, workflow.metadata.id.to_string(), text)),
+            Some(workflow) => checked.push((name, known.add(workflow, &text), text)),
             None => return Err(diagnostics::invalid(&name, &text, parsed.diagnostics, terminal)),
         }
     }
+    for (name, plan, text) in &checked {
+        if let Some(found) = known.check_with(plan, &surroundings.discovery).await {
+            return Err(diagnostics::invalid(name, text, vec![found], terminal));
+        }
+    }
     let (mut rows, mut objects) = (Vec::new(), Vec::new());
-    for (name, id, text) in checked {
+    for (name, plan, text) in checked {
+        let id = plan.workflow().metadata.id.to_string();
         let pushed = surroundings.discovery.push_workflow(&name, Bytes::from(text), arguments.repository.as_deref(), &arguments.tags).await;
         let pushed = pushed.map_err(|error| surroundings.failure(error))?;
         let repository = match arguments.repository.as_deref().unwrap_or(&id) {

@@ -1,12 +1,15 @@
-//! `gantry workflow validate`: every problem of every file in one pass. Works offline.
+//! `gantry workflow validate`: every problem of every file, and between them, in one pass. Works offline.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde_json::json;
 
 use super::super::diagnostics::{count, read, render};
 use super::super::exit::{Exit, Failure};
 use super::super::terminal::{self, Terminal, say};
+use super::references::Files;
+use crate::plan::Plan;
 use crate::workflow::{Diagnostic, Severity, parse};
 
 /// Most files of one call; a folder with more is surely not meant.
@@ -43,8 +46,10 @@ pub(super) fn execute(arguments: &ValidateArguments, terminal: Terminal) -> Resu
     }
     let mut valid = true;
     let mut objects = Vec::new();
-    for file in &files {
-        let checked = Checked::file(file);
+    let mut known = Files::default();
+    let checked: Vec<_> = files.iter().map(|file| Checked::file(file, &mut known)).collect();
+    for mut checked in checked {
+        checked.diagnostics.extend(checked.plan.as_ref().and_then(|plan| known.check(plan)));
         let fine = checked.is_fine(arguments.deny_warnings);
         valid &= fine;
         if arguments.json {
@@ -65,20 +70,25 @@ struct Checked {
     name: String,
     text: String,
     id: Option<String>,
+    /// What it is when it is valid for itself.
+    plan: Option<Arc<Plan>>,
     diagnostics: Vec<Diagnostic>,
     /// Why the file could not be read at all.
     unread: Option<String>,
 }
 
 impl Checked {
-    fn file(path: &Path) -> Self {
+    fn file(path: &Path, known: &mut Files) -> Self {
         let name = path.display().to_string();
         match read(path) {
-            Err(failure) => Self { name, text: String::new(), id: None, diagnostics: Vec::new(), unread: Some(failure.message) },
+            Err(failure) => {
+                Self { name, text: String::new(), id: None, plan: None, diagnostics: Vec::new(), unread: Some(failure.message) }
+            }
             Ok(text) => {
                 let parsed = parse(&text);
-                let id = parsed.workflow.map(|workflow| workflow.metadata.id.to_string());
-                Self { name, text, id, diagnostics: parsed.diagnostics, unread: None }
+                let id = parsed.workflow.as_ref().map(|workflow| workflow.metadata.id.to_string());
+                let plan = parsed.workflow.map(|workflow| known.add(workflow, &text));
+                Self { name, text, id, plan, diagnostics: parsed.diagnostics, unread: None }
             }
         }
     }

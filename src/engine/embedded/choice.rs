@@ -130,7 +130,7 @@ impl Embedded {
             // A call to this engine itself takes no place: the calls of its run need them.
             if let Some(skills) = self.own_skills(card) {
                 return match delegated(invocation) {
-                    Some(delegated) => Box::pin(self.delegate(run, &delegated, &lineage.runs, cancel)).await,
+                    Some(delegated) => Box::pin(self.delegate(run, &delegated, lineage, cancel)).await,
                     None => {
                         let timeout = invocation.timeout.saturating_sub(started.elapsed());
                         let own = OwnCall { skills, card };

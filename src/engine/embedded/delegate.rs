@@ -9,11 +9,12 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use super::Embedded;
-use super::invoke::Outcome;
+use super::invoke::{Lineage, Outcome};
 use crate::discovery;
 use crate::engine::{Engine, Error, Next, Start};
 use crate::ids::RunId;
-use crate::interpreter::{self, Ancestor, Change, ErrorClass, Invocation, Question, RemoteTask, Snapshot, StepError, StepStatus};
+use crate::interpreter::{self, Change, ErrorClass, Invocation, Question, RemoteTask, Snapshot, StepError, StepStatus};
+use crate::journal::{PARENT_LABEL, ROOT_LABEL};
 
 /// The inputs of the skill `execute_workflow`.
 #[derive(Debug, Deserialize)]
@@ -54,7 +55,7 @@ impl Embedded {
         &self,
         parent: &RunId,
         invocation: &Invocation,
-        lineage: &[Ancestor],
+        lineage: &Lineage,
         cancel: &CancellationToken,
     ) -> Result<Outcome, StepError> {
         let child = match &invocation.resume {
@@ -104,7 +105,7 @@ impl Embedded {
         parent: &RunId,
         invocation: &Invocation,
         execute: Execute,
-        lineage: &[Ancestor],
+        lineage: &Lineage,
     ) -> Result<RunId, StepError> {
         let own_key = execute.idempotency_key.is_none();
         // A key that an author chose is one among workflows: it must not meet those of callers.
@@ -126,12 +127,17 @@ impl Embedded {
         })?;
         let input = if execute.input.is_null() { json!({}) } else { execute.input };
         let mut start = Start::new(found.plan, Arc::new(input));
-        start.ancestry = lineage.to_vec();
+        start.ancestry.clone_from(&lineage.runs);
         start.idempotency_key = Some(key);
-        start.labels = [("parent".to_owned(), parent.to_string()), ("parent_step".to_owned(), invocation.path.to_string())].into();
-        let started = self.start(start).await.map_err(|error| {
+        let labels = [
+            (PARENT_LABEL, parent.to_string()),
+            ("parent_step", invocation.path.to_string()),
+            (ROOT_LABEL, lineage.usage.root_run().to_string()),
+        ];
+        start.labels = labels.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        let started = self.start_below(start, &lineage.usage).await.map_err(|error| {
             let code = match error {
-                Error::Limit(_) | Error::Cycle(_) => ErrorClass::Limit,
+                Error::Limit(_) | Error::Cycle(_) | Error::References(_) => ErrorClass::Limit,
                 Error::InvalidInput(_) => ErrorClass::InvalidInput,
                 Error::ShuttingDown | Error::Journal(_) => ErrorClass::Unavailable,
                 Error::NotFound(_)

@@ -21,12 +21,15 @@ use super::outstanding::Outstanding;
 use super::registrar::Running;
 use super::rest::{Resting, rests_until};
 use super::timers::Timers;
+use super::tree::{Exceeded, Usage, too_many_steps};
 use super::{Embedded, now};
 use crate::engine::watchers::{Updates, Watchers};
 use crate::engine::{Error, Subscription, Update};
 use crate::ids::RunId;
-use crate::interpreter::{Ancestor, Change, Command, Event, Mismatch, Run, RunStatus, Snapshot, Transition};
-use crate::journal;
+use crate::interpreter::{
+    Ancestor, Change, Command, ErrorClass, Event, Invocation, Mismatch, Run, RunStatus, Snapshot, StepError, Transition,
+};
+use crate::journal::{self, Progress, Used};
 use crate::limits;
 use crate::plan::Path;
 use crate::time::Timestamp;
@@ -53,11 +56,17 @@ pub(super) struct Driver {
     at: Timestamp,
     /// The one call that this task makes itself: most runs have one at a time, and it needs no task of its own.
     near: Option<BoxFuture<'static, Option<Event>>>,
+    /// What came of it while the run waited for the journal.
+    heard: Option<Event>,
     /// Calls made at the same time as that one.
     calls: JoinSet<Option<Event>>,
     tokens: HashMap<Path, CancellationToken>,
     timers: Timers,
     lineage: Arc<Lineage>,
+    /// What of the run's own use is in the count of its tree.
+    counted: Used,
+    /// Calls that may still be made of those that were counted last, and why not more.
+    granted: Option<(u64, Exceeded)>,
     parking: bool,
     /// What counted as now when the run came back to memory.
     woken: Option<Timestamp>,
@@ -73,7 +82,14 @@ pub(super) struct Driver {
 }
 
 impl Driver {
-    pub(super) fn new(engine: Embedded, id: RunId, run: Run, running: Arc<Running>, inbox: mpsc::Receiver<Control>) -> Self {
+    pub(super) fn new(
+        engine: Embedded,
+        id: RunId,
+        run: Run,
+        running: Arc<Running>,
+        inbox: mpsc::Receiver<Control>,
+        usage: Arc<Usage>,
+    ) -> Self {
         Self {
             engine,
             id,
@@ -85,10 +101,13 @@ impl Driver {
             seq: 0,
             at: Timestamp::default(),
             near: None,
+            heard: None,
             calls: JoinSet::new(),
             tokens: HashMap::new(),
             timers: Timers::default(),
-            lineage: Arc::default(),
+            lineage: Arc::new(Lineage::new(Vec::new(), usage)),
+            counted: Used::default(),
+            granted: None,
             parking: false,
             woken: None,
             told: RunStatus::Running,
@@ -97,6 +116,11 @@ impl Driver {
             resting: false,
             waiters: Vec::new(),
         }
+    }
+
+    /// The run goes on, and this much of it was counted before.
+    pub(super) fn resumes_at(&mut self, counted: Used) {
+        self.counted = counted;
     }
 
     /// Everything that is told of it, from the first.
@@ -185,10 +209,28 @@ impl Driver {
         Ok(Transition { commands: outstanding.commands(), changes })
     }
 
+    /// Sees to what follows from the events that are in the journal.
     async fn begin(&mut self, transition: Transition) -> Result<(), Error> {
-        self.settle_status(&transition).await?;
-        self.carry_out(self.at, transition);
-        self.go_on(self.at).await
+        let (at, mut transitions) = (self.at, vec![transition]);
+        let resumed = self.seq > 0;
+        self.count();
+        if resumed {
+            // Their number was looked at before they were made for the first time.
+            self.granted = None;
+        }
+        match self.exhausted() {
+            None => self.settle_status(&transitions[0]).await?,
+            Some(event) => {
+                self.stop(event.clone(), &mut transitions)?;
+                let status = self.run.status();
+                self.append(&[event], status, self.rests_until(status, &transitions)).await?;
+            }
+        }
+        for transition in transitions {
+            self.carry_out(at, transition);
+        }
+        self.go_on(at).await?;
+        self.record(Vec::new()).await
     }
 
     /// Makes what is left of a long transition part by part, so that others have their turn in between and watchers can take in what
@@ -208,9 +250,42 @@ impl Driver {
                 }
             }
             let part = self.run.proceed();
+            self.count();
             self.settle_status(&part).await?;
             self.carry_out(at, part);
         }
+        Ok(())
+    }
+
+    /// Counts what the run has done since it was counted last.
+    fn count(&mut self) {
+        let used = Used { steps: self.run.executed(), calls: self.run.agent_calls() };
+        let (steps, calls) = (used.steps.saturating_sub(self.counted.steps), used.calls.saturating_sub(self.counted.calls));
+        self.counted = used;
+        let usage = &self.lineage.usage;
+        self.granted = if calls > 0 { usage.add_calls(calls).err() } else { None };
+        usage.add_steps(steps);
+    }
+
+    /// The event that ends the run, when its tree has done too much and its steps are not over. Not in the middle of a transition, where no
+    /// event can come.
+    fn exhausted(&mut self) -> Option<Event> {
+        let steps_max = self.engine.inner.options.steps_max;
+        let is_too_much = self.lineage.usage.steps() > steps_max && self.run.fate().is_none() && !self.run.is_busy();
+        is_too_much.then(|| Event::Exhausted { reason: too_many_steps(steps_max), at: self.now() })
+    }
+
+    /// Applies an event that ends the run. What is stopped is not begun.
+    fn stop(&mut self, event: Event, transitions: &mut Vec<Transition>) -> Result<(), Mismatch> {
+        let last = self.run.enter(event)?;
+        let is_stopped =
+            |path: &Path| last.commands.iter().any(|command| matches!(command, Command::CancelCall { path: stopped } if stopped == path));
+        for transition in transitions.iter_mut() {
+            transition.commands.retain(|command| !matches!(command, Command::Call(invocation) if is_stopped(&invocation.path)));
+        }
+        transitions.push(last);
+        // What its handlers do counts as well; they are bounded by the run's own limits.
+        self.count();
         Ok(())
     }
 
@@ -237,20 +312,22 @@ impl Driver {
     /// Waits while the journal is full, so that the run goes on by itself when there is space again. A shutdown ends the wait:
     /// what could not be stored then has not happened, and is asked for again after the restart.
     async fn append(&mut self, events: &[Event], status: RunStatus, rests: Option<Option<Timestamp>>) -> Result<(), Error> {
-        let inner = &self.engine.inner;
+        let Self { engine, id, counted, near: call, heard, .. } = self;
+        let inner = &engine.inner;
+        let progress = Progress { status, rests, used: *counted };
         let mut rest = limits::JOURNAL_FULL_REST;
         loop {
-            let appended = match rests {
-                None => inner.journal.append(&self.id, events, status).await,
-                Some(until) => inner.journal.append_resting(&self.id, events, status, until).await,
-            };
+            let appended = beside(inner.journal.advance(id, events, progress), call, heard).await;
             match appended {
                 Err(journal::Error::Full(why)) if !inner.stopping.is_cancelled() => {
                     warn!(%why, "run waits for the journal");
-                    tokio::select! {
-                        () = tokio::time::sleep(rest) => {}
-                        () = inner.stopping.cancelled() => {}
-                    }
+                    let wait = async {
+                        tokio::select! {
+                            () = tokio::time::sleep(rest) => {}
+                            () = inner.stopping.cancelled() => {}
+                        }
+                    };
+                    beside(wait, call, heard).await;
                     rest = (rest * 2).min(limits::JOURNAL_FULL_REST_MAX);
                 }
                 outcome => {
@@ -265,7 +342,7 @@ impl Driver {
     async fn work(&mut self) -> Result<(), Error> {
         let abandon = self.engine.inner.abandon.clone();
         let mut abandoned = std::pin::pin!(abandon.cancelled());
-        while self.run.outcome().is_none() && !(self.parking && self.near.is_none() && self.calls.is_empty()) {
+        while self.run.outcome().is_none() && !(self.parking && self.is_idle()) {
             let (may_rest, rest_after) = (self.may_rest(), self.engine.inner.options.rest_after);
             let happened = tokio::select! {
                 happened = self.next() => happened,
@@ -275,7 +352,7 @@ impl Driver {
                 }
                 () = &mut abandoned => {
                     // After the restart they are asked for again, with the same keys.
-                    self.near = None;
+                    (self.near, self.heard) = (None, None);
                     self.calls.abort_all();
                     self.tokens.clear();
                     return Ok(());
@@ -297,19 +374,28 @@ impl Driver {
     /// Nothing is under way, and no timer is due soon.
     fn may_rest(&self) -> bool {
         let soon = || Instant::now() + self.engine.inner.options.rest_after * 2;
-        let is_idle = self.near.is_none() && self.calls.is_empty();
-        is_idle && !self.parking && self.timers.first().is_none_or(|(_, due)| due > soon())
+        self.is_idle() && !self.parking && self.timers.first().is_none_or(|(_, due)| due > soon())
+    }
+
+    /// No call is under way.
+    fn is_idle(&self) -> bool {
+        self.near.is_none() && self.heard.is_none() && self.calls.is_empty()
     }
 
     /// Leaves memory.
     async fn rest(self) {
         let (watchers, waiters) = (self.watchers, self.waiters);
-        let resting = Resting { due: self.timers.first(), is_known: self.is_known_to_rest, watchers, waiters };
+        let tree = self.engine.inner.trees.kept(Arc::clone(&self.lineage.usage), self.counted);
+        let resting = Resting { due: self.timers.first(), is_known: self.is_known_to_rest, watchers, waiters, tree };
         self.engine.put_to_rest(self.id, resting, self.inbox).await;
     }
 
     /// Waits for the next thing. Every branch is safe to drop: nothing is taken before it is returned.
     async fn next(&mut self) -> Happened {
+        // What was heard first: there is room for one.
+        if let Some(event) = self.heard.take() {
+            return Happened::Called(event);
+        }
         if let Some(control) = self.deferred.pop_front() {
             return Happened::Control(control);
         }
@@ -349,11 +435,13 @@ impl Driver {
     /// The transitions are pure and come first; nothing acts on them before their events are in the journal.
     async fn record(&mut self, events: Vec<Event>) -> Result<(), Error> {
         let mut events = events.into_iter();
-        while events.len() > 0 {
+        loop {
             let (mut kept, mut transitions) = (Vec::with_capacity(events.len()), Vec::with_capacity(events.len()));
             let mut times = Vec::with_capacity(events.len());
+            // First, when a run below has used the last of it: how that run ended is not to be coped with.
+            let mut end = self.exhausted();
             while !self.run.is_busy()
-                && let Some(event) = events.next()
+                && let Some(event) = end.take().or_else(|| events.next())
             {
                 // After the end there is nothing that an event could change.
                 if self.run.outcome().is_some() {
@@ -369,17 +457,24 @@ impl Driver {
                 kept.push(event);
                 transitions.push(transition);
             }
-            if kept.is_empty() {
-                continue;
+            if !kept.is_empty() {
+                self.count();
+                if let Some(event) = self.exhausted() {
+                    self.stop(event.clone(), &mut transitions)?;
+                    times.push(self.at);
+                    kept.push(event);
+                }
+                let status = self.run.status();
+                self.append(&kept, status, self.rests_until(status, &transitions)).await?;
+                for (at, transition) in times.into_iter().zip(transitions) {
+                    self.carry_out(at, transition);
+                }
+                self.go_on(self.at).await?;
             }
-            let status = self.run.status();
-            self.append(&kept, status, self.rests_until(status, &transitions)).await?;
-            for (at, transition) in times.into_iter().zip(transitions) {
-                self.carry_out(at, transition);
+            if events.len() == 0 && self.exhausted().is_none() {
+                return Ok(());
             }
-            self.go_on(self.at).await?;
         }
-        Ok(())
     }
 
     /// An event no earlier than the one before it.
@@ -406,6 +501,10 @@ impl Driver {
                 Command::Call(invocation) => {
                     let token = CancellationToken::new();
                     self.tokens.insert(invocation.path.clone(), token.clone());
+                    if let Some(refused) = self.refusal(&invocation) {
+                        self.calls.spawn(async move { (!token.is_cancelled()).then_some(refused) });
+                        continue;
+                    }
                     let call = self.engine.clone().invoke(self.id.clone(), invocation, Arc::clone(&self.lineage), token);
                     if self.near.is_none() {
                         self.near = Some(call.boxed());
@@ -435,6 +534,18 @@ impl Driver {
         }
     }
 
+    /// What becomes of a call that an author's bound keeps back; none when it may be made.
+    fn refusal(&mut self, invocation: &Invocation) -> Option<Event> {
+        let (granted, exceeded) = self.granted.as_mut()?;
+        if *granted > 0 {
+            *granted -= 1;
+            return None;
+        }
+        let error = StepError { skill: Some(invocation.skill.to_string()), ..StepError::new(ErrorClass::Limit, exceeded.to_string()) };
+        let (path, attempt) = (invocation.path.clone(), invocation.attempt);
+        Some(Event::Failed { path, attempt, error, by: None, entropy: fastrand::u32(..), at: self.now() })
+    }
+
     fn publish(&mut self, change: Change) {
         self.seq += 1;
         if let Change::StepFinished { step, status, attempts, error, .. } = &change {
@@ -449,7 +560,10 @@ impl Driver {
     fn set_lineage(&mut self) {
         let plan = self.run.plan();
         let own = Ancestor { digest: plan.digest().clone(), workflow: plan.workflow().metadata.id.to_string() };
-        self.lineage = Arc::new(Lineage::new(self.run.ancestry().iter().cloned().chain([own]).collect()));
+        self.lineage = {
+            let runs = self.run.ancestry().iter().cloned().chain([own]).collect();
+            Arc::new(Lineage::new(runs, Arc::clone(&self.lineage.usage)))
+        };
     }
 
     /// Within a run timestamps never go backwards, whatever the wall clock does.
@@ -488,6 +602,20 @@ impl Driver {
         }
         while self.calls.join_next().await.is_some() {}
     }
+}
+
+/// Waits for something, and lets the call that the run's task makes itself go on meanwhile: its answer must be read when it comes, not when
+/// the journal has room. Costs nothing when there is no such call.
+async fn beside<T>(wait: impl Future<Output = T>, call: &mut Option<BoxFuture<'static, Option<Event>>>, heard: &mut Option<Event>) -> T {
+    let mut wait = std::pin::pin!(wait);
+    while call.is_some() && heard.is_none() {
+        tokio::select! {
+            biased;
+            done = &mut wait => return done,
+            event = near(call) => *heard = event,
+        }
+    }
+    wait.await
 }
 
 /// Waits for the call that the run's task makes itself, and takes its place away; for ever when there is none. Safe to drop.

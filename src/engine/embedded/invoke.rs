@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use super::choice::Chosen;
+use super::tree::Usage;
 use super::{Embedded, now};
 use crate::a2a::{Card, extension};
 use crate::agent::{self, ErrorKind, Pass, Progress, Reply};
@@ -33,22 +34,24 @@ pub(super) enum Outcome {
 }
 
 /// The runs that calls of one run belong to: its ancestors and itself, and the same as agents are told.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Lineage {
     pub(super) runs: Vec<Ancestor>,
+    /// What the runs that these calls start count for.
+    pub(super) usage: Arc<Usage>,
     metadata: Arc<Map<String, Value>>,
 }
 
 impl Lineage {
     /// Made once for each run, not for each call.
-    pub(super) fn new(runs: Vec<Ancestor>) -> Self {
+    pub(super) fn new(runs: Vec<Ancestor>, usage: Arc<Usage>) -> Self {
         let metadata = Map::from_iter([(extension::RUN.to_owned(), json!({"depth": runs.len(), "ancestry": runs}))]);
-        Self { runs, metadata: Arc::new(metadata) }
+        Self { runs, usage, metadata: Arc::new(metadata) }
     }
 }
 
 /// How this engine is called where an agent's name is wanted.
-const OWN_NAME: &str = "gantry";
+pub(super) const OWN_NAME: &str = "gantry";
 
 impl Embedded {
     /// Makes one attempt. `None` when it was cancelled: nobody waits for its outcome.
@@ -116,7 +119,7 @@ impl Embedded {
         let started = tokio::time::Instant::now();
         if invocation.own {
             *by = Some(Arc::new(AgentUsed { name: "gantry".to_owned(), card: None, reason: "a sub-workflow".to_owned() }));
-            return Box::pin(self.delegate(run, invocation, &lineage.runs, cancel)).await;
+            return Box::pin(self.delegate(run, invocation, lineage, cancel)).await;
         }
         let found = match self.find(invocation).await {
             Ok(found) => found,
@@ -124,7 +127,7 @@ impl Embedded {
                 let ours = error.code == ErrorClass::NoAgent && invocation.agent.as_deref().is_none_or(|agent| agent == OWN_NAME);
                 let Some(delegated) = delegated(invocation).filter(|_| ours) else { return Err(error) };
                 *by = Some(Arc::new(AgentUsed { name: OWN_NAME.to_owned(), card: None, reason: "no other agent offers it".to_owned() }));
-                return Box::pin(self.delegate(run, &delegated, &lineage.runs, cancel)).await;
+                return Box::pin(self.delegate(run, &delegated, lineage, cancel)).await;
             }
         };
         self.call_one_of(run, invocation, lineage, cancel, started, found, by).await

@@ -10,9 +10,11 @@ mod drive;
 mod invoke;
 mod outstanding;
 mod own;
+mod references;
 mod registrar;
 mod rest;
 mod timers;
+mod tree;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -29,8 +31,10 @@ use self::begin::Beginning;
 pub use self::choice::{CallOptions, Choice};
 use self::clock::now;
 use self::drive::{Control, Driver};
+use self::references::Followed;
 use self::registrar::{Registrar, Running};
 use self::rest::Resting;
+use self::tree::{Tree, Trees, Usage};
 use super::retry::{Seed, seed};
 use super::{Engine, Error, Filter, OwnSkills, Page, RETRY_OF_LABEL, RunSummary, Start, Started, Subscription, Update};
 use crate::a2a::Card;
@@ -50,6 +54,8 @@ pub struct Options {
     pub runs_max: usize,
     /// How deep runs may nest, also across `execute_workflow`.
     pub depth_max: u32,
+    /// Steps that a run and the runs below it may execute together.
+    pub steps_max: u64,
     /// How long a run waits for nothing but people and timers before it leaves memory.
     pub rest_after: Duration,
     /// How agents are called.
@@ -58,8 +64,13 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        let (runs_max, depth_max, rest_after) = (limits::RUNS_MAX, limits::RUN_DEPTH_MAX, limits::RUN_REST_AFTER);
-        Self { runs_max, depth_max, rest_after, calls: CallOptions::default() }
+        Self {
+            runs_max: limits::RUNS_MAX,
+            depth_max: limits::RUN_DEPTH_MAX,
+            steps_max: limits::RUN_STEPS_MAX,
+            rest_after: limits::RUN_REST_AFTER,
+            calls: CallOptions::default(),
+        }
     }
 }
 
@@ -106,6 +117,8 @@ struct Inner {
     clock_is_watched: AtomicBool,
     /// Places to read runs from the journal.
     readers: Semaphore,
+    followed: Followed,
+    trees: Trees,
 }
 
 #[derive(Debug)]
@@ -121,7 +134,23 @@ impl Embedded {
         let (stopping, abandon) = (CancellationToken::new(), CancellationToken::new());
         let (own, gates) = (OnceLock::new(), Gates::new(options.calls.gates.clone()));
         let (clock_is_watched, readers) = (AtomicBool::new(false), Semaphore::new(limits::JOURNAL_READERS));
-        let inner = Inner { options, discovery, agents, gates, journal, runs, tasks, stopping, abandon, own, clock_is_watched, readers };
+        let (followed, trees) = (Followed::default(), Trees::default());
+        let inner = Inner {
+            options,
+            discovery,
+            agents,
+            gates,
+            journal,
+            runs,
+            tasks,
+            stopping,
+            abandon,
+            own,
+            clock_is_watched,
+            readers,
+            followed,
+            trees,
+        };
         Self { inner: Arc::new(inner) }
     }
 
@@ -158,8 +187,8 @@ impl Embedded {
                 self.inner.runs.rest(run, Resting::queued());
                 continue;
             }
-            match self.load(&record).await {
-                Ok((plan, events)) => drivers.push((self.driver(plan, run).recovered(), events)),
+            match self.load_to_drive(&record).await {
+                Ok(driver_and_events) => drivers.push(driver_and_events),
                 // One run that cannot go on must not keep the others from it. It stays in the journal as it is.
                 Err(error) => {
                     tracing::error!(run_id = %run, %error, "run cannot be resumed");
@@ -189,6 +218,17 @@ impl Embedded {
         let run = &record.header.run;
         let events = self.inner.journal.events(run).await.map_err(|error| journal_error(run, error))?;
         Ok((self.plan_of(record)?, events))
+    }
+
+    /// A run that goes on, and can be reached, but has not begun to.
+    async fn load_to_drive(&self, record: &journal::Record) -> Result<(Driver, Vec<Event>), Error> {
+        let (plan, events) = self.load(record).await?;
+        let run = record.header.run.clone();
+        let counted = self.resume_count(record, &plan, Tree::Unknown).await;
+        let (usage, counted) = counted.map_err(|error| journal_error(&run, error))?;
+        let mut driver = self.driver(plan, run, usage).recovered();
+        driver.resumes_at(counted);
+        Ok((driver, events))
     }
 
     /// The plan that a run is pinned to: one for all runs of it.
@@ -277,6 +317,15 @@ impl Embedded {
         self.inner.tasks.spawn(Box::pin(driver.drive(events)));
     }
 
+    /// Accepts a run that a step of another starts: what it uses counts for that one, too.
+    async fn start_below(&self, start: Start, above: &Arc<Usage>) -> Result<Started, Error> {
+        let steps_max = self.inner.options.steps_max;
+        if above.steps() >= steps_max {
+            return Err(Error::Limit(tree::too_many_steps(steps_max)));
+        }
+        Ok(self.accept(start, false, Some(above)).await?.0)
+    }
+
     /// Lets a run begin once it is stored. The run that has its key already, when there is one: then it does not.
     async fn begin(
         &self,
@@ -303,12 +352,12 @@ impl Embedded {
     }
 
     /// A run that can be reached, but has not begun.
-    fn driver(&self, plan: Arc<Plan>, run: RunId) -> Driver {
+    fn driver(&self, plan: Arc<Plan>, run: RunId, usage: Arc<Usage>) -> Driver {
         let (control, inbox) = mpsc::channel(limits::RUN_CONTROL_QUEUE);
         let running = Running::new(control);
         self.inner.runs.remember(&plan);
         self.inner.runs.insert(run.clone(), Arc::clone(&running));
-        Driver::new(self.clone(), run, Run::new(plan), running, inbox)
+        Driver::new(self.clone(), run, Run::new(plan), running, inbox, usage)
     }
 
     /// Why a run that is not under way cannot be changed.
@@ -339,8 +388,12 @@ impl Embedded {
 
 impl Embedded {
     /// Starts a run. `watched`: told to the caller from its first update; not when the run was there before.
-    async fn accept(&self, start: Start, watched: bool) -> Result<(Started, Option<Subscription>), Error> {
+    async fn accept(&self, start: Start, watched: bool, above: Option<&Arc<Usage>>) -> Result<(Started, Option<Subscription>), Error> {
         self.check(&start)?;
+        if !start.plan.references().is_empty() {
+            // Boxed: most workflows need none of this.
+            Box::pin(self.follow_references(&start)).await?;
+        }
         let metadata = &start.plan.workflow().metadata;
         let (run, at) = (start.run.unwrap_or_else(new_run_id), now());
         let header = Header {
@@ -357,7 +410,8 @@ impl Embedded {
         let input = Arc::clone(&start.input);
         let first = Event::Started { run: run.clone(), workflow, semantics: SEMANTICS, input: start.input, ancestry: start.ancestry, at };
         let history = vec![first.clone()];
-        let mut driver = self.driver(start.plan, run.clone());
+        let usage = self.inner.trees.begin(&run, &start.plan, above);
+        let mut driver = self.driver(start.plan, run.clone(), usage);
         let updates = watched.then(|| driver.watch());
         let Some(record) = self.begin(driver, &run, history, self.inner.journal.create(header.clone(), first)).await? else {
             let subscription = updates.map(|updates| Subscription::to_new(run.clone(), at, updates));
@@ -377,11 +431,11 @@ impl Embedded {
 #[async_trait]
 impl Engine for Embedded {
     async fn start(&self, start: Start) -> Result<Started, Error> {
-        Ok(self.accept(start, false).await?.0)
+        Ok(self.accept(start, false, None).await?.0)
     }
 
     async fn start_watched(&self, start: Start) -> Result<(Started, Option<Subscription>), Error> {
-        self.accept(start, true).await
+        self.accept(start, true, None).await
     }
 
     async fn cancel(&self, run: &RunId, reason: &str) -> Result<(), Error> {
@@ -412,7 +466,8 @@ impl Engine for Embedded {
         let header =
             Header { run: run.clone(), idempotency_key: Some(format!("retry\u{1f}{old}")), labels, started_at: at, ..record.header };
         let stored = self.inner.journal.create_from(header, history.clone(), status);
-        Ok(match self.begin(self.driver(plan, run.clone()), &run, history, stored).await? {
+        let usage = self.inner.trees.begin(&run, &plan, None);
+        Ok(match self.begin(self.driver(plan, run.clone(), usage), &run, history, stored).await? {
             None => Started { run, new: true },
             Some(record) => Started { run: record.header.run, new: false },
         })

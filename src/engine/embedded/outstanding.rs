@@ -23,7 +23,7 @@ impl Outstanding {
                 }
             }
             Event::TimerFired { path, timer, .. } => _ = self.timers.remove(&(path.clone(), *timer)),
-            Event::Started { .. } | Event::Answered { .. } | Event::CancelRequested { .. } => {}
+            Event::Started { .. } | Event::Answered { .. } | Event::Exhausted { .. } | Event::CancelRequested { .. } => {}
         }
     }
 

@@ -36,7 +36,7 @@ impl Embedded {
     ) -> Result<Outcome, StepError> {
         if invocation.resume.as_ref().is_some_and(|remote| remote.task_id != DIALOGUE) {
             // The run asked, not the skill.
-            return self.delegate(parent, invocation, &lineage.runs, cancel).await;
+            return self.delegate(parent, invocation, lineage, cancel).await;
         }
         let started = Instant::now();
         let rest = || invocation.timeout.saturating_sub(started.elapsed());
@@ -56,7 +56,7 @@ impl Embedded {
         match reply {
             OwnReply::Value(value) => Ok(Outcome::Value(value)),
             OwnReply::Run { workflow, input } => {
-                let child = self.start_child(parent, invocation, Execute::of(workflow, input), &lineage.runs).await;
+                let child = self.start_child(parent, invocation, Execute::of(workflow, input), lineage).await;
                 self.attend(child, rest(), cancel).await
             }
             OwnReply::Question { prompt, auth, state } => Ok(Outcome::Question(ask(prompt, auth, state))),

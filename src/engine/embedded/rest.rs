@@ -16,11 +16,12 @@ use tracing::{debug, error, warn};
 use super::drive::{Control, Driver};
 use super::registrar::{Reached, Running};
 use super::timers::Timers;
+use super::tree::{Tree, Usage};
 use super::{Embedded, now};
 use crate::engine::watchers::Watchers;
 use crate::ids::RunId;
 use crate::interpreter::{Command, Event, Run, RunStatus, Snapshot, Timer, Transition};
-use crate::journal;
+use crate::journal::{self, Used};
 use crate::limits;
 use crate::plan::{Path, Plan};
 use crate::time::Timestamp;
@@ -36,18 +37,29 @@ pub(super) struct Resting {
     pub(super) watchers: Watchers,
     /// For those who wait for its end.
     pub(super) waiters: Vec<oneshot::Sender<Snapshot>>,
+    /// What it and the runs below it have used.
+    pub(super) tree: Tree,
+}
+
+/// A run that was read from the journal.
+struct Loaded {
+    plan: Arc<Plan>,
+    events: Vec<Event>,
+    usage: Arc<Usage>,
+    counted: Used,
 }
 
 impl Resting {
     /// As the journal of an earlier process has it. What is left of its timers is reckoned by the wall clock, once.
     pub(super) fn until(until: Option<Timestamp>) -> Self {
         let due = until.map(|until| (until, Instant::now() + Duration::from_millis(until.since_ms(now()))));
-        Self { due, is_known: true, watchers: Watchers::default(), waiters: Vec::new() }
+        Self { due, is_known: true, watchers: Watchers::default(), waiters: Vec::new(), tree: Tree::Unknown }
     }
 
     /// Not loaded yet: its turn comes when there is room.
     pub(super) fn queued() -> Self {
-        Self { due: Some((now(), Instant::now())), is_known: false, watchers: Watchers::default(), waiters: Vec::new() }
+        let due = Some((now(), Instant::now()));
+        Self { due, is_known: false, watchers: Watchers::default(), waiters: Vec::new(), tree: Tree::Unknown }
     }
 
     /// What counts as now for the run: a jump of the wall clock while it rested makes no timer early or late.
@@ -160,10 +172,11 @@ impl Embedded {
     }
 
     /// Loads a run that rested, and drives it.
-    async fn resume(self, run: RunId, running: Arc<Running>, mut inbox: mpsc::Receiver<Control>, resting: Resting) {
-        match self.read(&run).await {
-            Ok((plan, events)) => {
-                let mut driver = Driver::new(self.clone(), run, Run::new(plan), running, inbox);
+    async fn resume(self, run: RunId, running: Arc<Running>, mut inbox: mpsc::Receiver<Control>, mut resting: Resting) {
+        match self.read(&run, &mut resting.tree).await {
+            Ok(Loaded { plan, events, usage, counted }) => {
+                let mut driver = Driver::new(self.clone(), run, Run::new(plan), running, inbox, usage);
+                driver.resumes_at(counted);
                 driver.woken(resting);
                 driver.drive(events).await;
             }
@@ -183,12 +196,13 @@ impl Embedded {
     }
 
     /// Few at once: what waits is a line in the index, what is being read takes memory.
-    async fn read(&self, run: &RunId) -> Result<(Arc<Plan>, Vec<Event>), journal::Error> {
+    async fn read(&self, run: &RunId, tree: &mut Tree) -> Result<Loaded, journal::Error> {
         let _place = self.inner.readers.acquire().await;
         let record = self.inner.journal.record(run).await?;
         let events = self.inner.journal.events(run).await?;
         let plan = self.plan_of(&record).map_err(|error| journal::Error::Damaged { run: run.clone(), what: error.to_string() })?;
-        Ok((plan, events))
+        let (usage, counted) = self.resume_count(&record, &plan, std::mem::replace(tree, Tree::Unknown)).await?;
+        Ok(Loaded { plan, events, usage, counted })
     }
 
     /// Starts the one task that wakes runs whose timers are due, once.
@@ -235,6 +249,7 @@ mod tests {
             is_known: true,
             watchers: Watchers::default(),
             waiters: Vec::new(),
+            tree: Tree::Alone,
         };
         assert_eq!(resting.now().unix_ms(), 40_000);
         tokio::time::advance(Duration::from_secs(59)).await;

@@ -18,7 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use self::payloads::{Stored, decode, encode};
 use self::writer::Request;
-use super::{Created, Error, Found, Header, Journal, Query, Record, Resting, Retention};
+use super::{Created, Error, Found, Header, Journal, Member, Progress, Query, Record, Resting, Retention, Used};
 use crate::ids::{Digest, RunId};
 use crate::interpreter::{Event, RunStatus};
 use crate::limits;
@@ -101,11 +101,18 @@ impl Sqlite {
         answer.await.map_err(|_| gone())?
     }
 
-    async fn store(&self, run: &RunId, events: &[Event], status: RunStatus, rests_until: Option<Timestamp>) -> Result<(), Error> {
+    async fn store(
+        &self,
+        run: &RunId,
+        events: &[Event],
+        status: RunStatus,
+        rests_until: Option<Timestamp>,
+        used: Option<Used>,
+    ) -> Result<(), Error> {
         let changed_at = events.iter().map(Event::at).max().unwrap_or_default();
         let events = events.iter().map(encode).collect::<Result<_, _>>()?;
         let run = run.clone();
-        self.write(|reply| Request::Append { run, events, status, changed_at, rests_until, reply }).await
+        self.write(|reply| Request::Append { run, events, status, changed_at, rests_until, used, reply }).await
     }
 
     async fn read<T: Send + 'static>(&self, query: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static) -> Result<T, Error> {
@@ -145,11 +152,42 @@ impl Journal for Sqlite {
     }
 
     async fn append(&self, run: &RunId, events: &[Event], status: RunStatus) -> Result<(), Error> {
-        self.store(run, events, status, None).await
+        self.store(run, events, status, None, None).await
     }
 
     async fn append_resting(&self, run: &RunId, events: &[Event], status: RunStatus, until: Option<Timestamp>) -> Result<(), Error> {
-        self.store(run, events, status, Some(until.unwrap_or(NO_TIMER))).await
+        self.store(run, events, status, Some(until.unwrap_or(NO_TIMER)), None).await
+    }
+
+    async fn advance(&self, run: &RunId, events: &[Event], progress: Progress) -> Result<(), Error> {
+        let rests_until = progress.rests.map(|until| until.unwrap_or(NO_TIMER));
+        self.store(run, events, progress.status, rests_until, Some(progress.used)).await
+    }
+
+    async fn members(&self, root: &RunId) -> Result<Vec<Member>, Error> {
+        // The second condition is the one of the index, word for word: otherwise it is not used.
+        let below =
+            "SELECT run, labels ->> 'parent', steps, calls FROM runs WHERE labels ->> 'root' = ?1 AND labels ->> 'root' IS NOT NULL";
+        let own = "SELECT run, NULL, steps, calls FROM runs WHERE run = ?1";
+        let root = root.to_string();
+        let found = self
+            .read(move |db| {
+                let row = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?));
+                let mut found: Vec<(String, Option<String>, i64, i64)> =
+                    db.prepare_cached(below)?.query_map([&root], row)?.collect::<rusqlite::Result<_>>()?;
+                if !found.is_empty() {
+                    found.extend(db.prepare_cached(own)?.query_row([&root], row).optional()?);
+                }
+                Ok(found)
+            })
+            .await?;
+        let id = |run: &str| RunId::parse(run).map_err(|error| Error::Failed(error.to_string()));
+        let count = |stored: i64| u64::try_from(stored).unwrap_or(0);
+        let member = |(run, parent, steps, calls): (String, Option<String>, i64, i64)| {
+            let parent = parent.as_deref().map(id).transpose()?;
+            Ok(Member { run: id(&run)?, parent, used: Used { steps: count(steps), calls: count(calls) } })
+        };
+        found.into_iter().map(member).collect()
     }
 
     async fn record(&self, run: &RunId) -> Result<Record, Error> {

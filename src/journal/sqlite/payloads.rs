@@ -6,7 +6,7 @@
 
 use std::io::{self, Write};
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension, params};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
@@ -131,14 +131,25 @@ fn escaped(name: &str) -> String {
     name.replace('~', "~0").replace('/', "~1")
 }
 
-/// Stores an event. A value that is there already is not stored again.
+/// Stores an event. A value that is there already is not stored again, but looked at: what was damaged since is made good, also for the
+/// runs that have it from before.
 pub(super) fn insert(db: &Connection, id: i64, seq: i64, event: &Stored) -> rusqlite::Result<()> {
     let count = event.payloads.len() as i64;
     db.prepare_cached("INSERT INTO events (id, seq, body, payloads) VALUES (?1, ?2, ?3, ?4)")?
         .execute(params![id, seq, event.body, count])?;
     for payload in &event.payloads {
-        if !db.prepare_cached("SELECT 1 FROM blobs WHERE digest = ?1")?.exists([payload.digest])? {
-            db.prepare_cached("INSERT INTO blobs (digest, body) VALUES (?1, ?2)")?.execute(params![payload.digest, payload.body])?;
+        let mut look = db.prepare_cached("SELECT body = ?2 FROM blobs WHERE digest = ?1")?;
+        let is_whole = look.query_row(params![payload.digest, payload.body], |row| row.get::<_, bool>(0)).optional()?;
+        let write = match is_whole {
+            Some(true) => None,
+            None => Some("INSERT INTO blobs (digest, body) VALUES (?1, ?2)"),
+            Some(false) => {
+                tracing::warn!(digest = %hex::encode(payload.digest), "a value in the journal was damaged, and is written anew");
+                Some("UPDATE blobs SET body = ?2 WHERE digest = ?1")
+            }
+        };
+        if let Some(write) = write {
+            db.prepare_cached(write)?.execute(params![payload.digest, payload.body])?;
         }
         db.prepare_cached("INSERT INTO payloads (id, seq, place, digest) VALUES (?1, ?2, ?3, ?4)")?.execute(params![
             id,

@@ -50,6 +50,12 @@ const MIGRATIONS: &[&str] = &[
     CREATE INDEX runs_ended ON runs (status, changed_at DESC) WHERE status NOT IN ('running', 'input_required');
     CREATE INDEX runs_of_workflow ON runs (workflow, changed_at DESC) WHERE status NOT IN ('running', 'input_required');
 ",
+    "
+    -- What a run has used of what the runs of its tree may use together, and the trees that have more than one run.
+    ALTER TABLE runs ADD COLUMN steps INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE runs ADD COLUMN calls INTEGER NOT NULL DEFAULT 0;
+    CREATE INDEX runs_of_root ON runs (labels ->> 'root') WHERE labels ->> 'root' IS NOT NULL;
+",
 ];
 
 pub(super) fn open(path: &Path) -> Result<Connection, Error> {

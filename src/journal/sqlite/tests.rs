@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::*;
 use crate::interpreter::SEMANTICS;
-use crate::journal::DataDir;
+use crate::journal::{DataDir, PARENT_LABEL, ROOT_LABEL};
 
 pub(super) fn header(run: &str, key: Option<&str>) -> Header {
     Header {
@@ -185,6 +185,54 @@ async fn pruning_forgets_what_ended_and_keeps_what_may_be_asked_for() {
         let rows: i64 = db.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).unwrap();
         assert_eq!(rows, 0, "{table}");
     }
+}
+
+#[tokio::test]
+async fn what_the_runs_of_a_tree_have_used_is_found_by_their_root_and_kept_as_long_as_that_runs() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = Sqlite::open(dir.path()).unwrap();
+    let run = |id: &str| RunId::parse(id).unwrap();
+    let used = |steps, calls| Used { steps, calls };
+    for (id, parent, root) in
+        [("top", None, None), ("mid", Some("top"), Some("top")), ("low", Some("mid"), Some("top")), ("alone", None, None)]
+    {
+        let mut header = header(id, None);
+        let labels = [(PARENT_LABEL, parent), (ROOT_LABEL, root)];
+        header.labels = labels.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned()))).collect();
+        journal.create(header, started(id)).await.unwrap();
+    }
+    let at = |status, used| Progress { status, rests: None, used };
+    journal.advance(&run("top"), &[cancel(1)], at(RunStatus::Running, used(1, 2))).await.unwrap();
+    journal.advance(&run("mid"), &[cancel(1)], at(RunStatus::Running, used(3, 4))).await.unwrap();
+    journal.advance(&run("mid"), &[cancel(2)], at(RunStatus::Canceled, used(5, 6))).await.unwrap();
+    journal.advance(&run("low"), &[cancel(1)], at(RunStatus::Canceled, used(7, u64::MAX))).await.unwrap();
+    // What says nothing of it changes nothing.
+    journal.append(&run("top"), &[], RunStatus::Running).await.unwrap();
+    let found = async |journal: &Sqlite| {
+        let mut members = journal.members(&run("top")).await.unwrap();
+        members.sort_by(|a, b| a.run.cmp(&b.run));
+        members
+    };
+    let member = |id: &str, parent: Option<&str>, used| Member { run: run(id), parent: parent.map(run), used };
+    let expected =
+        [member("low", Some("mid"), used(7, i64::MAX as u64)), member("mid", Some("top"), used(5, 6)), member("top", None, used(1, 2))];
+    assert_eq!(found(&journal).await, expected);
+    for root in ["alone", "mid", "nobody"] {
+        assert_eq!(journal.members(&run(root)).await.unwrap(), [], "{root} is nobody's root");
+    }
+    assert_eq!(journal.prune(Retention { ended_before: None, runs_max: Some(0) }).await.unwrap(), 0, "all of it counts for the root");
+    drop(journal);
+    let journal = Sqlite::open(dir.path()).unwrap();
+    assert_eq!(found(&journal).await, expected);
+    journal.append(&run("top"), &[cancel(3)], RunStatus::Canceled).await.unwrap();
+    assert_eq!(journal.prune(Retention { ended_before: None, runs_max: Some(0) }).await.unwrap(), 3);
+    let db = Connection::open(dir.path().join(FILE)).unwrap();
+    let plan: String = db
+        .query_row("EXPLAIN QUERY PLAN SELECT run FROM runs WHERE labels ->> 'root' = ?1 AND labels ->> 'root' IS NOT NULL", ["x"], |row| {
+            row.get(3)
+        })
+        .unwrap();
+    assert!(plan.contains("runs_of_root"), "{plan}");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use super::payloads::{self, Stored};
 use super::{failure, insert_run};
 use crate::ids::RunId;
 use crate::interpreter::RunStatus;
-use crate::journal::{Error, Header, Retention};
+use crate::journal::{Error, Header, Retention, Used};
 use crate::limits;
 use crate::time::Timestamp;
 
@@ -22,6 +22,8 @@ pub(super) enum Request {
         status: RunStatus,
         changed_at: Timestamp,
         rests_until: Option<Timestamp>,
+        /// None when it is as it was.
+        used: Option<Used>,
         reply: oneshot::Sender<Result<(), Error>>,
     },
     /// Answers with how many runs were forgotten; fewer than [`PRUNE_BATCH`] when there is nothing left to forget.
@@ -81,8 +83,8 @@ fn try_commit(connection: &mut Connection, batch: &mut Vec<Request>) -> Result<(
             Request::Create { header, events, status, .. } => {
                 created.push(insert_run(&transaction, header, events, *status).map_err(|error| failure(&error))?);
             }
-            Request::Append { run, events, status, changed_at, rests_until, .. } => {
-                append(&transaction, run, events, *status, *changed_at, *rests_until)?;
+            Request::Append { run, events, status, changed_at, rests_until, used, .. } => {
+                append(&transaction, run, events, *status, *changed_at, *rests_until, *used)?;
             }
             Request::Prune { retention, .. } => pruned.push(prune(&transaction, *retention).map_err(|error| failure(&error))?),
         }
@@ -114,6 +116,7 @@ fn append(
     status: RunStatus,
     changed_at: Timestamp,
     rests_until: Option<Timestamp>,
+    used: Option<Used>,
 ) -> Result<(), Error> {
     let write = || -> rusqlite::Result<Option<()>> {
         let mut find = db.prepare_cached("SELECT id, seq FROM runs WHERE run = ?1")?;
@@ -125,15 +128,20 @@ fn append(
             payloads::insert(db, id, next, event)?;
             next += 1;
         }
-        let mut update =
-            db.prepare_cached("UPDATE runs SET status = ?2, changed_at = max(changed_at, ?3), seq = ?4, rests_until = ?5 WHERE id = ?1")?;
-        update.execute(params![id, status.as_str(), changed_at.unix_ms(), next, rests_until.map(Timestamp::unix_ms)])?;
+        let mut update = db.prepare_cached(
+            "UPDATE runs SET status = ?2, changed_at = max(changed_at, ?3), seq = ?4, rests_until = ?5, \
+             steps = coalesce(?6, steps), calls = coalesce(?7, calls) WHERE id = ?1",
+        )?;
+        let stored = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        let (steps, calls) = (used.map(|used| stored(used.steps)), used.map(|used| stored(used.calls)));
+        update.execute(params![id, status.as_str(), changed_at.unix_ms(), next, rests_until.map(Timestamp::unix_ms), steps, calls])?;
         Ok(Some(()))
     };
     write().map_err(|error| failure(&error))?.ok_or_else(|| Error::NotFound(run.clone()))
 }
 
-/// Forgets ended runs, the longest ended first. A run whose parent has not ended stays: the parent may ask for it again by its key.
+/// Forgets ended runs, the longest ended first. A run whose parent has not ended stays: the parent may ask for it again by its key. So does
+/// one whose root has not: what it has used counts there.
 fn prune(db: &Connection, retention: Retention) -> rusqlite::Result<usize> {
     let ended_before = retention.ended_before.map_or(i64::MIN, Timestamp::unix_ms);
     let runs_max = retention.runs_max.map_or(i64::MAX, |runs| i64::try_from(runs).unwrap_or(i64::MAX));
@@ -142,7 +150,7 @@ fn prune(db: &Connection, retention: Retention) -> rusqlite::Result<usize> {
             "WITH ended AS (SELECT id, changed_at, labels, row_number() OVER (ORDER BY changed_at DESC, id DESC) AS place \
                             FROM runs WHERE status NOT IN ('running', 'input_required')) \
              SELECT id FROM ended WHERE (changed_at < ?1 OR place > ?2) AND NOT EXISTS ( \
-                 SELECT 1 FROM runs AS parent WHERE parent.run = ended.labels ->> 'parent' \
+                 SELECT 1 FROM runs AS parent WHERE parent.run IN (ended.labels ->> 'parent', ended.labels ->> 'root') \
                  AND parent.status IN ('running', 'input_required')) \
              ORDER BY changed_at, id LIMIT ?3",
         )?

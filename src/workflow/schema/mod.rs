@@ -85,7 +85,7 @@ enum OnFailure {
 #[schemars(deny_unknown_fields, transform = language)]
 struct Limits {
     max_duration: Option<Duration>,
-    /// Most calls to agents, repeats included.
+    /// Most calls to agents, repeats and those of sub-workflows included.
     #[schemars(range(min = 1))]
     max_agent_calls: Option<u64>,
     max_payload: Option<Size>,

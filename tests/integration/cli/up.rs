@@ -84,6 +84,17 @@ fn what_is_pushed_is_kept_and_found() {
     let pulled = machine.run(&["workflow", "pull", "one-step", "--registry", &registry]).expect(0).stdout;
     assert_eq!(pulled, std::fs::read_to_string(machine.path("mine.yaml")).unwrap());
 
+    let step = |id: &str, to: &str| {
+        format!("metadata: {{id: {id}, name: N, version: 1.0.0}}\nsteps: [{{id: go, step_type: workflow, workflow: {to}}}]\n")
+    };
+    machine.write("ping.yaml", &step("ping", "pong"));
+    machine.write("pong.yaml", &step("pong", "ping"));
+    machine.run(&["workflow", "push", "ping.yaml", "--registry", &registry]).expect(0);
+    let refused = machine.run(&["workflow", "push", "pong.yaml", "--registry", &registry]).expect(1);
+    let said = refused.stderr.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(said.contains("pong:1.0.0 → ping:1.0.0 → pong:1.0.0") && said.contains("pong.yaml:2:9"), "{}", refused.stderr);
+    machine.run(&["workflow", "pull", "pong", "--registry", &registry]).expect(3);
+
     let other = machine.run(&["up", "--port", "0", "--registry-port", "0", "--agent-ports", "0", "--data-dir", data]).expect(3);
     assert!(other.stderr.contains("in use"), "{}", other.stderr);
 

@@ -32,6 +32,26 @@ fn all_mistakes_of_all_files_are_reported() {
 }
 
 #[test]
+fn files_that_lead_back_to_each_other_are_refused_with_the_whole_circle() {
+    let machine = Machine::new();
+    let file = |id: &str, step: &str| format!("metadata: {{id: {id}, name: N, version: 1.0.0}}\nsteps:\n  - {{id: go, {step}}}\n");
+    machine.write("web/a.yaml", &file("a", "step_type: workflow, workflow: b"));
+    machine.write("web/b.yaml", &file("b", "skill: execute_workflow, inputs: {workflow_id: c, version: 1.0.0}"));
+    machine.write("web/c.yaml", &file("c", "step_type: workflow, workflow: \"a:latest\""));
+    machine.write("web/elsewhere.yaml", &file("e", "skill: execute_workflow, agent: other, inputs: {workflow_id: a}"));
+    machine.write("web/fine.yaml", &file("f", "step_type: workflow, workflow: e"));
+    machine.run(&["workflow", "validate", "web/a.yaml", "web/b.yaml"]).expect(0);
+    let ran = machine.run(&["workflow", "validate", "web"]).expect(1);
+    let circle = "workflow cycle: a:1.0.0 → b:1.0.0 → c:1.0.0 → a:1.0.0";
+    for part in ["workflow-cycle", "web/a.yaml:3:5", "`loop`"] {
+        assert!(ran.stderr.contains(part), "{part} in\n{}", ran.stderr);
+    }
+    assert!(ran.stderr.split_whitespace().collect::<Vec<_>>().join(" ").contains(circle), "{}", ran.stderr);
+    let verdicts: Vec<&str> = ran.stdout.lines().map(|line| line.split(' ').nth(1).unwrap()).collect();
+    assert_eq!(verdicts, ["invalid", "invalid", "invalid", "ok", "ok"], "{}", ran.stdout);
+}
+
+#[test]
 fn json_has_every_diagnostic_with_its_place() {
     let machine = Machine::new();
     machine.write("broken.yaml", BROKEN);

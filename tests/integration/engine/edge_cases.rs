@@ -244,38 +244,3 @@ async fn nested_workflow_input_is_checked_against_its_schema() {
     assert_eq!(error.code, ErrorClass::InvalidInput, "{error:?}");
     assert!(error.message.contains("input.text"), "{}", error.message);
 }
-
-#[tokio::test]
-async fn nesting_ends_at_depth_16_with_the_chain_in_the_error() {
-    let world = World::new();
-    for n in 0..20 {
-        let next = n + 1;
-        let step = format!("  - {{id: next, skill: execute_workflow, inputs: {{workflow_id: w{next}}}}}");
-        world.push_workflow(&format!("metadata: {{id: w{n}, name: W, version: 1.0.0}}\nsteps:\n{step}\n")).await;
-    }
-    let found = world.discovery.workflow("w0").await.unwrap();
-    let run = world.engine.start(Start::new(found.plan, Arc::new(json!({})))).await.unwrap().run;
-    let ended = world.end(&run).await;
-    let error = failure(&ended);
-    assert_eq!(error.code, ErrorClass::Limit, "{error:?}");
-    assert!(error.message.contains("deeper than 16") && error.message.contains("w14 → w15 → w16"), "{}", error.message);
-    assert_eq!(world.engine.list(&Default::default()).await.unwrap().len(), 16, "the seventeenth was never accepted");
-}
-
-#[tokio::test]
-async fn a_cycle_is_named_with_its_chain() {
-    let world = World::new();
-    for (id, next) in [("start", "ping"), ("ping", "pong"), ("pong", "ping"), ("me", "me")] {
-        let step = format!("  - {{id: next, skill: execute_workflow, inputs: {{workflow_id: {next}}}}}");
-        world.push_workflow(&format!("metadata: {{id: {id}, name: W, version: 1.0.0}}\nsteps:\n{step}\n")).await;
-    }
-    for (id, chain, runs) in [("start", "ping → pong → ping", 3), ("me", "me → me", 4)] {
-        let found = world.discovery.workflow(id).await.unwrap();
-        let run = world.engine.start(Start::new(found.plan, Arc::new(json!({})))).await.unwrap().run;
-        let ended = world.end(&run).await;
-        let error = failure(&ended);
-        assert_eq!(error.code, ErrorClass::Limit, "{error:?}");
-        assert!(error.message.contains(&format!("workflow cycle: {chain}")), "{}", error.message);
-        assert_eq!(world.engine.list(&Default::default()).await.unwrap().len(), runs);
-    }
-}

@@ -118,3 +118,38 @@ async fn a_shutdown_does_not_wait_for_space() {
     assert_eq!(journal.record(&run).await.unwrap().status, RunStatus::Running, "it goes on at the next start");
     assert_eq!(world.engine.summary(&run).await.unwrap().status, RunStatus::Running);
 }
+
+/// The call that a run's own task makes goes on while the task waits for space: what agents answer is read when it comes.
+#[tokio::test]
+async fn a_call_goes_on_while_another_event_waits_for_space() {
+    let (first, second) = (Gate::new(), Gate::new());
+    let (first_opened, second_opened) = (first.clone(), second.clone());
+    let other = Agent::start("other", &["other"], Speaks::Plain, move |_| Act::Reply(json!(1)).behind(&first_opened)).await;
+    let busy = Agent::start("busy", &["near"], Speaks::Plain, move |_| {
+        Act::Http(503, vec![("retry-after", "0".to_owned())], String::new()).behind(&second_opened)
+    })
+    .await;
+    let spare = Agent::plain("spare", &["near"], |_| json!(2)).await;
+    let journal = Arc::new(Small::default());
+    let world = World::with(Arc::clone(&journal) as Arc<dyn Journal>);
+    world.meet(&[&other, &busy, &spare]);
+    // The first of calls at once is the one that the run's task makes itself.
+    let yaml = "steps: [{id: both, step_type: parallel, branches: {steps: [{id: a, skill: near}, {id: b, skill: other}]}}]";
+    let run = world.start(yaml, json!({})).await;
+    busy.until("its call", |seen| seen.calls.len() == 1).await;
+    other.until("its call", |seen| seen.calls.len() == 1).await;
+    journal.full.store(true, Ordering::SeqCst);
+    first.open();
+    let waits = async {
+        while journal.refused.load(Ordering::SeqCst) < 2 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(super::agent::PATIENCE, waits).await.expect("the other reply is offered to the journal");
+    second.open();
+    spare.until("the call that the busy one refused", |seen| seen.calls.len() == 1).await;
+    assert!(journal.full.load(Ordering::SeqCst), "there is no space yet");
+    journal.full.store(false, Ordering::SeqCst);
+    assert_eq!(output(&world.end(&run).await), &json!({"a": 2, "b": 1}));
+    assert_eq!(spare.look(|seen| seen.calls.len()), 1, "what was heard meanwhile counts");
+}

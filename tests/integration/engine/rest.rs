@@ -95,6 +95,42 @@ async fn who_watches_sees_no_difference() {
 }
 
 #[tokio::test]
+async fn who_waits_for_a_run_at_rest_lets_it_rest_and_is_told_its_end() {
+    let dir = tempfile::tempdir().unwrap();
+    for journal in [Arc::new(Memory::default()) as Arc<dyn Journal>, Arc::new(Sqlite::open(dir.path()).unwrap())] {
+        let world = world(journal, SOON);
+        // It waits for a timer: that is running, and nobody is asked anything.
+        let run = world.start("steps:\n  - {id: w, step_type: wait, for: 300d}\n  - {id: s, step_type: set, value: done}", json!({})).await;
+        // One waits from before it rests, the others from after.
+        let wait = || {
+            let (engine, run) = (world.engine.clone(), run.clone());
+            tokio::spawn(async move { engine.wait(&run).await.unwrap() })
+        };
+        let before = wait();
+        until(&world.engine, 0, 1).await;
+        let after: Vec<_> = (0..8).map(|_| wait()).collect();
+        // Longer than a run that was woken would take to rest again.
+        for _ in 0..10 {
+            tokio::time::sleep(SOON / 4).await;
+            assert_eq!(world.engine.counts(), Counts { awake: 0, resting: 1 }, "to wait for it wakes nothing");
+        }
+        assert!(!before.is_finished() && after.iter().all(|one| !one.is_finished()));
+        world.engine.cancel(&run, "enough").await.unwrap();
+        for waits in after.into_iter().chain([before]) {
+            let told = tokio::time::timeout(PATIENCE, waits).await.expect("its end is told").unwrap();
+            assert_eq!(told.status, RunStatus::Canceled);
+        }
+        until(&world.engine, 0, 0).await;
+        // One that completes while it is waited for.
+        let run =
+            world.start("steps:\n  - {id: w, step_type: wait, for: 300ms}\n  - {id: s, step_type: set, value: done}", json!({})).await;
+        until(&world.engine, 0, 1).await;
+        let told = tokio::time::timeout(PATIENCE, world.engine.wait(&run)).await.expect("its end is told").unwrap();
+        assert_eq!(output(&told), &json!("done"));
+    }
+}
+
+#[tokio::test]
 async fn timers_wake_runs_and_so_does_a_wish_to_cancel() {
     let dir = tempfile::tempdir().unwrap();
     let world = world(Arc::new(Sqlite::open(dir.path()).unwrap()), SOON);

@@ -6,8 +6,9 @@ use std::time::Duration;
 use gantry::agent::Client;
 use gantry::engine::embedded::{Embedded, Options};
 use gantry::engine::{Engine, Error, Filter, Start};
-use gantry::interpreter::RunStatus;
-use gantry::journal::{Journal, Memory, Sqlite};
+use gantry::ids::RunId;
+use gantry::interpreter::{Event, RunStatus};
+use gantry::journal::{self, Created, Header, Journal, Memory, Record, Sqlite};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
@@ -74,6 +75,89 @@ async fn a_start_that_is_given_up_leaves_no_run_that_nobody_drives() {
             }
         };
         tokio::time::timeout(super::agent::PATIENCE, all_ended).await.expect("every run that was accepted ends");
+    }
+}
+
+/// Says that a run is stored when the test lets it, and not before.
+#[derive(Debug)]
+struct Late {
+    memory: Memory,
+    stored: Arc<tokio::sync::Notify>,
+    gate: Gate,
+}
+
+#[async_trait::async_trait]
+impl Journal for Late {
+    fn is_durable(&self) -> bool {
+        true
+    }
+
+    async fn create(&self, header: Header, first: Event) -> Result<Created, journal::Error> {
+        let created = self.memory.create(header, first).await;
+        self.stored.notify_one();
+        self.gate.pass().await;
+        created
+    }
+
+    async fn append(&self, run: &RunId, events: &[Event], status: RunStatus) -> Result<(), journal::Error> {
+        self.memory.append(run, events, status).await
+    }
+
+    async fn record(&self, run: &RunId) -> Result<Record, journal::Error> {
+        self.memory.record(run).await
+    }
+
+    async fn first(&self, run: &RunId) -> Result<Event, journal::Error> {
+        self.memory.first(run).await
+    }
+
+    async fn find(&self, key: &str) -> Result<Option<RunId>, journal::Error> {
+        self.memory.find(key).await
+    }
+
+    async fn events(&self, run: &RunId) -> Result<Vec<Event>, journal::Error> {
+        self.memory.events(run).await
+    }
+
+    async fn list(&self) -> Result<Vec<Record>, journal::Error> {
+        self.memory.list().await
+    }
+
+    async fn unfinished(&self) -> Result<Vec<Record>, journal::Error> {
+        self.memory.unfinished().await
+    }
+}
+
+#[tokio::test]
+async fn of_two_starts_with_one_key_the_second_has_the_run_whose_first_starter_hung_up() {
+    for hangs_up in [true, false] {
+        let agent = Agent::plain("echo", &["echo"], |call| call.inputs.clone()).await;
+        let (stored, gate) = (Arc::new(tokio::sync::Notify::new()), Gate::new());
+        let world = World::with(Arc::new(Late { memory: Memory::default(), stored: Arc::clone(&stored), gate: gate.clone() }));
+        world.meet(&[&agent]);
+        let start = || {
+            let (engine, start) = (world.engine.clone(), keyed(&world, ECHO, json!({"n": 1}), "k"));
+            tokio::spawn(async move { engine.start(start).await.unwrap() })
+        };
+        let first = start();
+        stored.notified().await;
+        let second = start();
+        stored.notified().await;
+        if hangs_up {
+            // In the middle: the run is in the journal, and its starter does not know.
+            first.abort();
+            assert!(first.await.unwrap_err().is_cancelled());
+            gate.open();
+        } else {
+            gate.open();
+            let first = first.await.unwrap();
+            assert!(first.new);
+        }
+        let second = second.await.unwrap();
+        assert!(!second.new);
+        assert_eq!(output(&world.end(&second.run).await), &json!({"n": 1}), "it is driven, whoever started it");
+        assert_eq!(world.engine.list(&Filter::default()).await.unwrap().len(), 1);
+        assert_eq!(agent.look(|seen| seen.calls.len()), 1);
     }
 }
 

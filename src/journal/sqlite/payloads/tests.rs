@@ -44,6 +44,15 @@ fn damage(dir: &Path, sql: &str) {
     assert!(db.execute(sql, []).unwrap() > 0, "{sql}");
 }
 
+/// Brings what is only in the write-ahead file into the database. Otherwise whoever closes it last does, and the journal's thread closes it
+/// at some moment after the journal was dropped.
+fn settle(dir: &Path) {
+    let db = Connection::open(dir.join(FILE)).unwrap();
+    db.busy_timeout(std::time::Duration::from_secs(10)).unwrap();
+    let is_busy: bool = db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0)).unwrap();
+    assert!(!is_busy, "somebody still reads or writes");
+}
+
 /// Stores an event in a run of its own: it comes back as it was, and so many values were split off.
 async fn check(event: Event, expected: i64) {
     let dir = tempfile::tempdir().unwrap();
@@ -129,6 +138,7 @@ async fn a_run_whose_value_is_damaged_is_refused_and_others_are_not() {
         }
         drop(journal);
         damage(dir.path(), sql);
+        settle(dir.path());
         let before = std::fs::read(dir.path().join(FILE)).unwrap();
         let journal = Sqlite::open(dir.path()).unwrap();
         let error = journal.events(&run("a")).await.unwrap_err();
@@ -142,7 +152,33 @@ async fn a_run_whose_value_is_damaged_is_refused_and_others_are_not() {
         assert_eq!(journal.first(&run("a")).await.unwrap(), started("a"), "so is what is not damaged");
         assert_eq!(journal.list().await.unwrap().len(), 2, "listing reads no values");
         drop(journal);
+        settle(dir.path());
         assert!(std::fs::read(dir.path().join(FILE)).unwrap() == before, "nothing was changed");
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_value_is_made_good_by_the_next_run_that_has_it() {
+    for damaged in [
+        "UPDATE blobs SET body = CAST(replace(body, 'l', 'm') AS BLOB)",
+        "UPDATE blobs SET body = substr(body, 1, 1000)",
+        "UPDATE blobs SET body = CAST(body AS TEXT)",
+        "UPDATE blobs SET body = x''",
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let event = || replied("large", text("l", LIMIT + 1));
+        let journal = Sqlite::open(dir.path()).unwrap();
+        journal.create(header("a", None), started("a")).await.unwrap();
+        journal.append(&run("a"), &[event()], RunStatus::Running).await.unwrap();
+        drop(journal);
+        damage(dir.path(), damaged);
+        let journal = Sqlite::open(dir.path()).unwrap();
+        assert!(journal.events(&run("a")).await.is_err(), "{damaged}");
+        journal.create(header("b", None), started("b")).await.unwrap();
+        journal.append(&run("b"), &[event()], RunStatus::Running).await.unwrap();
+        assert!(journal.events(&run("b")).await.unwrap() == [started("b"), event()], "{damaged}");
+        assert!(journal.events(&run("a")).await.unwrap() == [started("a"), event()], "{damaged}");
+        assert_eq!((count(dir.path(), "blobs"), count(dir.path(), "payloads")), (1, 2), "{damaged}");
     }
 }
 

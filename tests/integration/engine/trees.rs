@@ -1,0 +1,235 @@
+//! What a run and the runs below it may use together: steps, and the calls that an author allows; also after a restart.
+
+use std::sync::Arc;
+
+use gantry::agent::Client;
+use gantry::engine::embedded::{Embedded, Options};
+use gantry::engine::{Engine, Error, Filter, Start};
+use gantry::ids::RunId;
+use gantry::interpreter::{ErrorClass, Event, RunStatus, Snapshot};
+use gantry::journal::{Journal, Sqlite};
+use serde_json::{Value, json};
+
+use super::agent::{Act, Agent, Gate, Speaks};
+use super::world::{World, client_options, end, failure, output, step};
+
+fn engine(world: &World, steps_max: u64) -> Embedded {
+    let options = Options { steps_max, ..Options::default() };
+    Embedded::new(options, Arc::clone(&world.discovery), Client::new(client_options()), Arc::clone(&world.journal))
+}
+
+async fn start(engine: &Embedded, world: &World, yaml: &str, input: Value) -> RunId {
+    engine.start(Start::new(world.plan(yaml), Arc::new(input))).await.unwrap().run
+}
+
+async fn exhausted(world: &World, run: &RunId) -> usize {
+    world.journal.events(run).await.unwrap().iter().filter(|event| matches!(event, Event::Exhausted { .. })).count()
+}
+
+fn is_too_many_steps(ended: &Snapshot, steps_max: u64) {
+    let error = failure(ended);
+    assert_eq!(error.code, ErrorClass::Limit, "{error:?}");
+    for part in [format!("executed {steps_max} steps together"), "split the work".to_owned()] {
+        assert!(error.message.contains(&part), "{part}: {}", error.message);
+    }
+}
+
+/// Four steps: itself, and one for each of three items.
+const THREE: &str = "metadata: {id: three, name: T, version: 1.0.0}
+steps: [{id: all, step_type: map, items: \"{{ [1, 2, 3] }}\", steps: [{id: one, skill: work}]}]";
+
+/// Calls `three` so often, one after the other: one step, and for each round a step and the four of `three`.
+fn rounds(rounds: u64) -> String {
+    format!(
+        "steps: [{{id: again, step_type: loop, max_iterations: 1000, while: \"{{{{ iteration < {rounds} }}}}\",
+           steps: [{{id: sub, step_type: workflow, workflow: three, on_error: continue}}]}}]"
+    )
+}
+
+#[tokio::test]
+async fn the_steps_of_all_runs_below_one_count_together() {
+    let agent = Agent::plain("agent", &["work"], |_| json!(1)).await;
+    for (steps_max, fits) in [(51, true), (50, false), (26, false)] {
+        let world = World::knowing(&[&agent]);
+        world.push_workflow(THREE).await;
+        let engine = engine(&world, steps_max);
+        let before = agent.look(|seen| seen.calls.len());
+        let run = start(&engine, &world, &rounds(10), json!({})).await;
+        let ended = end(&engine, &run).await;
+        let calls = agent.look(|seen| seen.calls.len()) - before;
+        if fits {
+            assert_eq!((ended.status, calls), (RunStatus::Completed, 30));
+            continue;
+        }
+        is_too_many_steps(&ended, steps_max);
+        assert!(calls <= 30 && calls as u64 >= (steps_max - 1) / 5 * 3 - 3, "{calls} calls for {steps_max} steps");
+        assert_eq!(exhausted(&world, &run).await, 1, "no `on_error` covers it");
+        let replayed =
+            Embedded::new(Options::default(), Arc::clone(&world.discovery), Client::new(client_options()), Arc::clone(&world.journal));
+        assert_eq!(replayed.snapshot(&run).await.unwrap(), engine.snapshot(&run).await.unwrap(), "the journal alone tells the same");
+    }
+}
+
+#[tokio::test]
+async fn runs_at_once_and_calls_by_a_template_share_the_steps_of_their_root() {
+    let agent = Agent::plain("agent", &["work"], |_| json!(1)).await;
+    let world = World::knowing(&[&agent]);
+    world.push_workflow(THREE).await;
+    let yaml = "steps: [{id: all, step_type: map, items: \"{{ workflow.input }}\", on_error: continue, tolerate_failures: 100,
+        steps: [{id: sub, skill: execute_workflow, inputs: {workflow_id: \"{{ item }}\"}}]}]
+error_handling: {on_error: [{id: told, step_type: set, value: \"{{ run.error.message }}\"}]}";
+    let engine = engine(&world, 101);
+    let run = start(&engine, &world, yaml, json!(vec!["three"; 20])).await;
+    assert_eq!(end(&engine, &run).await.status, RunStatus::Completed, "1 + 20 * 5");
+    let run = start(&engine, &world, yaml, json!(vec!["three"; 64])).await;
+    let ended = end(&engine, &run).await;
+    is_too_many_steps(&ended, 101);
+    assert!(step(&ended, "told").outputs.as_str().unwrap().contains("101 steps"), "handlers run");
+    for child in engine.list(&Filter::default()).await.unwrap() {
+        assert!(child.status.is_terminal() || end(&engine, &child.run).await.status.is_terminal());
+    }
+}
+
+#[tokio::test]
+async fn the_steps_before_a_restart_count() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal: Arc<dyn Journal> = Arc::new(Sqlite::open(dir.path()).unwrap());
+    {
+        for (steps_max, fits) in [(51, true), (50, false)] {
+            let gate = Gate::new();
+            let closed = gate.clone();
+            let agent = Agent::start("agent", &["work"], Speaks::Plain, move |call| {
+                // The middle of the eighth run below.
+                if call.before == 22 { Act::Reply(json!(1)).behind(&closed) } else { Act::Reply(json!(1)) }
+            })
+            .await;
+            let world = World::with(Arc::clone(&journal));
+            world.meet(&[&agent]);
+            world.push_workflow(THREE).await;
+            let before = engine(&world, steps_max);
+            let run = start(&before, &world, &rounds(10), json!({})).await;
+            agent.until("the call", |seen| seen.calls.len() == 24).await;
+            // What was done is in the journal; what comes of the call is not.
+            before.shutdown(std::time::Duration::from_millis(1)).await;
+            gate.open();
+            let after = engine(&world, steps_max);
+            assert!(after.recover().await.unwrap().stuck.is_empty());
+            let ended = end(&after, &run).await;
+            if fits {
+                assert_eq!(ended.status, RunStatus::Completed, "nothing is counted twice: {ended:#?}");
+            } else {
+                is_too_many_steps(&ended, steps_max);
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_run_that_rests_keeps_its_count_and_so_do_those_around_it() {
+    for restart in [false, true] {
+        for (steps_max, fits) in [(13, true), (12, false)] {
+            let agent = Agent::plain("agent", &["work"], |_| json!(1)).await;
+            let dir = tempfile::tempdir().unwrap();
+            let world = World::with(Arc::new(Sqlite::open(dir.path()).unwrap()));
+            world.meet(&[&agent]);
+            world.push_workflow(THREE).await;
+            world.push_workflow("metadata: {id: asks, name: A, version: 1.0.0}\nsteps: [{id: first, step_type: workflow, workflow: three}, {id: ask, step_type: input, prompt: well}]").await;
+            // 2 + (2 + 4) + 1 + 4 = 13 with its own.
+            let yaml = "steps: [{id: sub, step_type: workflow, workflow: asks}, {id: last, step_type: set, value: done},
+                {id: more, step_type: workflow, workflow: three}]
+output: \"{{ steps.last.outputs }}\"";
+            let options = || Options { steps_max, rest_after: std::time::Duration::from_millis(20), ..Options::default() };
+            let make = || Embedded::new(options(), Arc::clone(&world.discovery), Client::new(client_options()), Arc::clone(&world.journal));
+            let mut engine = make();
+            let run = start(&engine, &world, yaml, json!({})).await;
+            let rests = async {
+                while engine.counts().resting < 2 {
+                    tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+                }
+            };
+            tokio::time::timeout(super::agent::PATIENCE, rests).await.expect("both rest");
+            if restart {
+                engine.shutdown(std::time::Duration::from_millis(1)).await;
+                engine = make();
+                engine.recover().await.unwrap();
+            }
+            engine.answer(&run, None, Arc::new(json!("yes"))).await.unwrap();
+            let ended = end(&engine, &run).await;
+            if fits {
+                assert_eq!(output(&ended), &json!("done"), "restart: {restart}");
+            } else {
+                is_too_many_steps(&ended, steps_max);
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_calls_of_runs_below_count_for_the_author_above() {
+    let agent = Agent::plain("agent", &["work"], |_| json!(1)).await;
+    // Of each round one call runs the workflow, and three are of its own.
+    for (most, made, completed) in [(12, 9, true), (11, 8, false), (5, 3, false), (2, 1, false)] {
+        let world = World::knowing(&[&agent]);
+        world.push_workflow(&THREE.replace("steps: [{id: one", "max_concurrency: 1, steps: [{id: one")).await;
+        let yaml = rounds(3).replace(", on_error: continue", "");
+        let before = agent.look(|seen| seen.calls.len());
+        let ended = world.run(&format!("limits: {{max_agent_calls: {most}}}\n{yaml}"), json!({})).await;
+        assert_eq!(agent.look(|seen| seen.calls.len()) - before, made, "at most {most}");
+        assert_eq!(ended.status == RunStatus::Completed, completed, "at most {most}");
+        if !completed {
+            let error = failure(&ended);
+            assert_eq!(error.code, ErrorClass::Limit);
+            assert!(error.message.contains(&format!("at most {most} calls to agents (`limits.max_agent_calls`)")), "{}", error.message);
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_calls_before_a_restart_count_once() {
+    let gate = Gate::new();
+    let closed = gate.clone();
+    let agent = Agent::start("agent", &["work"], Speaks::Plain, move |call| {
+        if call.before == 4 { Act::Reply(json!(1)).behind(&closed) } else { Act::Reply(json!(1)) }
+    })
+    .await;
+    let dir = tempfile::tempdir().unwrap();
+    let world = World::with(Arc::new(Sqlite::open(dir.path()).unwrap()));
+    world.meet(&[&agent]);
+    world.push_workflow(&THREE.replace("steps: [{id: one", "max_concurrency: 1, steps: [{id: one")).await;
+    let yaml = format!("limits: {{max_agent_calls: 11}}\n{}", rounds(3).replace(", on_error: continue", ""));
+    let before = engine(&world, 1_000);
+    let run = start(&before, &world, &yaml, json!({})).await;
+    agent.until("the fifth call", |seen| seen.calls.len() == 5).await;
+    before.shutdown(std::time::Duration::from_millis(1)).await;
+    gate.open();
+    let after = engine(&world, 1_000);
+    after.recover().await.unwrap();
+    let ended = end(&after, &run).await;
+    assert_eq!(failure(&ended).code, ErrorClass::Limit);
+    let keys = agent.look(|seen| seen.message_ids("work"));
+    let distinct: std::collections::BTreeSet<_> = keys.iter().collect();
+    assert_eq!((keys.len(), distinct.len()), (9, 8), "eight, of which one was made again with its key");
+}
+
+#[tokio::test]
+async fn a_tree_that_has_used_its_steps_starts_nothing_more() {
+    let agent = Agent::plain("agent", &["work"], |_| json!(1)).await;
+    let world = World::knowing(&[&agent]);
+    world.push_workflow(THREE).await;
+    let engine = engine(&world, 3);
+    let run = start(
+        &engine,
+        &world,
+        "steps: [{id: a, step_type: set, value: 1}, {id: b, step_type: set, value: 1}, {id: sub, step_type: workflow, workflow: three}]",
+        json!({}),
+    )
+    .await;
+    let error = failure(&end(&engine, &run).await).clone();
+    assert_eq!(error.code, ErrorClass::Limit);
+    assert!(error.message.contains("three") && error.message.contains("3 steps"), "{}", error.message);
+    assert_eq!(engine.list(&Filter::default()).await.unwrap().len(), 1);
+    let other = start(&engine, &world, "steps: []", json!({})).await;
+    assert_eq!(end(&engine, &other).await.status, RunStatus::Completed, "another tree has its own");
+    let refused = engine.retry(&run, Default::default()).await;
+    assert!(!matches!(refused, Err(Error::Limit(_))), "a retry begins a new count");
+}
