@@ -134,6 +134,11 @@ impl Run {
         }
     }
 
+    /// When its newest event happened.
+    pub fn changed_at(&self) -> Timestamp {
+        self.now
+    }
+
     /// How it ended.
     pub fn outcome(&self) -> Option<&Outcome> {
         if let Phase::Ended(outcome) = &self.phase { Some(outcome) } else { None }

@@ -92,7 +92,7 @@ fn is_settled(summary: &engine::RunSummary) -> bool {
 }
 
 /// The task of a run, made of what the journal knows of it unless it is in memory.
-fn remake(app: &Arc<App>, summary: &engine::RunSummary) -> Option<Arc<Task>> {
+pub(super) fn remake(app: &Arc<App>, summary: &engine::RunSummary) -> Option<Arc<Task>> {
     let (task, new) = app.store.add(kept::task(summary)?);
     if new {
         app.spawn(follow(app.following(), summary.run.clone(), Arc::clone(&task), None));

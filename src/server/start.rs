@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use super::auth::Caller;
 use super::error::Failure;
 use super::kept;
+use super::query;
 use super::state::App;
 use super::tasks::{Kind, NewTask, Queue, Task, follow, now, run_metadata};
 use crate::a2a::{self, Message};
@@ -73,7 +74,18 @@ pub(super) async fn run(
     metadata: Map<String, Value>,
 ) -> Result<(Arc<Task>, Option<Opened>), Failure> {
     let labels = kept::labels(origin.caller, &origin.context_id, origin.message.as_slice(), &found.choice, &metadata);
+    // Before the run's own times, so that the task's are those of the run, here and when it is made anew.
+    let since = now();
     let (started, subscription) = start(app, &origin, &found, input, labels, None).await?;
+    if !started.new {
+        // Its task is the one that was made for it then.
+        let summary = app.engine.summary(&started.run).await?;
+        let task = query::remake(app, &summary)
+            .filter(|task| task.caller == *origin.caller)
+            .ok_or_else(|| Failure::no_task(started.run.as_str()))?;
+        let opened = open(app, &task, &origin)?;
+        return Ok((task, opened));
+    }
     let mut about = run_metadata(&started.run, &found.plan, &found.choice);
     about.extend(metadata);
     let new = NewTask {
@@ -83,13 +95,10 @@ pub(super) async fn run(
         kind: Kind::Run(started.run.clone()),
         history: origin.message.clone().into_iter().collect(),
         metadata: about,
-        since: now(),
+        since,
     };
+    // Somebody who repeats the message can have made the task already, while this one waited for the journal.
     let (task, new) = app.store.add(new);
-    if &task.caller != origin.caller {
-        // Keys are the caller's own, so that this cannot be; if it is, nothing may be told.
-        return Err(Failure::no_task(&task.id));
-    }
     let opened = open(app, &task, &origin)?;
     if new {
         want_repetitions(&task, &found.plan);

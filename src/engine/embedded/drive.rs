@@ -552,7 +552,7 @@ impl Driver {
             info!(%step, status = status.as_str(), attempts, error = error.as_ref().map(|error| error.code.code()), "step finished");
         }
         if !self.watchers.is_empty() {
-            self.watchers.tell(&Arc::new(Update { seq: self.seq, at: self.at, change }));
+            self.watchers.tell(&Arc::new(Update { seq: self.seq, at: self.run.changed_at(), change }));
         }
     }
 

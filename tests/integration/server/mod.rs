@@ -6,6 +6,7 @@ mod access;
 mod card;
 mod conformance;
 mod dialects;
+mod leaving;
 mod limits;
 mod malformed;
 mod methods;
