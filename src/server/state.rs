@@ -1,7 +1,7 @@
 //! What every request shares.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use quick_cache::sync::Cache;
 use tokio::sync::OnceCell;
@@ -13,7 +13,7 @@ use super::auth::{Auth, Caller};
 use super::card::Cards;
 use super::options::Options;
 use super::push::Deliverer;
-use super::tasks::{Bounds, Following, Store, Task};
+use super::tasks::{Bounds, CROWDED_STAY, Following, Store, Task};
 use crate::a2a;
 use crate::discovery::Discovery;
 use crate::engine::Engine;
@@ -107,10 +107,10 @@ impl App {
             return;
         }
         let after = self.options.limits.ended_tasks_stay;
-        let mut tick = tokio::time::interval((after / 4).max(Duration::from_millis(10)));
+        let mut tick = tokio::time::interval((after / 4).clamp(Duration::from_millis(10), CROWDED_STAY));
         loop {
             tick.tick().await;
-            for task in self.store.leave(after) {
+            for task in self.store.leave(after, Instant::now()) {
                 for message in task.heard() {
                     self.seen.remove(&Self::message_key(&task.caller, None, &message));
                 }

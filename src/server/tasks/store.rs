@@ -5,9 +5,14 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::task::{Bounds, NewTask, Task};
+
+/// So many tasks are a crowd.
+const CROWD: usize = 2_000;
+/// How long an ended task stays in a crowd.
+pub(in crate::server) const CROWDED_STAY: Duration = Duration::from_secs(1);
 
 /// Every task.
 pub(in crate::server) struct Store {
@@ -55,11 +60,12 @@ impl Store {
         self.tasks().values().cloned().collect()
     }
 
-    /// Forgets the tasks that ended so long ago and that nobody holds. They are made anew when somebody asks for them.
-    pub(in crate::server) fn leave(&self, after: Duration) -> Vec<Arc<Task>> {
+    /// Forgets the tasks that ended so long ago and that nobody holds, in a crowd sooner. They are made anew when somebody asks for them.
+    pub(in crate::server) fn leave(&self, after: Duration, now: Instant) -> Vec<Arc<Task>> {
         let mut tasks = self.tasks();
+        let after = if tasks.len() > CROWD { after.min(CROWDED_STAY) } else { after };
         let left: Vec<_> =
-            tasks.extract_if(|_, task| Arc::strong_count(task) == 1 && task.may_leave(after)).map(|(_, task)| task).collect();
+            tasks.extract_if(|_, task| Arc::strong_count(task) == 1 && task.may_leave(after, now)).map(|(_, task)| task).collect();
         if tasks.len() < tasks.capacity() / 4 {
             tasks.shrink_to_fit();
         }
@@ -78,5 +84,67 @@ fn make_room(tasks: &mut HashMap<String, Arc<Task>>, tasks_max: usize) {
     ended.sort_by_key(|((_, changed_at), _)| *changed_at);
     for (_, id) in ended.into_iter().take(tasks_max.div_ceil(10)) {
         tasks.remove(&id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::task::{Kind, now};
+    use super::*;
+    use crate::a2a::TaskState;
+    use crate::ids::RunId;
+    use serde_json::Map;
+
+    fn store() -> Store {
+        Store::new(10_000, Bounds { history_max: 1, stream_bytes_max: 1024, stream_age_max: Duration::from_secs(1) })
+    }
+
+    fn add(store: &Store, id: &str, kind: Kind, state: TaskState) -> Arc<Task> {
+        let new = NewTask {
+            id: id.to_owned(),
+            context_id: String::new(),
+            caller: Arc::from("c"),
+            kind,
+            history: Vec::new(),
+            metadata: Map::new(),
+            since: now(),
+        };
+        let (task, _) = store.add(new);
+        task.set_status(state, Vec::new(), now(), Map::new());
+        task
+    }
+
+    #[test]
+    fn what_the_journal_has_and_nobody_holds_leaves_when_its_time_has_come() {
+        let store = store();
+        let run = |id: &str| Kind::Run(RunId::parse(id).unwrap());
+        drop(add(&store, "ended", run("ended"), TaskState::Failed));
+        drop(add(&store, "at-work", run("at-work"), TaskState::Working));
+        drop(add(&store, "asks", run("asks"), TaskState::InputRequired));
+        drop(add(&store, "script", Kind::Script, TaskState::Completed));
+        drop(add(&store, "renamed", run("another"), TaskState::Completed));
+        let held = add(&store, "held", run("held"), TaskState::Completed);
+        let watched = add(&store, "watched", run("watched"), TaskState::Working);
+        let (_, reader) = watched.subscribe();
+        drop(watched);
+        assert!(store.leave(Duration::from_secs(60), Instant::now()).is_empty());
+        let left = |store: &Store| store.leave(Duration::ZERO, Instant::now()).iter().map(|task| task.id.clone()).collect::<Vec<_>>();
+        assert_eq!(left(&store), ["ended"]);
+        drop((held, reader));
+        assert_eq!(left(&store), ["held"]);
+        assert_eq!(store.all().len(), 5);
+    }
+
+    #[test]
+    fn in_a_crowd_they_leave_sooner() {
+        let store = store();
+        for at in 0..CROWD {
+            drop(add(&store, &format!("t-{at}"), Kind::Run(RunId::parse(&format!("t-{at}")).unwrap()), TaskState::Completed));
+        }
+        let soon = Instant::now() + CROWDED_STAY;
+        assert!(store.leave(Duration::from_secs(60), soon).is_empty());
+        drop(add(&store, "one-more", Kind::Script, TaskState::Working));
+        assert!(store.leave(Duration::from_secs(60), Instant::now()).is_empty());
+        assert_eq!(store.leave(Duration::from_secs(60), soon).len(), CROWD);
     }
 }

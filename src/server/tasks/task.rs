@@ -340,10 +340,10 @@ impl Task {
     }
 
     /// Whether it ended so long ago that it may leave memory: all of it is in the journal of its run, which has the same id.
-    pub(in crate::server) fn may_leave(&self, after: Duration) -> bool {
+    pub(in crate::server) fn may_leave(&self, after: Duration, now: Instant) -> bool {
         let live = self.live();
         let is_in_journal = matches!(&live.kind, Kind::Run(run) if run.as_str() == self.id);
-        is_in_journal && !live.is_watched() && live.ended_at.is_some_and(|at| at.elapsed() >= after)
+        is_in_journal && !live.is_watched() && live.ended_at.is_some_and(|at| now.saturating_duration_since(at) >= after)
     }
 
     /// The ids of the caller's messages that are kept.
