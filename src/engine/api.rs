@@ -27,6 +27,8 @@ pub struct Start {
     pub ancestry: Vec<Ancestor>,
     /// What the starter wants to find again: caller, context id, request.
     pub labels: BTreeMap<String, String>,
+    /// What the starter wants to read again, in words of its own.
+    pub note: Option<String>,
     /// Its id, when the starter has one for it that cannot be guessed; otherwise the engine makes it.
     pub run: Option<RunId>,
 }
@@ -34,7 +36,7 @@ pub struct Start {
 impl Start {
     /// A run of `plan` with `input` and nothing else.
     pub fn new(plan: Arc<Plan>, input: Arc<Value>) -> Self {
-        Self { plan, input, idempotency_key: None, ancestry: Vec::new(), labels: BTreeMap::new(), run: None }
+        Self { plan, input, idempotency_key: None, ancestry: Vec::new(), labels: BTreeMap::new(), note: None, run: None }
     }
 }
 
@@ -96,6 +98,9 @@ pub struct RunSummary {
     pub changed_at: Timestamp,
     /// As given at the start.
     pub labels: BTreeMap<String, String>,
+    /// As given at the start.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
 }
 
 /// What a subscriber sees.

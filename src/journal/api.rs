@@ -26,6 +26,8 @@ pub struct Header {
     pub idempotency_key: Option<String>,
     /// What the starter wants to find again.
     pub labels: BTreeMap<String, String>,
+    /// What the starter wants to read again. Nobody looks for it, so that it may be longer.
+    pub note: Option<String>,
     /// When it was accepted.
     pub started_at: Timestamp,
 }

@@ -1,4 +1,4 @@
-//! What the labels of a run keep of its task, so that the task can be made anew from the journal: after a restart, and when it has
+//! What the labels and the note of a run keep of its task, so that the task can be made anew from the journal: after a restart, and when it has
 //! ended and left memory.
 
 use std::collections::BTreeMap;
@@ -18,9 +18,6 @@ pub(super) const CALLER: &str = "a2a.caller";
 pub(super) const CONTEXT: &str = "a2a.context";
 /// Its id, where that is not the run's: as earlier versions made it for a request that was asked back.
 pub(super) const TASK: &str = "a2a.task";
-/// What was said before the run, and what the task's metadata says beside it.
-const ORIGIN: &str = "a2a.origin";
-
 /// Largest text of what was said that is kept with a run. What is larger is most likely the run's input, which is in the journal already.
 const ORIGIN_BYTES_MAX: usize = 4 * 1024;
 
@@ -40,17 +37,13 @@ struct Kept {
 }
 
 /// The labels of a run that begins as a task.
-pub(super) fn labels(
-    caller: &Caller,
-    context_id: &str,
-    history: &[Message],
-    choice: &str,
-    metadata: &Map<String, Value>,
-) -> BTreeMap<String, String> {
-    let mut labels = BTreeMap::from([(CALLER.to_owned(), caller.to_string()), (CONTEXT.to_owned(), context_id.to_owned())]);
-    let kept = written(&Origin { history, choice, metadata }).or_else(|| written(&Origin { history: &[], choice, metadata }));
-    labels.extend(kept.map(|text| (ORIGIN.to_owned(), text)));
-    labels
+pub(super) fn labels(caller: &Caller, context_id: &str) -> BTreeMap<String, String> {
+    BTreeMap::from([(CALLER.to_owned(), caller.to_string()), (CONTEXT.to_owned(), context_id.to_owned())])
+}
+
+/// The note of a run that begins as a task: what was said before it, and what the task's metadata says beside it.
+pub(super) fn note(history: &[Message], choice: &str, metadata: &Map<String, Value>) -> Option<String> {
+    written(&Origin { history, choice, metadata }).or_else(|| written(&Origin { history: &[], choice, metadata }))
 }
 
 /// None when it is too large. A large input is not written only to find that out.
@@ -83,7 +76,7 @@ pub(super) fn task(summary: &RunSummary) -> Option<NewTask> {
     let about = json!({ "run": summary.run, "workflow": summary.workflow, "version": summary.version, "digest": summary.digest });
     let mut metadata = Map::from_iter([(RUN_EXTENSION.to_owned(), about)]);
     // Written by gantry; what an earlier or later version wrote differently is left out.
-    let kept: Kept = label(ORIGIN).and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+    let kept: Kept = summary.note.as_ref().and_then(|note| serde_json::from_str(note).ok()).unwrap_or_default();
     if let Some(choice) = kept.choice {
         metadata[RUN_EXTENSION]["choice"] = Value::from(choice);
     }

@@ -1,6 +1,5 @@
 //! Starts runs and scripts as tasks.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
@@ -73,10 +72,10 @@ pub(super) async fn run(
     input: Value,
     metadata: Map<String, Value>,
 ) -> Result<(Arc<Task>, Option<Opened>), Failure> {
-    let labels = kept::labels(origin.caller, &origin.context_id, origin.message.as_slice(), &found.choice, &metadata);
+    let note = kept::note(origin.message.as_slice(), &found.choice, &metadata);
     // Before the run's own times, so that the task's are those of the run, here and when it is made anew.
     let since = now();
-    let (started, subscription) = start(app, &origin, &found, input, labels, None).await?;
+    let (started, subscription) = start(app, &origin, &found, input, note, None).await?;
     if !started.new {
         // Its task is the one that was made for it then.
         let summary = app.engine.summary(&started.run).await?;
@@ -137,9 +136,9 @@ pub(super) async fn run_on(
     input: Value,
     about: Map<String, Value>,
 ) -> Result<(), Failure> {
-    let labels = kept::labels(origin.caller, &task.context_id, &task.record().history, &found.choice, &about);
+    let note = kept::note(&task.record().history, &found.choice, &about);
     // The run has the task's id, so that the task is found by it also when only the journal knows it.
-    let (started, subscription) = start(app, &origin, &found, input, labels, RunId::parse(&task.id).ok()).await?;
+    let (started, subscription) = start(app, &origin, &found, input, note, RunId::parse(&task.id).ok()).await?;
     let mut metadata = run_metadata(&started.run, &found.plan, &found.choice);
     metadata.extend(about);
     task.becomes(Kind::Run(started.run.clone()), metadata);
@@ -164,7 +163,7 @@ async fn start(
     origin: &Origin<'_>,
     found: &FoundWorkflow,
     input: Value,
-    labels: BTreeMap<String, String>,
+    note: Option<String>,
     run: Option<RunId>,
 ) -> Result<(Started, Option<Subscription>), Failure> {
     let start = Start {
@@ -172,7 +171,8 @@ async fn start(
         input: Arc::new(input),
         idempotency_key: origin.idempotency_key.as_ref().map(|key| key.of(origin.caller)),
         ancestry: origin.ancestry.clone(),
-        labels,
+        labels: kept::labels(origin.caller, &origin.context_id),
+        note,
         run,
     };
     let started = match origin.streaming || repeats(&found.plan) {

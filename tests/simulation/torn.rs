@@ -87,6 +87,7 @@ async fn write(journal: &Sqlite, n: usize) {
             source: Arc::from("steps: []"),
             idempotency_key: Some(format!("key {n}")),
             labels: Default::default(),
+            note: None,
             started_at: at,
         };
         let (workflow, input) = (digest(), Arc::new(json!({"n": n})));

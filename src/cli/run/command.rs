@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::super::arguments::{CallsChoice, ModelChoice, RegistryChoice};
 use super::super::exit::{Exit, Failure, chain};
+use super::super::runs::{self, RetryArguments};
 use super::super::serve::open_journal;
 use super::super::surroundings::{Surroundings, engine_options};
 use super::super::terminal::{self, Terminal, say};
@@ -27,9 +28,19 @@ use crate::time::parse_duration;
 /// How long agents have to hear that a run was canceled.
 const GRACE: Duration = Duration::from_secs(5);
 
+/// What else can be done with a run by this name.
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum RunCommand {
+    /// Go on where a run failed or was canceled: the same as `gantry runs retry`
+    Retry(RetryArguments),
+}
+
 /// Arguments of `gantry run`.
 #[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct RunArguments {
+    #[command(subcommand)]
+    command: Option<RunCommand>,
     #[command(flatten)]
     input: InputArguments,
     /// Workflow: its id, `id:tag`, `id@sha256:…`, `host/repository:tag`, or a YAML file
@@ -73,6 +84,9 @@ pub(in crate::cli) async fn execute(
     terminal: Terminal,
     shutdown: &Shutdown,
 ) -> Result<Exit, Failure> {
+    if let Some(RunCommand::Retry(arguments)) = arguments.command {
+        return runs::retry(arguments, &config).await;
+    }
     arguments.model.apply(&mut config);
     arguments.calls.apply(&mut config);
     if arguments.timeout == Some(Duration::ZERO) {

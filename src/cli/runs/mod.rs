@@ -18,3 +18,4 @@ mod timeline;
 
 pub(super) use command::{RunsCommand, execute};
 pub(super) use directory::{RUNS_DIR, ago, plan_of};
+pub(super) use retry::{RetryArguments, execute as retry};

@@ -19,7 +19,7 @@ pub struct RetryArguments {
     json: bool,
 }
 
-pub(super) async fn execute(arguments: RetryArguments, config: &Config) -> Result<Exit, Failure> {
+pub(in crate::cli) async fn execute(arguments: RetryArguments, config: &Config) -> Result<Exit, Failure> {
     let directory = arguments.directory.open(config)?;
     let (_, record) = directory.find(&arguments.run).await?;
     let old = record.header.run;

@@ -404,6 +404,7 @@ impl Embedded {
             source: Arc::clone(start.plan.source()),
             idempotency_key: start.idempotency_key,
             labels: start.labels,
+            note: start.note,
             started_at: at,
         };
         let workflow = start.plan.digest().clone();
@@ -550,7 +551,7 @@ impl Engine for Embedded {
 }
 
 fn summary(record: journal::Record) -> RunSummary {
-    let Header { run, workflow, version, digest, labels, started_at, .. } = record.header;
+    let Header { run, workflow, version, digest, labels, note, started_at, .. } = record.header;
     RunSummary {
         run,
         workflow,
@@ -560,6 +561,7 @@ fn summary(record: journal::Record) -> RunSummary {
         started_at,
         changed_at: record.changed_at,
         labels,
+        note,
     }
 }
 

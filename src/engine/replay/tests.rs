@@ -44,6 +44,7 @@ fn recorded() -> Export {
         source: RECORDED.into(),
         idempotency_key: Some("secret".into()),
         labels: BTreeMap::new(),
+        note: None,
         started_at: at,
     };
     Export::new(Record { header, status: RunStatus::Completed, changed_at: at }, events)

@@ -248,8 +248,8 @@ impl Journal for Sqlite {
 /// Stands for the time when a run rests that has no timer.
 const NO_TIMER: Timestamp = Timestamp::from_unix_ms(i64::MAX);
 
-const SELECT: &str = "SELECT run, workflow, version, runs.digest, source, idempotency_key, labels, started_at, changed_at, status \
-                      FROM runs JOIN plans ON plans.digest = runs.digest";
+const SELECT: &str = "SELECT run, workflow, version, runs.digest, source, idempotency_key, labels, started_at, changed_at, status, \
+                      (SELECT note FROM notes WHERE notes.id = runs.id) AS note FROM runs JOIN plans ON plans.digest = runs.digest";
 
 /// Many runs: those of one workflow share its text.
 fn records(db: &Connection, query: &str, values: &[rusqlite::types::Value]) -> rusqlite::Result<Vec<Record>> {
@@ -284,6 +284,7 @@ fn record_with(row: &Row<'_>, source: Arc<str>) -> rusqlite::Result<Record> {
         source,
         idempotency_key: row.get(5)?,
         labels: serde_json::from_str(&text(6)?).map_err(|error| unreadable(6, error.to_string()))?,
+        note: row.get(10)?,
         started_at: Timestamp::from_unix_ms(row.get(7)?),
     };
     let status = text(9)?;
@@ -327,6 +328,9 @@ fn insert_run(db: &Connection, header: &Header, events: &[Stored], status: RunSt
         events.len() as i64
     ])?;
     let id = db.last_insert_rowid();
+    if let Some(note) = &header.note {
+        db.prepare_cached("INSERT INTO notes (id, note) VALUES (?1, ?2)")?.execute(params![id, note])?;
+    }
     for (seq, event) in events.iter().enumerate() {
         payloads::insert(db, id, seq as i64, event)?;
     }

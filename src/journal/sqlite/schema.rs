@@ -55,6 +55,8 @@ const MIGRATIONS: &[&str] = &[
     ALTER TABLE runs ADD COLUMN steps INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE runs ADD COLUMN calls INTEGER NOT NULL DEFAULT 0;
     CREATE INDEX runs_of_root ON runs (labels ->> 'root') WHERE labels ->> 'root' IS NOT NULL;
+    -- Beside the runs, whose rows are written anew with each of their events.
+    CREATE TABLE notes (id INTEGER PRIMARY KEY, note TEXT NOT NULL);
 ",
 ];
 

@@ -18,6 +18,7 @@ pub(super) fn header(run: &str, key: Option<&str>) -> Header {
         source: Arc::from("steps: []"),
         idempotency_key: key.map(str::to_owned),
         labels: BTreeMap::from([("caller".to_owned(), "me".to_owned())]),
+        note: Some("said before".to_owned()),
         started_at: Timestamp::from_unix_ms(5),
     }
 }

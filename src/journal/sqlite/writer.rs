@@ -158,6 +158,7 @@ fn prune(db: &Connection, retention: Retention) -> rusqlite::Result<usize> {
         .collect::<rusqlite::Result<_>>()?;
     for id in &ids {
         payloads::delete(db, *id)?;
+        db.prepare_cached("DELETE FROM notes WHERE id = ?1")?.execute([id])?;
         db.prepare_cached("DELETE FROM runs WHERE id = ?1")?.execute([id])?;
     }
     if !ids.is_empty() {

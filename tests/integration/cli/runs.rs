@@ -328,6 +328,9 @@ fn a_retry_keeps_completed_steps_and_its_export_replays() {
     let new = retried["run"].as_str().unwrap();
     assert_eq!(retried["new"], true);
     assert_eq!(world.runs(&["retry", &old, "--json"]).expect(0).json()["run"], *new, "one retry of a run is one run");
+    let data = world.data_dir();
+    let again = world.machine.run(&["run", "retry", &old, "--json", "--data-dir", data.to_str().unwrap()]).expect(0).json();
+    assert_eq!(again["run"], *new, "`gantry run retry` is the same");
     let followed = world.runs(&["follow", new]).expect(0);
     assert!(followed.stdout.contains("completed"), "{}", followed.stdout);
     let line = world.until(new, "completed");

@@ -493,6 +493,7 @@ async fn a_deadline_goes_on_from_where_it_was() {
         source: Arc::clone(plan.source()),
         idempotency_key: None,
         labels: BTreeMap::new(),
+        note: None,
         started_at: at,
     };
     let first = json!({"event": "started", "run": "old-run", "workflow": plan.digest(), "semantics": 1, "input": {}, "at": at});

@@ -248,6 +248,7 @@ async fn parked(journal: &Arc<dyn Journal>, plan: &Arc<Plan>, runs: usize, rests
                 source: Arc::clone(plan.source()),
                 idempotency_key: None,
                 labels: BTreeMap::from([("a2a.caller".to_owned(), "somebody".to_owned())]),
+                note: None,
                 started_at: at,
             };
             let input = Arc::new(json!({"n": n, "text": "x".repeat(200)}));

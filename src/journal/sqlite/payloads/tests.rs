@@ -207,7 +207,7 @@ async fn a_value_is_forgotten_with_the_last_run_that_has_it() {
     assert_eq!(count(dir.path(), "blobs"), 1);
     journal.append(&run("d"), &[cancel(9)], RunStatus::Canceled).await.unwrap();
     assert_eq!(journal.prune(keep(0)).await.unwrap(), 1);
-    for table in ["runs", "events", "payloads", "blobs", "plans"] {
+    for table in ["runs", "events", "payloads", "blobs", "plans", "notes"] {
         assert_eq!(count(dir.path(), table), 0, "{table}");
     }
 }
