@@ -39,7 +39,7 @@ pub struct Record {
     pub header: Header,
     /// Where it was when the last event was appended.
     pub status: RunStatus,
-    /// When the last event was appended.
+    /// When the last event was appended. Of a run under way it may be a second behind: not every event is worth a write of its own.
     pub changed_at: Timestamp,
 }
 
@@ -79,8 +79,8 @@ pub struct Progress {
     pub status: RunStatus,
     /// Set when it waits for nothing but people and timers: when the first of its timers is due, if there is one.
     pub rests: Option<Option<Timestamp>>,
-    /// What it has used so far.
-    pub used: Used,
+    /// What it has used so far, when runs above or below it have to know.
+    pub used: Option<Used>,
 }
 
 /// The label of a run that was started by a step of another: which run that is.
@@ -204,7 +204,7 @@ pub trait Journal: Send + Sync + std::fmt::Debug {
     async fn append_resting(&self, run: &RunId, events: &[Event], status: RunStatus, _until: Option<Timestamp>) -> Result<(), Error> {
         self.append(run, events, status).await
     }
-    /// Appends as the two above do, and remembers what the run has used. A journal that does not remember it counts from the restart on.
+    /// Appends as the two above do, and remembers what the run has used, if that is said. A journal that does not remember it counts from the restart on.
     async fn advance(&self, run: &RunId, events: &[Event], progress: Progress) -> Result<(), Error> {
         match progress.rests {
             None => self.append(run, events, progress.status).await,

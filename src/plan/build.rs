@@ -23,6 +23,7 @@ pub struct Plan {
     handlers: BTreeMap<Handler, SequenceIndex>,
     by_id: BTreeMap<StepId, NodeIndex>,
     references: Box<[Reference]>,
+    may_start_runs: bool,
 }
 
 impl Plan {
@@ -47,9 +48,10 @@ impl Plan {
             })
             .collect();
         let Builder { nodes, sequences, by_id, references, .. } = builder;
-        let nodes = nodes.into_iter().map(|node| node.expect("every reserved node was filled")).collect();
+        let nodes: Vec<_> = nodes.into_iter().map(|node| node.expect("every reserved node was filled")).collect();
         let references = references::distinct(references);
-        Self { source: source.into(), digest, nodes, sequences, root, handlers, by_id, references, workflow }
+        let may_start_runs = nodes.iter().any(references::may_start_a_run);
+        Self { source: source.into(), digest, nodes, sequences, root, handlers, by_id, references, may_start_runs, workflow }
     }
 
     /// What the author wrote, without its steps: those are the nodes.
@@ -109,6 +111,11 @@ impl Plan {
     /// The workflows that its steps name once and for all, in the order of the text, each once.
     pub fn references(&self) -> &[Reference] {
         &self.references
+    }
+
+    /// Whether a step may start a run below this one in the same process.
+    pub fn may_start_runs(&self) -> bool {
+        self.may_start_runs
     }
 
     /// Every sequence below a node: bodies, and bodies of bodies.

@@ -15,6 +15,8 @@ use crate::workflow::Call;
 
 /// The skill that runs a workflow.
 const EXECUTE_WORKFLOW: &str = "execute_workflow";
+/// The skill that finds a workflow and runs it.
+const ROUTE_REQUEST: &str = "route_request";
 /// Skills that are a workflow each: `workflow:<id>`.
 const WORKFLOW_PREFIX: &str = "workflow:";
 
@@ -60,6 +62,27 @@ pub(super) fn of(index: NodeIndex, node: &Node, span: Range<usize>) -> Option<Re
         | NodeKind::Fail(_) => return None,
     };
     Some(Reference { node: index, target, call, span })
+}
+
+/// Whether a step like this may start a run in the process that executes it, whatever the run's data say.
+pub(super) fn may_start_a_run(node: &Node) -> bool {
+    match &node.kind {
+        NodeKind::Workflow { .. } => true,
+        NodeKind::Call(call) => {
+            let skill = call.skill.as_str();
+            skill == EXECUTE_WORKFLOW || skill == ROUTE_REQUEST || skill.starts_with(WORKFLOW_PREFIX)
+        }
+        NodeKind::Parallel { .. }
+        | NodeKind::Conditional { .. }
+        | NodeKind::Switch { .. }
+        | NodeKind::Map { .. }
+        | NodeKind::Loop { .. }
+        | NodeKind::Race { .. }
+        | NodeKind::Wait(_)
+        | NodeKind::Input { .. }
+        | NodeKind::Set(_)
+        | NodeKind::Fail(_) => false,
+    }
 }
 
 /// Leaves out what would be looked up a second time.

@@ -312,9 +312,11 @@ impl Driver {
     /// Waits while the journal is full, so that the run goes on by itself when there is space again. A shutdown ends the wait:
     /// what could not be stored then has not happened, and is asked for again after the restart.
     async fn append(&mut self, events: &[Event], status: RunStatus, rests: Option<Option<Timestamp>>) -> Result<(), Error> {
+        // Of a run that stands alone nobody else has to know.
+        let is_in_a_tree = self.run.plan().may_start_runs() || !self.run.ancestry().is_empty();
         let Self { engine, id, counted, near: call, heard, .. } = self;
         let inner = &engine.inner;
-        let progress = Progress { status, rests, used: *counted };
+        let progress = Progress { status, rests, used: is_in_a_tree.then_some(*counted) };
         let mut rest = limits::JOURNAL_FULL_REST;
         loop {
             let appended = beside(inner.journal.advance(id, events, progress), call, heard).await;

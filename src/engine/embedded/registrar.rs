@@ -55,13 +55,22 @@ struct Runs {
     plans: HashMap<Digest, Weak<Plan>>,
 }
 
+/// Runs that there is always room for.
+const ROOM_KEPT: usize = 1024;
+
 impl Registrar {
     pub(super) fn insert(&self, run: RunId, running: Arc<Running>) {
         self.write().running.insert(run, running);
     }
 
     pub(super) fn remove(&self, run: &RunId) {
-        self.write().running.remove(run);
+        let mut runs = self.write();
+        runs.running.remove(run);
+        // What many runs at once took is given back.
+        if runs.running.capacity() > ROOM_KEPT && runs.running.len() < runs.running.capacity() / 8 {
+            runs.running.shrink_to(ROOM_KEPT);
+        }
+        drop(runs);
         self.changed.notify_one();
     }
 

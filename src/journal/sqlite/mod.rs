@@ -161,7 +161,7 @@ impl Journal for Sqlite {
 
     async fn advance(&self, run: &RunId, events: &[Event], progress: Progress) -> Result<(), Error> {
         let rests_until = progress.rests.map(|until| until.unwrap_or(NO_TIMER));
-        self.store(run, events, progress.status, rests_until, Some(progress.used)).await
+        self.store(run, events, progress.status, rests_until, progress.used).await
     }
 
     async fn members(&self, root: &RunId) -> Result<Vec<Member>, Error> {

@@ -202,7 +202,7 @@ async fn what_the_runs_of_a_tree_have_used_is_found_by_their_root_and_kept_as_lo
         header.labels = labels.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned()))).collect();
         journal.create(header, started(id)).await.unwrap();
     }
-    let at = |status, used| Progress { status, rests: None, used };
+    let at = |status, used| Progress { status, rests: None, used: Some(used) };
     journal.advance(&run("top"), &[cancel(1)], at(RunStatus::Running, used(1, 2))).await.unwrap();
     journal.advance(&run("mid"), &[cancel(1)], at(RunStatus::Running, used(3, 4))).await.unwrap();
     journal.advance(&run("mid"), &[cancel(2)], at(RunStatus::Canceled, used(5, 6))).await.unwrap();
@@ -301,5 +301,37 @@ async fn of_a_large_journal_the_list_of_runs_is_checked_and_of_a_small_one_every
         let is_found = |bytes: i64| schema::damage(&db, bytes).map_or(true, |found| found.is_some());
         assert_eq!((is_found(0), is_found(i64::MAX)), (small, large), "{table}");
         assert!(refusal(broken.path()).contains("cannot open the journal"), "{table}");
+    }
+}
+
+#[tokio::test]
+async fn a_runs_row_is_written_when_there_is_something_to_say_and_no_event_is_lost_between() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = Sqlite::open(dir.path()).unwrap();
+    journal.create(header("a", None), started("a")).await.unwrap();
+    let begun = journal.record(&run("a")).await.unwrap().changed_at.unix_ms();
+    let changed = async |journal: &Sqlite| journal.record(&run("a")).await.unwrap().changed_at.unix_ms() - begun;
+    let mut events = 1;
+    for (after, status, rests, told_at) in [
+        (10, RunStatus::Running, false, 0),
+        (999, RunStatus::Running, false, 0),
+        (1_000, RunStatus::Running, false, 1_000),
+        (1_500, RunStatus::Running, false, 1_000),
+        (1_600, RunStatus::InputRequired, false, 1_600),
+        (1_700, RunStatus::InputRequired, true, 1_700),
+        (1_800, RunStatus::InputRequired, false, 1_800),
+        (1_900, RunStatus::InputRequired, false, 1_800),
+        (1_950, RunStatus::Canceled, false, 1_950),
+    ] {
+        let event = [cancel(begun + after)];
+        match rests {
+            true => journal.append_resting(&run("a"), &event, status, None).await.unwrap(),
+            false => journal.append(&run("a"), &event, status).await.unwrap(),
+        }
+        events += 1;
+        assert_eq!((changed(&journal).await, journal.record(&run("a")).await.unwrap().status), (told_at, status), "after {after} ms");
+        assert_eq!(journal.resting().await.unwrap().len(), usize::from(rests), "after {after} ms");
+        let stored = journal.events(&run("a")).await.unwrap();
+        assert_eq!((stored.len(), &stored[events - 1]), (events, &event[0]), "after {after} ms");
     }
 }
