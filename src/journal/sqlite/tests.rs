@@ -306,11 +306,11 @@ async fn of_a_large_journal_the_list_of_runs_is_checked_and_of_a_small_one_every
 
 #[tokio::test]
 async fn a_runs_row_is_written_when_there_is_something_to_say_and_no_event_is_lost_between() {
-    let dir = tempfile::tempdir().unwrap();
+    let (dir, run) = (tempfile::tempdir().unwrap(), RunId::parse("a").unwrap());
     let journal = Sqlite::open(dir.path()).unwrap();
     journal.create(header("a", None), started("a")).await.unwrap();
-    let begun = journal.record(&run("a")).await.unwrap().changed_at.unix_ms();
-    let changed = async |journal: &Sqlite| journal.record(&run("a")).await.unwrap().changed_at.unix_ms() - begun;
+    let begun = journal.record(&run).await.unwrap().changed_at.unix_ms();
+    let changed = async |journal: &Sqlite| journal.record(&run).await.unwrap().changed_at.unix_ms() - begun;
     let mut events = 1;
     for (after, status, rests, told_at) in [
         (10, RunStatus::Running, false, 0),
@@ -325,13 +325,13 @@ async fn a_runs_row_is_written_when_there_is_something_to_say_and_no_event_is_lo
     ] {
         let event = [cancel(begun + after)];
         match rests {
-            true => journal.append_resting(&run("a"), &event, status, None).await.unwrap(),
-            false => journal.append(&run("a"), &event, status).await.unwrap(),
+            true => journal.append_resting(&run, &event, status, None).await.unwrap(),
+            false => journal.append(&run, &event, status).await.unwrap(),
         }
         events += 1;
-        assert_eq!((changed(&journal).await, journal.record(&run("a")).await.unwrap().status), (told_at, status), "after {after} ms");
+        assert_eq!((changed(&journal).await, journal.record(&run).await.unwrap().status), (told_at, status), "after {after} ms");
         assert_eq!(journal.resting().await.unwrap().len(), usize::from(rests), "after {after} ms");
-        let stored = journal.events(&run("a")).await.unwrap();
+        let stored = journal.events(&run).await.unwrap();
         assert_eq!((stored.len(), &stored[events - 1]), (events, &event[0]), "after {after} ms");
     }
 }

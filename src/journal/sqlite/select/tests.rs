@@ -23,7 +23,7 @@ async fn fill(journal: &dyn Journal) {
         header.labels = if n % 4 == 0 { BTreeMap::new() } else { BTreeMap::from([("caller".to_owned(), format!("c{}", n % 4))]) };
         journal.create(header, started(&id)).await.unwrap();
         let run = RunId::parse(&id).unwrap();
-        journal.append(&run, &[cancel(10 + (n as i64 * 7) % 20)], STATUSES[n % 5]).await.unwrap();
+        journal.append(&run, &[cancel(1_000 * (10 + (n as i64 * 7) % 20))], STATUSES[n % 5]).await.unwrap();
     }
 }
 
@@ -35,9 +35,9 @@ fn queries() -> Vec<Query> {
         Query { runs_max: Some(3), ..Query::default() },
         Query { workflow: text("other"), ..Query::default() },
         Query { workflow: text("nobody's"), ..Query::default() },
-        Query { workflow: text("w"), runs_max: Some(4), changed_after: Some(Timestamp::from_unix_ms(15)), ..Query::default() },
+        Query { workflow: text("w"), runs_max: Some(4), changed_after: Some(Timestamp::from_unix_ms(15_000)), ..Query::default() },
         Query { unfinished: true, runs_max: Some(5), ..Query::default() },
-        Query { changed_after: Some(Timestamp::from_unix_ms(20)), ..Query::default() },
+        Query { changed_after: Some(Timestamp::from_unix_ms(20_000)), ..Query::default() },
         Query { labels: BTreeMap::from([("caller".to_owned(), "c1".to_owned())]), ..Query::default() },
         Query { labels: BTreeMap::from([("a.b\"c".to_owned(), "' OR 1".to_owned())]), ..Query::default() },
         Query { labelled: text("caller"), runs_max: Some(7), ..Query::default() },
@@ -46,6 +46,12 @@ fn queries() -> Vec<Query> {
         Query { run_begins: text("b_"), status: Some(RunStatus::Failed), ..Query::default() },
         Query { run_begins: text("%"), ..Query::default() },
     ];
+    for place in [(15_000, "abc-25"), (15_000, ""), (15_000, "zzz"), (29_001, ""), (0, "a")] {
+        let before = Some((Timestamp::from_unix_ms(place.0), place.1.to_owned()));
+        queries.push(Query { before: before.clone(), runs_max: Some(4), ..Query::default() });
+        let labels = BTreeMap::from([("caller".to_owned(), "c1".to_owned())]);
+        queries.push(Query { before, labels, status: Some(RunStatus::Completed), runs_max: Some(2), ..Query::default() });
+    }
     for status in STATUSES {
         queries.push(Query { status: Some(status), ..Query::default() });
         queries.push(Query { status: Some(status), unfinished: true, workflow: text("w"), runs_max: Some(2), ..Query::default() });
