@@ -125,10 +125,10 @@ impl Run {
         std::mem::take(&mut self.out)
     }
 
-    /// Where the run is.
+    /// Where the run is. In the middle of a transition it is at work, whatever waits by then.
     pub fn status(&self) -> RunStatus {
         match &self.phase {
-            Phase::New | Phase::Steps | Phase::Handlers { .. } if self.waiting > 0 => RunStatus::InputRequired,
+            Phase::New | Phase::Steps | Phase::Handlers { .. } if self.waiting > 0 && !self.is_busy() => RunStatus::InputRequired,
             Phase::New | Phase::Steps | Phase::Handlers { .. } => RunStatus::Running,
             Phase::Ended(outcome) => outcome.status(),
         }

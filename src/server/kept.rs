@@ -9,8 +9,9 @@ use serde_json::{Map, Value, json};
 
 use super::auth::Caller;
 use super::tasks::{Kind, NewTask, RUN_EXTENSION};
-use crate::a2a::Message;
+use crate::a2a::{self, Message, TaskState, TaskStatus};
 use crate::engine::RunSummary;
+use crate::interpreter::RunStatus;
 
 /// Whose task it is.
 pub(super) const CALLER: &str = "a2a.caller";
@@ -90,4 +91,28 @@ pub(super) fn task(summary: &RunSummary) -> Option<NewTask> {
         metadata,
         since: summary.started_at,
     })
+}
+
+/// The state that a run's status says, as far as it says it.
+pub(super) fn state(status: RunStatus) -> TaskState {
+    match status {
+        RunStatus::Running => TaskState::Working,
+        RunStatus::InputRequired => TaskState::InputRequired,
+        RunStatus::Completed => TaskState::Completed,
+        RunStatus::Failed => TaskState::Failed,
+        RunStatus::Canceled => TaskState::Canceled,
+    }
+}
+
+/// The record of the task of a run, as far as it can be told without the run's events: without artifacts, and without what was said last.
+pub(super) fn record(summary: &RunSummary) -> Option<a2a::Task> {
+    let NewTask { id, context_id, history, metadata, .. } = task(summary)?;
+    let belongs = |mut message: Message| {
+        message.task_id = Some(id.clone());
+        message.context_id = Some(context_id.clone());
+        message
+    };
+    let history = history.into_iter().map(belongs).collect();
+    let status = TaskStatus { state: state(summary.status), message: None, timestamp: Some(summary.changed_at.to_string()) };
+    Some(a2a::Task { id, context_id, status, artifacts: Vec::new(), history, metadata })
 }

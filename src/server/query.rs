@@ -11,7 +11,7 @@ use serde_json::Map;
 use tokio::time::Instant;
 
 use super::auth::Caller;
-use super::error::Failure;
+use super::error::{Failure, OwnCode};
 use super::kept;
 use super::start::add_webhook;
 use super::state::App;
@@ -33,6 +33,8 @@ const REVIVE_WAIT: Duration = Duration::from_secs(5);
 const REVIVED_MAX: usize = 1_000;
 /// When it is said that there is no such task. Longer than looking for one takes.
 const NOT_FOUND_AFTER: Duration = Duration::from_millis(5);
+/// Runs under way or waiting that are looked through for tasks at work, or that wait.
+const UNFINISHED_LISTED_MAX: usize = 10_000;
 const PAGE_SIZE: u32 = 50;
 const PAGE_SIZE_MAX: i64 = 100;
 
@@ -42,14 +44,25 @@ pub(super) async fn find(app: &Arc<App>, caller: &Caller, id: &str) -> Result<Ar
     let answered = Instant::now() + NOT_FOUND_AFTER;
     let task = match app.store.get(caller, id) {
         Some(task) => Some(task),
-        None => revive(app, caller, id).await,
+        None => revive(app, caller, id).await?,
     };
     let Some(task) = task else {
         tokio::time::sleep_until(answered).await;
         return Err(Failure::no_task(id));
     };
     up_to_date(std::slice::from_ref(&task)).await;
+    is_readable(app, &task)?;
     Ok(task)
+}
+
+/// Refuses a task whose run cannot be read: it is in a state, and nobody knows which. The next one who asks tries again.
+fn is_readable(app: &App, task: &Arc<Task>) -> Result<(), Failure> {
+    if !task.lost.is_cancelled() {
+        return Ok(());
+    }
+    app.store.remove(task);
+    let told = format!("the record of task `{}` cannot be read; the cause is in gantry's log", task.id);
+    Err(Failure::new(ErrorCode::InternalError, told))
 }
 
 /// Waits until the records of these tasks have everything that has happened.
@@ -60,18 +73,30 @@ async fn up_to_date(tasks: &[Arc<Task>]) {
     }
 }
 
-async fn revive(app: &Arc<App>, caller: &Caller, id: &str) -> Option<Arc<Task>> {
-    let run = RunId::parse(id).ok()?;
-    let summary = app.engine.summary(&run).await.ok()?;
+async fn revive(app: &Arc<App>, caller: &Caller, id: &str) -> Result<Option<Arc<Task>>, Failure> {
+    let Ok(run) = RunId::parse(id) else { return Ok(None) };
+    let Ok(summary) = app.engine.summary(&run).await else { return Ok(None) };
     // A run whose task has another id is found by that id only.
-    if summary.labels.get(kept::CALLER).is_none_or(|owner| **owner != **caller) || kept::task_id(&summary)? != id {
-        return None;
+    let is_it = kept::task_id(&summary).is_some_and(|task| task == id);
+    if !is_it || summary.labels.get(kept::CALLER).is_none_or(|owner| **owner != **caller) {
+        return Ok(None);
     }
-    let task = remake(app, &summary)?;
-    if is_settled(&summary) {
-        let _ = tokio::time::timeout(REVIVE_WAIT, task.settled()).await;
+    let Some(task) = remake(app, &summary) else { return Ok(None) };
+    settle(&task, &summary).await?;
+    Ok((task.caller == *caller).then_some(task))
+}
+
+/// Waits until a task that is made anew has been read: one that ended, or that waits for its caller, must not be seen as just accepted.
+async fn settle(task: &Task, summary: &engine::RunSummary) -> Result<(), Failure> {
+    let is_settled = summary.status.is_terminal() || summary.status == RunStatus::InputRequired;
+    if !is_settled || tokio::time::timeout(REVIVE_WAIT, task.settled()).await.is_ok() {
+        return Ok(());
     }
-    (task.caller == *caller).then_some(task)
+    // A run with a step that waits can be at work elsewhere.
+    if !summary.status.is_terminal() {
+        return Ok(());
+    }
+    Err(Failure::own(OwnCode::Overloaded, format!("task `{}` is still being read from the journal; try again", task.id)))
 }
 
 /// Makes the tasks whose ids only their runs' labels know anew, the latest first: those of earlier versions. Every other task of an
@@ -83,12 +108,6 @@ pub(super) async fn revive_renamed(app: &Arc<App>) {
         Ok(runs) => runs.iter().for_each(|run| drop(remake(app, run))),
         Err(error) => tracing::warn!(%error, "tasks of earlier runs cannot be listed; most are still found by their id"),
     }
-}
-
-/// Whether a task that is made anew should first be read: one that ended, or that waits for its caller, must not be seen as
-/// just accepted.
-fn is_settled(summary: &engine::RunSummary) -> bool {
-    summary.status.is_terminal() || summary.status == RunStatus::InputRequired
 }
 
 /// The task of a run, made of what the journal knows of it unless it is in memory.
@@ -129,55 +148,44 @@ pub(super) async fn list(app: &Arc<App>, caller: &Caller, params: &ListTasksPara
     let wanted = params.status.filter(|wanted| *wanted != TaskState::Unspecified);
     let mut tasks = app.store.of(caller);
     tasks.retain(|task| params.context_id.as_ref().is_none_or(|context| task.context_id == *context));
-    let is_wanted = |task: &Task| wanted.is_none_or(|wanted| wanted == task.state().0);
-    let mut rows = Vec::new();
-    let mut total = 0;
+    let (mut rows, mut total) = (Vec::new(), 0);
     // The journal knows every run, whether its task is in memory or not.
     if app.engine.is_durable() {
         tasks.retain(|task| !matches!(task.kind(), Kind::Run(_)));
-        if let Some(status) = wanted.map_or(Some(None), |wanted| status_of(wanted).map(Some)) {
-            let mut labels = BTreeMap::from([(kept::CALLER.to_owned(), caller.to_string())]);
-            labels.extend(params.context_id.as_ref().map(|context| (kept::CONTEXT.to_owned(), context.clone())));
-            let filter = engine::Filter {
-                labels,
-                status,
-                // That moment is within.
-                changed_after: after.map(|after| Timestamp::from_unix_ms(after.unix_ms().saturating_sub(1))),
-                before: from.clone(),
-                runs_max: Some(page_size as usize + 1),
-                ..engine::Filter::default()
-            };
-            let page = app.engine.page(&filter).await?;
-            total += page.total;
-            rows.extend(page.runs.into_iter().map(|run| Row { at: run.changed_at, id: run.run.to_string(), what: What::Run(run) }));
-        }
+        let mut labels = BTreeMap::from([(kept::CALLER.to_owned(), caller.to_string())]);
+        labels.extend(params.context_id.as_ref().map(|context| (kept::CONTEXT.to_owned(), context.clone())));
+        // That moment is within.
+        let changed_after = after.map(|after| Timestamp::from_unix_ms(after.unix_ms().saturating_sub(1)));
+        let filter = engine::Filter { labels, changed_after, ..engine::Filter::default() };
+        (rows, total) = of_runs(app, filter, wanted, from.as_ref(), page_size as usize + 1).await?;
     } else {
         up_to_date(&tasks).await;
     }
-    tasks.retain(|task| is_wanted(task) && after.is_none_or(|after| task.state().1 >= after));
+    tasks.retain(|task| {
+        let (state, changed_at) = task.state();
+        wanted.is_none_or(|wanted| wanted == state) && after.is_none_or(|after| changed_at >= after)
+    });
     total += tasks.len();
     let in_memory = tasks.into_iter().map(|task| Row { at: task.state().1, id: task.id.clone(), what: What::Task(task) });
     rows.extend(in_memory.filter(|row| from.as_ref().is_none_or(|(at, id)| (row.at, &row.id) < (*at, id))));
     rows.sort_by(|a, b| (b.at, &b.id).cmp(&(a.at, &a.id)));
+    // A request that has just found its workflow is known as both.
+    rows.dedup_by(|a, b| a.id == b.id);
     let more = rows.len() > page_size as usize;
     rows.truncate(page_size as usize);
     let next_page_token = rows.last().filter(|_| more).map(|row| write_token(row.at, &row.id)).unwrap_or_default();
-    let tasks = rows.into_iter().filter_map(|row| match row.what {
-        What::Task(task) => Some(task),
-        What::Run(run) => remake(app, &run),
-    });
-    let mut tasks: Vec<_> = tasks.collect();
-    up_to_date(&tasks).await;
-    // What has moved on since the journal was asked is not what was asked for.
-    tasks.retain(|task| is_wanted(task));
-    let shape = |task: &Arc<Task>| {
-        let mut record = shaped(task.record(), params.history_length);
-        if !params.include_artifacts {
-            record.artifacts.clear();
-        }
-        record
+    let records = join_all(rows.into_iter().map(|row| read(app, row, params.include_artifacts))).await;
+    let shape = |record: Result<a2a::Task, Failure>| {
+        record.map(|record| {
+            let mut record = shaped(record, params.history_length);
+            if !params.include_artifacts {
+                record.artifacts.clear();
+            }
+            record
+        })
     };
-    Ok(ListTasksResult { tasks: tasks.iter().map(shape).collect(), next_page_token, page_size, total_size: total as u64 })
+    let tasks = records.into_iter().map(shape).collect::<Result<_, _>>()?;
+    Ok(ListTasksResult { tasks, next_page_token, page_size, total_size: total as u64 })
 }
 
 /// One line of a list before it is read.
@@ -192,17 +200,78 @@ enum What {
     Run(engine::RunSummary),
 }
 
-/// The status of the runs whose tasks are in this state; none when no run's is.
-fn status_of(state: TaskState) -> Option<RunStatus> {
-    match state {
-        TaskState::Working => Some(RunStatus::Running),
-        TaskState::Completed => Some(RunStatus::Completed),
-        TaskState::Failed => Some(RunStatus::Failed),
-        TaskState::Canceled => Some(RunStatus::Canceled),
-        TaskState::InputRequired | TaskState::AuthRequired => Some(RunStatus::InputRequired),
-        // Nobody sees the moment in which a run has been accepted and has not begun.
-        TaskState::Submitted | TaskState::Rejected | TaskState::Unspecified => None,
+impl Row {
+    fn of(run: engine::RunSummary) -> Self {
+        Self { at: run.changed_at, id: run.run.to_string(), what: What::Run(run) }
     }
+}
+
+/// The runs whose tasks are in the wanted state, those after a place first, at most so many; and how many there are in all.
+async fn of_runs(
+    app: &App,
+    mut filter: engine::Filter,
+    wanted: Option<TaskState>,
+    from: Option<&(Timestamp, String)>,
+    rows_max: usize,
+) -> Result<(Vec<Row>, usize), Failure> {
+    let ended = match wanted {
+        None => None,
+        Some(TaskState::Completed) => Some(RunStatus::Completed),
+        Some(TaskState::Failed) => Some(RunStatus::Failed),
+        Some(TaskState::Canceled) => Some(RunStatus::Canceled),
+        Some(TaskState::Working | TaskState::InputRequired | TaskState::AuthRequired) => {
+            // Whether something else is under way while a step waits, and for what it waits, only the task knows.
+            filter.unfinished = true;
+            filter.runs_max = Some(UNFINISHED_LISTED_MAX);
+            let mut rows: Vec<Row> = app.engine.page(&filter).await?.runs.into_iter().map(Row::of).collect();
+            rows.retain(|row| wanted == Some(state_of(app, row)));
+            let total = rows.len();
+            rows.retain(|row| from.is_none_or(|(at, id)| (row.at, &row.id) < (*at, id)));
+            rows.truncate(rows_max);
+            return Ok((rows, total));
+        }
+        // Nobody sees the moment in which a run has been accepted and has not begun.
+        Some(TaskState::Submitted | TaskState::Rejected | TaskState::Unspecified) => return Ok((Vec::new(), 0)),
+    };
+    let page = app.engine.page(&engine::Filter { status: ended, before: from.cloned(), runs_max: Some(rows_max), ..filter }).await?;
+    Ok((page.runs.into_iter().map(Row::of).collect(), page.total))
+}
+
+/// The state of a task in a list: its own while it is in memory, else what its run's status says.
+fn state_of(app: &App, row: &Row) -> TaskState {
+    let run = match &row.what {
+        What::Task(task) => return task.state().0,
+        What::Run(run) => run,
+    };
+    let known = kept::task_id(run).and_then(|id| app.store.get(run.labels.get(kept::CALLER)?, &id));
+    match known.map(|task| task.state().0) {
+        // It has begun since, and nobody has looked.
+        Some(TaskState::Submitted) | None => kept::state(run.status),
+        Some(state) => state,
+    }
+}
+
+/// The record of a row. Of a task that is not in memory only the artifacts need its run's events; without them it is not made anew.
+async fn read(app: &Arc<App>, row: Row, with_artifacts: bool) -> Result<a2a::Task, Failure> {
+    let run = match row.what {
+        What::Task(task) => return Ok(task.record()),
+        What::Run(run) => run,
+    };
+    let in_memory = kept::task_id(&run).and_then(|id| app.store.get(run.labels.get(kept::CALLER)?, &id));
+    let task = match in_memory {
+        None if !with_artifacts => return kept::record(&run).ok_or_else(|| Failure::no_task(&row.id)),
+        None => remake(app, &run).ok_or_else(|| Failure::no_task(&row.id))?,
+        Some(task) => {
+            // What waits for its caller, here and in the journal, has not moved: it need not be brought back for a list.
+            if !(task.state().0.is_interrupted() && run.status == RunStatus::InputRequired) {
+                up_to_date(std::slice::from_ref(&task)).await;
+            }
+            task
+        }
+    };
+    settle(&task, &run).await?;
+    is_readable(app, &task)?;
+    Ok(task.record())
 }
 
 /// Where a page ended: the moment and the id of its last task.

@@ -72,16 +72,13 @@ pub(super) async fn run(
     input: Value,
     metadata: Map<String, Value>,
 ) -> Result<(Arc<Task>, Option<Opened>), Failure> {
-    let note = kept::note(origin.message.as_slice(), &found.choice, &metadata);
+    let note = app.engine.is_durable().then(|| kept::note(origin.message.as_slice(), &found.choice, &metadata)).flatten();
     // Before the run's own times, so that the task's are those of the run, here and when it is made anew.
     let since = now();
     let (started, subscription) = start(app, &origin, &found, input, note, None).await?;
     if !started.new {
         // Its task is the one that was made for it then.
-        let summary = app.engine.summary(&started.run).await?;
-        let task = query::remake(app, &summary)
-            .filter(|task| task.caller == *origin.caller)
-            .ok_or_else(|| Failure::no_task(started.run.as_str()))?;
+        let task = query::find(app, origin.caller, started.run.as_str()).await?;
         let opened = open(app, &task, &origin)?;
         return Ok((task, opened));
     }
@@ -136,7 +133,7 @@ pub(super) async fn run_on(
     input: Value,
     about: Map<String, Value>,
 ) -> Result<(), Failure> {
-    let note = kept::note(&task.record().history, &found.choice, &about);
+    let note = app.engine.is_durable().then(|| kept::note(&task.record().history, &found.choice, &about)).flatten();
     // The run has the task's id, so that the task is found by it also when only the journal knows it.
     let (started, subscription) = start(app, &origin, &found, input, note, RunId::parse(&task.id).ok()).await?;
     let mut metadata = run_metadata(&started.run, &found.plan, &found.choice);

@@ -100,8 +100,7 @@ impl App {
         (Arc::clone(caller), format!("{}\u{1f}{message_id}", task_id.unwrap_or_default()))
     }
 
-    /// Lets tasks that have ended leave memory after a while, when the journal has all of them; and forgets their messages: a repeat
-    /// finds the run by its key.
+    /// Lets tasks that have ended leave memory after a while, when the journal has all of them.
     pub(super) async fn let_tasks_leave(&self) {
         if !self.engine.is_durable() {
             return;
@@ -110,11 +109,8 @@ impl App {
         let mut tick = tokio::time::interval((after / 4).clamp(Duration::from_millis(10), CROWDED_STAY));
         loop {
             tick.tick().await;
-            for task in self.store.leave(after, Instant::now()) {
-                for message in task.heard() {
-                    self.seen.remove(&Self::message_key(&task.caller, None, &message));
-                }
-            }
+            // Dropped here, not under the lock of the store.
+            drop(self.store.leave(after, Instant::now()));
         }
     }
 

@@ -85,6 +85,8 @@ impl Embedded {
                 self.stop_child(&child, "the run above it was canceled").await;
                 return Err(StepError::new(ErrorClass::Canceled, "canceled"));
             }
+            // A child at rest will not end now: there is nothing to wait for.
+            () = self.stopped_while_at_rest(&child) => return Ok(Outcome::Parked),
         };
         match ended {
             Ok(outcome) => outcome,
@@ -92,6 +94,14 @@ impl Embedded {
                 self.stop_child(&child, "the step above it timed out").await;
                 Err(StepError::new(ErrorClass::Timeout, format!("run `{child}` took longer than {}", crate::time::humanize(timeout))))
             }
+        }
+    }
+
+    /// Waits until gantry stops, and for ever if the run does not rest then.
+    async fn stopped_while_at_rest(&self, run: &RunId) {
+        self.inner.stopping.cancelled().await;
+        if !(self.inner.journal.is_durable() && self.inner.runs.is_resting(run)) {
+            std::future::pending::<()>().await;
         }
     }
 

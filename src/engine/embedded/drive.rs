@@ -261,7 +261,8 @@ impl Driver {
     fn count(&mut self) {
         let used = Used { steps: self.run.executed(), calls: self.run.agent_calls() };
         let (steps, calls) = (used.steps.saturating_sub(self.counted.steps), used.calls.saturating_sub(self.counted.calls));
-        self.counted = used;
+        // After a restart the run can be behind what it was counted with: the rest of a long transition is still to come.
+        self.counted = Used { steps: used.steps.max(self.counted.steps), calls: used.calls.max(self.counted.calls) };
         let usage = &self.lineage.usage;
         self.granted = if calls > 0 { usage.add_calls(calls).err() } else { None };
         usage.add_steps(steps);

@@ -380,7 +380,15 @@ impl Embedded {
         let mut replayed = Run::new(plan);
         let mut seq = 0;
         for event in events {
-            replayed.apply_in_parts(event, |part| seq += part.changes.len() as u64)?;
+            let mut part = replayed.enter(event)?;
+            loop {
+                seq += part.changes.len() as u64;
+                if !replayed.is_busy() {
+                    break;
+                }
+                tokio::task::yield_now().await;
+                part = replayed.proceed();
+            }
         }
         Ok((replayed, seq))
     }
@@ -520,14 +528,20 @@ impl Engine for Embedded {
                 break;
             }
             at = at.max(event.at());
-            replayed.apply_in_parts(event, |part| {
+            let mut part = replayed.enter(event)?;
+            loop {
                 for change in part.changes {
                     seq += 1;
                     if (after + 1..=upto).contains(&seq) {
                         updates.push(Update { seq, at, change });
                     }
                 }
-            })?;
+                if seq >= upto || !replayed.is_busy() {
+                    break;
+                }
+                tokio::task::yield_now().await;
+                part = replayed.proceed();
+            }
         }
         Ok(updates)
     }

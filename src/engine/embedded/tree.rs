@@ -81,6 +81,10 @@ impl Usage {
                 kept_back = Some((granted, Exceeded { max, workflow: workflow.metadata.id.to_string() }));
             }
         }
+        let Some((granted, _)) = &kept_back else { return Ok(()) };
+        // What is not made uses up nothing of those above.
+        let refused = calls - granted;
+        self.chain().for_each(|usage| _ = usage.calls.fetch_sub(refused, Ordering::Relaxed));
         kept_back.map_or(Ok(()), Err)
     }
 }
@@ -279,6 +283,7 @@ mod tests {
         assert_eq!(child.add_calls(2), Ok(()));
         let (granted, exceeded) = child.add_calls(4).unwrap_err();
         assert_eq!((granted, exceeded.max), (1, 3), "the child's own bound is the tighter one");
+        assert_eq!(root.add_calls(1), Ok(()), "what the child was refused uses up nothing here");
         let (granted, exceeded) = root.add_calls(1).unwrap_err();
         assert_eq!((granted, exceeded.max), (0, 5));
         assert!(exceeded.to_string().contains("at most 5 calls to agents (`limits.max_agent_calls`)"), "{exceeded}");

@@ -74,9 +74,8 @@ pub(in crate::server) async fn follow(following: Following, run: RunId, task: Ar
             }
             Err(error) => {
                 tracing::warn!(run_id = %follower.run, %error, "a run cannot be followed");
-                let parts = vec![Part::text("the run cannot be followed any more; its state is in gantry's log")];
-                follower.task.set_status(TaskState::Failed, parts, now(), Map::new());
-                return;
+                // That it cannot be read does not mean that it has failed.
+                return follower.task.lose();
             }
         }
     }
@@ -111,6 +110,10 @@ impl Follower {
                     self.end(snapshot.finished_at.unwrap_or_else(now), outcome);
                 }
                 _ => self.catch_up(&snapshot),
+            }
+            // A run at rest stays there until somebody wants more than what it asks.
+            if self.task.state().0.is_interrupted() {
+                self.task.wanted().await;
             }
         }
         self.task.state().0.is_terminal()

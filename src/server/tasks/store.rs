@@ -50,6 +50,14 @@ impl Store {
         self.tasks().get(id).filter(|task| &*task.caller == caller).cloned()
     }
 
+    /// Forgets a task, unless another has taken its place.
+    pub(in crate::server) fn remove(&self, task: &Arc<Task>) {
+        let mut tasks = self.tasks();
+        if tasks.get(&task.id).is_some_and(|known| Arc::ptr_eq(known, task)) {
+            tasks.remove(&task.id);
+        }
+    }
+
     /// Every task of the caller.
     pub(in crate::server) fn of(&self, caller: &str) -> Vec<Arc<Task>> {
         self.tasks().values().filter(|task| &*task.caller == caller).cloned().collect()

@@ -77,6 +77,8 @@ pub(in crate::server) struct Task {
     pub(in crate::server) caller: Arc<str>,
     /// Ends a script or dialogue; a run is cancelled through its engine.
     pub(in crate::server) cancel: CancellationToken,
+    /// Cancelled when the journal cannot tell how the run stands: nothing here may be believed then.
+    pub(in crate::server) lost: CancellationToken,
     live: Mutex<Live>,
     /// The state, for those who wait for it to settle.
     state: watch::Sender<TaskState>,
@@ -136,7 +138,17 @@ impl Task {
         };
         let (state, _) = watch::channel(TaskState::Submitted);
         let (attention, _) = watch::channel(Attention::End);
-        Self { id, context_id, caller, cancel: CancellationToken::new(), live: Mutex::new(live), state, attention, bounds }
+        Self {
+            id,
+            context_id,
+            caller,
+            cancel: CancellationToken::new(),
+            lost: CancellationToken::new(),
+            live: Mutex::new(live),
+            state,
+            attention,
+            bounds,
+        }
     }
 
     /// The task as it stands.
@@ -284,6 +296,7 @@ impl Task {
         tokio::select! {
             _ = attention.wait_for(|attention| *attention == Attention::Followed) => {}
             () = self.ended() => {}
+            () = self.lost.cancelled() => {}
         }
     }
 
@@ -321,6 +334,12 @@ impl Task {
         (live.read().clone(), queue)
     }
 
+    /// How its run stands cannot be read.
+    pub(in crate::server) fn lose(&self) {
+        self.lost.cancel();
+        self.stop_streams();
+    }
+
     /// Ends every stream of the task because the server stops.
     pub(in crate::server) fn stop_streams(&self) {
         self.live().readers.drain(..).for_each(|reader| reader.stop());
@@ -329,8 +348,11 @@ impl Task {
     /// Waits until the task has ended or waits for its caller.
     pub(in crate::server) async fn settled(&self) {
         let mut state = self.state.subscribe();
-        // The sender lives in `self`, so that it cannot be gone.
-        let _ = state.wait_for(|state| state.is_terminal() || state.is_interrupted()).await;
+        tokio::select! {
+            // The sender lives in `self`, so that it cannot be gone.
+            _ = state.wait_for(|state| state.is_terminal() || state.is_interrupted()) => {}
+            () = self.lost.cancelled() => {}
+        }
     }
 
     /// Waits until the task has ended.
@@ -344,12 +366,6 @@ impl Task {
         let live = self.live();
         let is_in_journal = matches!(&live.kind, Kind::Run(run) if run.as_str() == self.id);
         is_in_journal && !live.is_watched() && live.ended_at.is_some_and(|at| now.saturating_duration_since(at) >= after)
-    }
-
-    /// The ids of the caller's messages that are kept.
-    pub(in crate::server) fn heard(&self) -> Vec<String> {
-        let live = self.live();
-        live.record.history.iter().filter(|message| message.role == a2a::Role::User).map(|message| message.message_id.clone()).collect()
     }
 
     /// Works on the webhooks of the task.

@@ -85,6 +85,20 @@ async fn a_task_that_has_left_memory_is_as_it_was() {
     let repeat = world.call("SendMessage", json!({ "message": again })).await.result()["task"].clone();
     assert_eq!((&repeat, runs().await), (&before[0], 4), "a repeat is the same task");
 
+    // The same at once, as a stream, for the first words of a dialogue, and when the name stands for another version by now.
+    world.workflow("alpha", "  - id: another\n    skill: work\n").await;
+    let mut first = message("m-4");
+    first["parts"] = json!([{ "text": "fly me to the moon" }]);
+    for (sent, task) in [(&again, &before[0]), (&first, &before[3])] {
+        tokio::time::sleep(stay * 5).await;
+        let params = json!({ "message": sent, "configuration": { "returnImmediately": true } });
+        assert_eq!(&world.call("SendMessage", params).await.result()["task"], task, "at once");
+        tokio::time::sleep(stay * 5).await;
+        let events = world.stream("SendStreamingMessage", json!({ "message": sent })).await.rest().await;
+        assert_eq!((events.len(), &events[0]["result"]["task"]), (1, task), "{events:#?}");
+    }
+    assert_eq!(runs().await, 4);
+
     // What the journal forgets is gone: it was nowhere else.
     tokio::time::sleep(stay * 5).await;
     let forgotten = world.engine.prune(Retention { ended_before: None, runs_max: Some(0) }).await.unwrap();
@@ -118,6 +132,10 @@ async fn a_start_leaves_runs_at_rest_where_they_are() {
     assert_eq!((counts.awake, counts.resting), (0, 5));
     let (tasks, totals) = listed(&after, json!({ "status": "TASK_STATE_INPUT_REQUIRED" })).await;
     assert_eq!((tasks.len(), totals), (5, vec![5, 5, 5]));
+    let plain = after.call("ListTasks", json!({})).await.result().clone();
+    assert_eq!((plain["totalSize"].as_u64(), plain["tasks"][0]["status"]["state"].as_str()), (Some(5), Some("TASK_STATE_INPUT_REQUIRED")));
+    let counts = after.engine.counts();
+    assert_eq!((counts.awake, counts.resting), (0, 5), "looking at them wakes nobody");
     for task in &asking {
         let found = after.call("GetTask", json!({ "id": task["id"] })).await.result().clone();
         assert_eq!((&found["history"][0], &found["metadata"]), (&task["history"][0], &task["metadata"]), "kept with its run");
@@ -126,4 +144,65 @@ async fn a_start_leaves_runs_at_rest_where_they_are() {
         let done = after.call("SendMessage", json!({ "message": answer })).await.result()["task"].clone();
         assert_eq!(done["status"]["state"], "TASK_STATE_COMPLETED", "{done:#}");
     }
+}
+
+#[tokio::test]
+async fn a_task_that_works_while_a_step_waits_is_listed_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = World::over(journal(&folder), Arc::new(Layout::ephemeral().unwrap()), |_| {}).await;
+    let slow = |request: &wiremock::Request| echo(request).set_delay(Duration::from_secs(20));
+    let _agent = world.agent(&["slow"], slow).await;
+    let branches = "branches: {steps: [{id: ask, step_type: input, prompt: \"Go on?\"}, {id: call, skill: slow}]}";
+    world.workflow("both", &format!("  - {{id: both, step_type: parallel, {branches}}}\n")).await;
+    world.workflow("asks", "  - {id: ask, step_type: input, prompt: \"Go on?\"}\n").await;
+    let begin = async |id: &str, workflow: &str| {
+        let params = json!({ "message": execute(id, workflow, json!({})), "configuration": { "returnImmediately": true } });
+        world.call("SendMessage", params).await.result()["task"]["id"].as_str().unwrap().to_owned()
+    };
+    let (both, asks) = (begin("m-1", "both").await, begin("m-2", "asks").await);
+    let state = async |id: &str| world.call("GetTask", json!({ "id": id })).await.result()["status"]["state"].clone();
+    assert_eq!(state(&asks).await, "TASK_STATE_INPUT_REQUIRED");
+    assert_eq!(state(&both).await, "TASK_STATE_WORKING");
+    for (wanted, id) in [("TASK_STATE_WORKING", &both), ("TASK_STATE_INPUT_REQUIRED", &asks)] {
+        let (tasks, totals) = listed(&world, json!({ "status": wanted })).await;
+        assert_eq!((ids(&tasks), totals), (vec![id.as_str()], vec![1]), "{wanted}");
+    }
+    for wanted in ["TASK_STATE_AUTH_REQUIRED", "TASK_STATE_COMPLETED"] {
+        assert_eq!(listed(&world, json!({ "status": wanted })).await, (Vec::new(), vec![0]), "{wanted}");
+    }
+}
+
+#[tokio::test]
+async fn a_task_that_cannot_be_read_has_not_failed() {
+    let folder = tempfile::tempdir().unwrap();
+    let stay = Duration::from_millis(40);
+    let world =
+        World::over(journal(&folder), Arc::new(Layout::ephemeral().unwrap()), |options| options.limits.ended_tasks_stay = stay).await;
+    let _agent = world.agent(&["work"], echo).await;
+    world.workflow("one", "  - {id: one, skill: work, inputs: {said: \"{{ workflow.input.said }}\"}}\n").await;
+    let sent = json!({ "message": execute("m-1", "one", json!({ "said": "x".repeat(400_000) })) });
+    let task = world.call("SendMessage", sent).await.result()["task"].clone();
+    assert_eq!(task["status"]["state"], "TASK_STATE_COMPLETED");
+    tokio::time::sleep(stay * 5).await;
+    let damage = |statement: &str| {
+        let db = rusqlite::Connection::open(folder.path().join("journal.sqlite3")).unwrap();
+        db.execute_batch(statement).unwrap();
+    };
+    damage("CREATE TABLE whole AS SELECT digest, body FROM blobs; UPDATE blobs SET body = 'damaged'");
+    let refused = world.call("GetTask", json!({ "id": task["id"] })).await;
+    assert_eq!(refused.code(), -32603, "{:#}", refused.body);
+    assert!(refused.body["error"]["message"].as_str().unwrap().contains("cannot be read"), "{:#}", refused.body);
+    let (listed, _) = listed_plainly(&world).await;
+    assert_eq!(listed, [json!("TASK_STATE_COMPLETED")], "the journal knows how it ended");
+    damage("UPDATE blobs SET body = (SELECT body FROM whole WHERE whole.digest = blobs.digest)");
+    let whole = world.call("GetTask", json!({ "id": task["id"] })).await.result().clone();
+    assert_eq!((&whole["status"], &whole["artifacts"]), (&task["status"], &task["artifacts"]), "it is whole again");
+    assert_eq!(whole["history"], Value::Null, "a message as large as that is not kept twice");
+}
+
+/// The states of all tasks, and how many there are.
+async fn listed_plainly(world: &World) -> (Vec<Value>, u64) {
+    let page = world.call("ListTasks", json!({})).await.result().clone();
+    let states = page["tasks"].as_array().unwrap().iter().map(|task| task["status"]["state"].clone()).collect();
+    (states, page["totalSize"].as_u64().unwrap())
 }
