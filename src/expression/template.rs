@@ -102,9 +102,7 @@ impl Template {
             }
         }
     }
-}
 
-impl Template {
     /// The value in `scope`, as [`evaluate`](Self::evaluate) says it; a part of a shared value is not copied.
     pub fn evaluate_shared(&self, scope: &Scope<'_>) -> Result<SharedValue, Error> {
         match &self.parsed.form {

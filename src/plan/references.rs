@@ -14,11 +14,11 @@ use crate::ids::SkillId;
 use crate::workflow::Call;
 
 /// The skill that runs a workflow.
-const EXECUTE_WORKFLOW: &str = "execute_workflow";
+pub const EXECUTE_WORKFLOW: &str = "execute_workflow";
 /// The skill that finds a workflow and runs it.
-const ROUTE_REQUEST: &str = "route_request";
+pub const ROUTE_REQUEST: &str = "route_request";
 /// Skills that are a workflow each: `workflow:<id>`.
-const WORKFLOW_PREFIX: &str = "workflow:";
+pub const WORKFLOW_PREFIX: &str = "workflow:";
 
 /// A workflow that a step names, whatever the run's data is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,34 +44,41 @@ pub struct Asked {
 
 /// The reference of a step, when it has one that is fixed.
 pub(super) fn of(index: NodeIndex, node: &Node, span: Range<usize>) -> Option<Reference> {
-    let (target, call) = match &node.kind {
-        NodeKind::Workflow { reference, .. } => (Arc::clone(reference), None),
-        NodeKind::Call(call) => {
+    let (target, call) = match asks(node)? {
+        Asks::Here(reference) => (Arc::clone(reference), None),
+        Asks::ByCall(call) => {
             let asked = |target: String| (Arc::from(target), Some(Asked { skill: call.skill.clone(), agent: call.agent.clone() }));
             of_call(call).map(asked)?
         }
-        NodeKind::Parallel { .. }
-        | NodeKind::Conditional { .. }
-        | NodeKind::Switch { .. }
-        | NodeKind::Map { .. }
-        | NodeKind::Loop { .. }
-        | NodeKind::Race { .. }
-        | NodeKind::Wait(_)
-        | NodeKind::Input { .. }
-        | NodeKind::Set(_)
-        | NodeKind::Fail(_) => return None,
     };
     Some(Reference { node: index, target, call, span })
 }
 
 /// Whether a step like this may start a run in the process that executes it, whatever the run's data say.
 pub(super) fn may_start_a_run(node: &Node) -> bool {
-    match &node.kind {
-        NodeKind::Workflow { .. } => true,
-        NodeKind::Call(call) => {
+    match asks(node) {
+        Some(Asks::Here(_)) => true,
+        Some(Asks::ByCall(call)) => {
             let skill = call.skill.as_str();
             skill == EXECUTE_WORKFLOW || skill == ROUTE_REQUEST || skill.starts_with(WORKFLOW_PREFIX)
         }
+        None => false,
+    }
+}
+
+/// How a step asks for something that may be a run.
+enum Asks<'a> {
+    /// Of the gantry that executes it.
+    Here(&'a Arc<str>),
+    /// Of whoever offers a skill.
+    ByCall(&'a Call),
+}
+
+/// None for a step that asks nobody itself.
+fn asks(node: &Node) -> Option<Asks<'_>> {
+    match &node.kind {
+        NodeKind::Workflow { reference, .. } => Some(Asks::Here(reference)),
+        NodeKind::Call(call) => Some(Asks::ByCall(call)),
         NodeKind::Parallel { .. }
         | NodeKind::Conditional { .. }
         | NodeKind::Switch { .. }
@@ -81,7 +88,7 @@ pub(super) fn may_start_a_run(node: &Node) -> bool {
         | NodeKind::Wait(_)
         | NodeKind::Input { .. }
         | NodeKind::Set(_)
-        | NodeKind::Fail(_) => false,
+        | NodeKind::Fail(_) => None,
     }
 }
 
@@ -103,11 +110,16 @@ fn of_call(call: &Call) -> Option<String> {
     let id = fixed(&call.inputs, "workflow_id")??;
     let version = fixed(&call.inputs, "version")?;
     let digest = fixed(&call.inputs, "digest")?;
-    Some(match (digest, version) {
+    Some(reference_to(id, version, digest))
+}
+
+/// The reference that `execute_workflow` means. The digest goes before the version.
+pub fn reference_to(id: &str, version: Option<&str>, digest: Option<&str>) -> String {
+    match (digest, version) {
         (Some(digest), _) => format!("{id}@{digest}"),
         (None, Some(version)) => format!("{id}:{version}"),
         (None, None) => id.to_owned(),
-    })
+    }
 }
 
 /// The text of an input; none when the run's data may decide it, `Some(None)` when it is not given.

@@ -9,13 +9,8 @@ use super::error::Failure;
 use super::tasks::RUN_EXTENSION;
 use crate::a2a::{self, Addressed, Message, PartContent};
 use crate::interpreter::Ancestor;
-
-/// Runs a workflow by name.
-pub(super) const EXECUTE: &str = "execute_workflow";
-/// Finds the workflow for a request.
-pub(super) const ROUTE: &str = "route_request";
-/// Begins the skill of each workflow.
-pub(super) const WORKFLOW_PREFIX: &str = "workflow:";
+use crate::plan;
+pub(super) use crate::plan::{EXECUTE_WORKFLOW as EXECUTE, ROUTE_REQUEST as ROUTE, WORKFLOW_PREFIX};
 
 /// The input of `execute_workflow`.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -39,11 +34,7 @@ pub(super) struct Execute {
 impl Execute {
     /// The reference that discovery reads.
     pub(super) fn reference(&self) -> String {
-        match (&self.digest, &self.version) {
-            (Some(digest), _) => format!("{}@{digest}", self.workflow_id),
-            (None, Some(version)) => format!("{}:{version}", self.workflow_id),
-            (None, None) => self.workflow_id.clone(),
-        }
+        plan::reference_to(&self.workflow_id, self.version.as_deref(), self.digest.as_deref())
     }
 
     /// Reads and checks the input of the skill.

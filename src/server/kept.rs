@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::auth::Caller;
-use super::tasks::{Kind, NewTask, RUN_EXTENSION};
+use super::tasks::{Kind, NewTask, RUN_EXTENSION, belonging};
 use crate::a2a::{self, Message, TaskState, TaskStatus};
 use crate::engine::RunSummary;
 use crate::interpreter::RunStatus;
@@ -107,12 +107,7 @@ pub(super) fn state(status: RunStatus) -> TaskState {
 /// The record of the task of a run, as far as it can be told without the run's events: without artifacts, and without what was said last.
 pub(super) fn record(summary: &RunSummary) -> Option<a2a::Task> {
     let NewTask { id, context_id, history, metadata, .. } = task(summary)?;
-    let belongs = |mut message: Message| {
-        message.task_id = Some(id.clone());
-        message.context_id = Some(context_id.clone());
-        message
-    };
-    let history = history.into_iter().map(belongs).collect();
+    let history = history.into_iter().map(|message| belonging(message, &id, &context_id)).collect();
     let status = TaskStatus { state: state(summary.status), message: None, timestamp: Some(summary.changed_at.to_string()) };
     Some(a2a::Task { id, context_id, status, artifacts: Vec::new(), history, metadata })
 }

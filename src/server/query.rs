@@ -223,9 +223,10 @@ async fn of_runs(
             // Whether something else is under way while a step waits, and for what it waits, only the task knows.
             filter.unfinished = true;
             filter.runs_max = Some(UNFINISHED_LISTED_MAX);
-            let mut rows: Vec<Row> = app.engine.page(&filter).await?.runs.into_iter().map(Row::of).collect();
-            rows.retain(|row| wanted == Some(state_of(app, row)));
-            let total = rows.len();
+            let mut runs = app.engine.page(&filter).await?.runs;
+            runs.retain(|run| wanted == Some(state_of(app, run)));
+            let total = runs.len();
+            let mut rows: Vec<Row> = runs.into_iter().map(Row::of).collect();
             rows.retain(|row| from.is_none_or(|(at, id)| (row.at, &row.id) < (*at, id)));
             rows.truncate(rows_max);
             return Ok((rows, total));
@@ -238,17 +239,17 @@ async fn of_runs(
 }
 
 /// The state of a task in a list: its own while it is in memory, else what its run's status says.
-fn state_of(app: &App, row: &Row) -> TaskState {
-    let run = match &row.what {
-        What::Task(task) => return task.state().0,
-        What::Run(run) => run,
-    };
-    let known = kept::task_id(run).and_then(|id| app.store.get(run.labels.get(kept::CALLER)?, &id));
-    match known.map(|task| task.state().0) {
+fn state_of(app: &App, run: &engine::RunSummary) -> TaskState {
+    match in_memory(app, run).map(|task| task.state().0) {
         // It has begun since, and nobody has looked.
         Some(TaskState::Submitted) | None => kept::state(run.status),
         Some(state) => state,
     }
+}
+
+/// The task of a run, when it is in memory.
+fn in_memory(app: &App, run: &engine::RunSummary) -> Option<Arc<Task>> {
+    app.store.get(run.labels.get(kept::CALLER)?, &kept::task_id(run)?)
 }
 
 /// The record of a row. Of a task that is not in memory only the artifacts need its run's events; without them it is not made anew.
@@ -257,8 +258,7 @@ async fn read(app: &Arc<App>, row: Row, with_artifacts: bool) -> Result<a2a::Tas
         What::Task(task) => return Ok(task.record()),
         What::Run(run) => run,
     };
-    let in_memory = kept::task_id(&run).and_then(|id| app.store.get(run.labels.get(kept::CALLER)?, &id));
-    let task = match in_memory {
+    let task = match in_memory(app, &run) {
         None if !with_artifacts => return kept::record(&run).ok_or_else(|| Failure::no_task(&row.id)),
         None => remake(app, &run).ok_or_else(|| Failure::no_task(&row.id))?,
         Some(task) => {

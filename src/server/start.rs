@@ -72,10 +72,10 @@ pub(super) async fn run(
     input: Value,
     metadata: Map<String, Value>,
 ) -> Result<(Arc<Task>, Option<Opened>), Failure> {
-    let note = app.engine.is_durable().then(|| kept::note(origin.message.as_slice(), &found.choice, &metadata)).flatten();
     // Before the run's own times, so that the task's are those of the run, here and when it is made anew.
     let since = now();
-    let (started, subscription) = start(app, &origin, &found, input, note, None).await?;
+    let (started, subscription) =
+        start(app, &origin, &found, input, Before { history: origin.message.as_slice(), metadata: &metadata }, None).await?;
     if !started.new {
         // Its task is the one that was made for it then.
         let task = query::find(app, origin.caller, started.run.as_str()).await?;
@@ -133,9 +133,10 @@ pub(super) async fn run_on(
     input: Value,
     about: Map<String, Value>,
 ) -> Result<(), Failure> {
-    let note = app.engine.is_durable().then(|| kept::note(&task.record().history, &found.choice, &about)).flatten();
+    let history = task.record().history;
     // The run has the task's id, so that the task is found by it also when only the journal knows it.
-    let (started, subscription) = start(app, &origin, &found, input, note, RunId::parse(&task.id).ok()).await?;
+    let (started, subscription) =
+        start(app, &origin, &found, input, Before { history: &history, metadata: &about }, RunId::parse(&task.id).ok()).await?;
     let mut metadata = run_metadata(&started.run, &found.plan, &found.choice);
     metadata.extend(about);
     task.becomes(Kind::Run(started.run.clone()), metadata);
@@ -155,12 +156,18 @@ fn repeats(plan: &Plan) -> bool {
     plan.nodes().any(|(_, node)| matches!(node.kind, NodeKind::Map { .. } | NodeKind::Loop { .. }))
 }
 
+/// What a task has before its run begins.
+struct Before<'a> {
+    history: &'a [Message],
+    metadata: &'a Map<String, Value>,
+}
+
 async fn start(
     app: &Arc<App>,
     origin: &Origin<'_>,
     found: &FoundWorkflow,
     input: Value,
-    note: Option<String>,
+    before: Before<'_>,
     run: Option<RunId>,
 ) -> Result<(Started, Option<Subscription>), Failure> {
     let start = Start {
@@ -169,7 +176,8 @@ async fn start(
         idempotency_key: origin.idempotency_key.as_ref().map(|key| key.of(origin.caller)),
         ancestry: origin.ancestry.clone(),
         labels: kept::labels(origin.caller, &origin.context_id),
-        note,
+        // Only a task that can leave memory has to be found again.
+        note: app.engine.is_durable().then(|| kept::note(before.history, &found.choice, before.metadata)).flatten(),
         run,
     };
     let started = match origin.streaming || repeats(&found.plan) {

@@ -15,6 +15,7 @@ use crate::engine::{Engine, Error, Next, Start};
 use crate::ids::RunId;
 use crate::interpreter::{self, Change, ErrorClass, Invocation, Question, RemoteTask, Snapshot, StepError, StepStatus};
 use crate::journal::{PARENT_LABEL, ROOT_LABEL};
+use crate::plan;
 
 /// The inputs of the skill `execute_workflow`.
 #[derive(Debug, Deserialize)]
@@ -125,11 +126,7 @@ impl Embedded {
         if own_key && let Some(child) = self.child_of(&key).await? {
             return Ok(child);
         }
-        let reference = match (&execute.digest, &execute.version) {
-            (Some(digest), _) => format!("{}@{digest}", execute.workflow_id),
-            (None, Some(version)) => format!("{}:{version}", execute.workflow_id),
-            (None, None) => execute.workflow_id.clone(),
-        };
+        let reference = plan::reference_to(&execute.workflow_id, execute.version.as_deref(), execute.digest.as_deref());
         let found = self.inner.discovery.workflow(&reference).await.map_err(|error| {
             let code = if matches!(error, discovery::Error::Registry(_)) { ErrorClass::Unavailable } else { ErrorClass::Rejected };
             warn!(%error, "workflow of a step not found");

@@ -18,12 +18,7 @@ use crate::discovery::{self, FoundAgent};
 use crate::ids::{RunId, SkillId};
 use crate::interpreter::{AgentUsed, Ancestor, ErrorClass, Event, Invocation, Question, RemoteTask, StepError};
 use crate::limits;
-
-/// The skill that starts a workflow.
-pub(super) const EXECUTE_WORKFLOW: &str = "execute_workflow";
-
-/// Skills that are a workflow each: `workflow:<id>`.
-const WORKFLOW_PREFIX: &str = "workflow:";
+use crate::plan::{EXECUTE_WORKFLOW, WORKFLOW_PREFIX};
 
 /// What came of an attempt.
 pub(super) enum Outcome {

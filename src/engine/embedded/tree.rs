@@ -183,9 +183,10 @@ impl Embedded {
         }
         let (trees, journal) = (&self.inner.trees, &self.inner.journal);
         let root = label(record, ROOT_LABEL);
+        let is_alone = root.is_none() && !plan.may_start_runs();
         let root = root.as_ref().unwrap_or(run);
         // Almost every run is alone, and waits for nobody here. Nothing can begin below it before it goes on.
-        if journal.members(root).await?.is_empty() {
+        if is_alone || journal.members(root).await?.is_empty() {
             return Ok((Usage::new(run.clone(), Arc::clone(plan), None), Used::default()));
         }
         let _reading = trees.reading.lock().await;

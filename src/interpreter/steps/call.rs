@@ -13,11 +13,8 @@ use crate::interpreter::{
     AgentUsed, Change, Command, ErrorClass, Invocation, Question, RemoteTask, Run, StepError, StepStatus, Timer, retry,
 };
 use crate::limits;
-use crate::plan::{Node, NodeKind, Path};
+use crate::plan::{EXECUTE_WORKFLOW, Node, NodeKind, Path};
 use crate::workflow::Call;
-
-/// The skill that runs a workflow.
-const EXECUTE_WORKFLOW: &str = "execute_workflow";
 
 impl Run {
     pub(super) fn start_call(&mut self, place: Place, node: &Node, inputs: &Tree) {

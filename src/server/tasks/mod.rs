@@ -14,4 +14,4 @@ pub(super) use follow::{Following, RUN_EXTENSION, follow, run_metadata};
 pub(super) use queue::{Queue, Taken};
 pub(super) use script::play;
 pub(super) use store::{CROWDED_STAY, Store};
-pub(super) use task::{Bounds, Dialogue, Kind, NewTask, Task, now};
+pub(super) use task::{Bounds, Dialogue, Kind, NewTask, Task, belonging, now};

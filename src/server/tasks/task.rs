@@ -445,7 +445,8 @@ impl Live {
     }
 }
 
-fn belonging(mut message: Message, task_id: &str, context_id: &str) -> Message {
+/// A message as a part of a task.
+pub(in crate::server) fn belonging(mut message: Message, task_id: &str, context_id: &str) -> Message {
     message.task_id = Some(task_id.to_owned());
     message.context_id = Some(context_id.to_owned());
     message
