@@ -20,8 +20,8 @@ pub struct Call {
     pub message_id: String,
     /// How long the whole call may take, body included.
     pub timeout: Duration,
-    /// Metadata that travels with the message (depth, ancestry).
-    pub metadata: Arc<Map<String, Value>>,
+    /// Metadata that travels with the message (depth, ancestry), where the dialect has any.
+    pub metadata: Option<Arc<Map<String, Value>>>,
     /// The task that waits for these inputs, when this call answers a question.
     pub resume: Option<Remote>,
 }

@@ -57,7 +57,7 @@ impl Client {
             Ok((Arc::new(Endpoint::new(http, wire, interface, id)?), url))
         };
         let (endpoint, url) = build().map_err(|failure| failure.at(agent, Method::SendMessage.v1()))?;
-        Ok(Direct { endpoint, client: self.clone(), url, agent: agent.to_owned() })
+        Ok(Direct { endpoint, client: self.clone(), url: url.as_ref().clone(), agent: agent.to_owned() })
     }
 }
 

@@ -37,7 +37,7 @@ pub(super) enum Wire {
 pub(super) struct Endpoint {
     pub(super) http: Arc<Http>,
     wire: Wire,
-    url: Url,
+    url: Arc<Url>,
     tenant: Option<String>,
     message_id: String,
     requests: AtomicU32,
@@ -188,7 +188,7 @@ impl Endpoint {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         let id = self.next_id();
         let request = self.cancel_request(&id, &task_id);
-        let (http, url, headers) = (Arc::clone(&self.http), self.url.clone(), self.headers(false));
+        let (http, url, headers) = (Arc::clone(&self.http), Arc::clone(&self.url), self.headers(false));
         let work = async move {
             let told = tokio::time::timeout(CANCEL_TIMEOUT, async {
                 let response = http.post(&url, headers, request).await?;

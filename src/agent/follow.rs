@@ -86,7 +86,8 @@ async fn finish(endpoint: &Arc<Endpoint>, call: &Call, watch: &mut Watch<'_>, op
 
 /// Sends the message.
 async fn open(endpoint: &Arc<Endpoint>, call: &Call) -> Result<Opened, Failure> {
-    let mut message = Message::calling(&call.card, &call.skill, &call.inputs, &call.message_id, (*call.metadata).clone());
+    let metadata = call.metadata.as_deref().cloned().unwrap_or_default();
+    let mut message = Message::calling(&call.card, &call.skill, &call.inputs, &call.message_id, metadata);
     if let Some(remote) = &call.resume {
         message.task_id = Some(remote.task_id.clone());
         message.context_id = Some(remote.context_id.clone()).filter(|id| !id.is_empty());

@@ -35,7 +35,7 @@ pub(super) struct Http {
     credentials: BTreeMap<String, Secret>,
     headers: BTreeMap<String, HeaderMap>,
     /// URLs that were parsed and judged. The judgement depends on the text alone; names are judged again when they are dialled.
-    urls: quick_cache::sync::Cache<String, Url>,
+    urls: quick_cache::sync::Cache<String, Arc<Url>>,
     pub(super) reply_bytes_max: usize,
     /// Work that outlives its call: telling agents that a task is no longer wanted.
     pub(super) tasks: TaskTracker,
@@ -80,13 +80,13 @@ impl Http {
     }
 
     /// Parses and judges a URL.
-    pub(super) fn url(&self, text: &str) -> Result<Url, Failure> {
+    pub(super) fn url(&self, text: &str) -> Result<Arc<Url>, Failure> {
         if let Some(url) = self.urls.get(text) {
             return Ok(url);
         }
-        let url = self.guard.url(text)?;
+        let url = Arc::new(self.guard.url(text)?);
         if text.len() <= URL_KEPT_BYTES_MAX {
-            self.urls.insert(text.to_owned(), url.clone());
+            self.urls.insert(text.to_owned(), Arc::clone(&url));
         }
         Ok(url)
     }

@@ -143,7 +143,7 @@ impl Run {
             let Some(state) = self.frame_mut(place.frame).states.remove(&place.node) else { continue };
             let path = self.path(*place);
             repetitions.extend(state.repetitions());
-            let (attempts, by, started_at) = match state {
+            let (attempts, by, started_at) = match *state {
                 State::Call(call) => {
                     self.waiting -= usize::from(matches!(call.phase, CallPhase::Waiting(_)));
                     match call.phase {

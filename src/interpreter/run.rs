@@ -277,12 +277,8 @@ impl Run {
         self.started_at = self.now;
         self.ancestry = ancestry;
         let plan = Arc::clone(&self.plan);
-        let metadata = &plan.workflow().metadata;
-        let workflow = json!({
-            "id": metadata.id.as_str(), "name": metadata.name, "version": metadata.version.to_string(),
-        });
         self.id = Some(run);
-        let values = BTreeMap::from([(Arc::from("workflow"), Arc::new(workflow)), (Arc::from("workflow.input"), input)]);
+        let values = BTreeMap::from([(Arc::from("workflow"), Arc::clone(plan.identity())), (Arc::from("workflow.input"), input)]);
         self.frames.push(Frame {
             home: None,
             prefix: Arc::from(""),
@@ -329,11 +325,15 @@ impl Run {
     }
 
     pub(super) fn state(&self, place: Place) -> Option<&State> {
-        self.frame(place.frame).states.get(&place.node)
+        self.frame(place.frame).states.get(&place.node).map(|state| &**state)
+    }
+
+    pub(super) fn state_mut(&mut self, place: Place) -> Option<&mut State> {
+        self.frame_mut(place.frame).states.get_mut(&place.node).map(|state| &mut **state)
     }
 
     pub(super) fn set_state(&mut self, place: Place, state: State) {
-        self.frame_mut(place.frame).states.insert(place.node, state);
+        self.frame_mut(place.frame).states.insert(place.node, Box::new(state));
     }
 
     /// Evaluates something with the names that a frame sees.

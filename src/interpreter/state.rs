@@ -23,8 +23,8 @@ pub(super) struct Frame {
     pub(super) values: BTreeMap<Arc<str>, Arc<Value>>,
     /// Settled steps, as expressions see them.
     pub(super) views: BTreeMap<StepId, StepView>,
-    /// Every step that was started or settled.
-    pub(super) states: BTreeMap<NodeIndex, State>,
+    /// Every step that was started or settled. Boxed: a node of the tree has room for eleven.
+    pub(super) states: BTreeMap<NodeIndex, Box<State>>,
     /// Outputs of the last step that ran, for each sequence that was started.
     pub(super) last: BTreeMap<SequenceIndex, Arc<Value>>,
 }

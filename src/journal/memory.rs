@@ -5,7 +5,7 @@ use std::sync::Mutex;
 
 use async_trait::async_trait;
 
-use super::{Created, Error, Header, Journal, Record};
+use super::{Created, Error, Header, Journal, Progress, Record};
 use crate::ids::RunId;
 use crate::interpreter::{Event, RunStatus};
 use crate::limits;
@@ -28,33 +28,22 @@ impl Memory {
         // A panic while the lock is held leaves maps that are whole: every change is a single insert or push.
         act(&mut self.inner.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
     }
-}
 
-#[async_trait]
-impl Journal for Memory {
-    fn is_durable(&self) -> bool {
-        false
-    }
-
-    async fn create(&self, header: Header, first: Event) -> Result<Created, Error> {
-        self.create_from(header, vec![first], RunStatus::Running).await
-    }
-
-    async fn create_from(&self, header: Header, history: Vec<Event>, status: RunStatus) -> Result<Created, Error> {
+    fn insert(&self, header: Header, history: Vec<Event>, status: RunStatus) -> Created {
         self.with(|inner| {
             if let Some(key) = &header.idempotency_key {
                 if let Some((record, _)) = inner.keys.get(key).and_then(|run| inner.runs.get(run)) {
-                    return Ok(Created::Existing(Box::new(record.clone())));
+                    return Created::Existing(Box::new(record.clone()));
                 }
                 inner.keys.insert(key.clone(), header.run.clone());
             }
             let record = Record { changed_at: header.started_at, status, header };
             inner.runs.insert(record.header.run.clone(), (record, history));
-            Ok(Created::New)
+            Created::New
         })
     }
 
-    async fn append(&self, run: &RunId, events: &[Event], status: RunStatus) -> Result<(), Error> {
+    fn extend(&self, run: &RunId, events: &[Event], status: RunStatus) -> Result<(), Error> {
         // Freed when the lock is no longer held: others need not wait for that.
         let _forgotten = self.with(|inner| {
             let (record, stored) = inner.runs.get_mut(run).ok_or_else(|| Error::NotFound(run.clone()))?;
@@ -76,6 +65,29 @@ impl Journal for Memory {
             Ok(forgotten)
         })?;
         Ok(())
+    }
+}
+
+#[async_trait]
+impl Journal for Memory {
+    fn is_durable(&self) -> bool {
+        false
+    }
+
+    async fn create(&self, header: Header, first: Event) -> Result<Created, Error> {
+        Ok(self.insert(header, vec![first], RunStatus::Running))
+    }
+
+    async fn create_from(&self, header: Header, history: Vec<Event>, status: RunStatus) -> Result<Created, Error> {
+        Ok(self.insert(header, history, status))
+    }
+
+    async fn append(&self, run: &RunId, events: &[Event], status: RunStatus) -> Result<(), Error> {
+        self.extend(run, events, status)
+    }
+
+    async fn advance(&self, run: &RunId, events: &[Event], progress: Progress) -> Result<(), Error> {
+        self.extend(run, events, progress.status)
     }
 
     async fn record(&self, run: &RunId) -> Result<Record, Error> {

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
+use serde_json::{Value, json};
+
 use super::{CatchOrNot, Handler, Node, NodeIndex, NodeKind, Owner, Path, ReduceBy, Reference, Sequence, SequenceIndex, references};
 use crate::ids::{Digest, SkillId, StepId};
 use crate::limits;
@@ -24,6 +26,8 @@ pub struct Plan {
     by_id: BTreeMap<StepId, NodeIndex>,
     references: Box<[Reference]>,
     may_start_runs: bool,
+    repeats: bool,
+    identity: Arc<Value>,
 }
 
 impl Plan {
@@ -51,7 +55,23 @@ impl Plan {
         let nodes: Vec<_> = nodes.into_iter().map(|node| node.expect("every reserved node was filled")).collect();
         let references = references::distinct(references);
         let may_start_runs = nodes.iter().any(references::may_start_a_run);
-        Self { source: source.into(), digest, nodes, sequences, root, handlers, by_id, references, may_start_runs, workflow }
+        let repeats = nodes.iter().any(|node| matches!(node.kind, NodeKind::Map { .. } | NodeKind::Loop { .. }));
+        let metadata = &workflow.metadata;
+        let identity = Arc::new(json!({ "id": metadata.id.as_str(), "name": metadata.name, "version": metadata.version.to_string() }));
+        Self {
+            source: source.into(),
+            digest,
+            nodes,
+            sequences,
+            root,
+            handlers,
+            by_id,
+            references,
+            may_start_runs,
+            repeats,
+            identity,
+            workflow,
+        }
     }
 
     /// What the author wrote, without its steps: those are the nodes.
@@ -116,6 +136,16 @@ impl Plan {
     /// Whether a step may start a run below this one in the same process.
     pub fn may_start_runs(&self) -> bool {
         self.may_start_runs
+    }
+
+    /// Whether steps may run many times.
+    pub fn repeats(&self) -> bool {
+        self.repeats
+    }
+
+    /// `workflow` as expressions see it, but for its input: `{"id", "name", "version"}`.
+    pub fn identity(&self) -> &Arc<Value> {
+        &self.identity
     }
 
     /// Every sequence below a node: bodies, and bodies of bodies.

@@ -1,6 +1,7 @@
 //! What must hold of a body before jsonrpsee sees it: it is JSON, neither deep nor made to hurt, one request and not a batch,
 //! with an id that jsonrpsee keeps. jsonrpsee's own codes for these collide with A2A's, so they are answered here.
 
+use jsonrpsee::types::Id;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -19,9 +20,11 @@ const ID_BYTES_MAX: usize = 1024;
 
 /// One request, checked.
 #[derive(Debug)]
-pub(super) struct Envelope {
+pub(super) struct Envelope<'a> {
     pub(super) id: Value,
     pub(super) method: String,
+    /// As they were written: an object, a list, or `null`.
+    pub(super) params: Option<&'a str>,
 }
 
 /// A body that is no request: the answer, and the id it answers when that could be read.
@@ -48,9 +51,9 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de Raw
     <&RawValue>::deserialize(deserializer).map(Some)
 }
 
-impl Envelope {
+impl<'a> Envelope<'a> {
     /// Checks a body.
-    pub(super) fn read(body: &[u8], depth_max: usize) -> Result<Self, Refusal> {
+    pub(super) fn read(body: &'a [u8], depth_max: usize) -> Result<Self, Refusal> {
         let refuse = |id: Value, code, message: &str| Refusal { id, failure: Failure::new(code, message) };
         let text = std::str::from_utf8(body).map_err(|_| refuse(Value::Null, ErrorCode::ParseError, "the body is not UTF-8"))?;
         scan(body, depth_max).map_err(|fault| refuse(Value::Null, ErrorCode::ParseError, fault))?;
@@ -81,7 +84,16 @@ impl Envelope {
         {
             return Err(refuse(id, ErrorCode::InvalidRequest, "`params` must be an object"));
         }
-        Ok(Self { id, method })
+        Ok(Self { id, method, params: outer.params.map(RawValue::get) })
+    }
+
+    /// The id in jsonrpsee's type.
+    pub(super) fn rpc_id(&self) -> Id<'static> {
+        match &self.id {
+            Value::String(text) => Id::Str(text.clone().into()),
+            Value::Number(number) => number.as_u64().map_or(Id::Null, Id::Number),
+            _ => Id::Null,
+        }
     }
 }
 

@@ -88,6 +88,7 @@ pub(super) fn task(summary: &RunSummary) -> Option<NewTask> {
         caller: Caller::from(label(CALLER)?.as_str()),
         kind: Kind::Run(summary.run.clone()),
         history: kept.history,
+        about: None,
         metadata,
         since: summary.started_at,
     })

@@ -52,7 +52,8 @@ impl OwnSkills for Own {
         let Some(app) = self.app.upgrade() else {
             return Err(StepError::new(ErrorClass::Unavailable, "gantry has stopped serving"));
         };
-        let mut message = Message::calling(&call.card, &call.skill, &call.inputs, &call.message_id, (*call.metadata).clone());
+        let metadata = call.metadata.as_deref().cloned().unwrap_or_default();
+        let mut message = Message::calling(&call.card, &call.skill, &call.inputs, &call.message_id, metadata);
         let answered = match call.resume {
             None => begin(&app, &message).await,
             Some(remote) => {
@@ -150,6 +151,7 @@ async fn recite(app: &App, acts: Vec<Act>, artifacts: Vec<Artifact>) -> Result<O
         caller: Arc::from(""),
         kind: Kind::Script,
         history: Vec::new(),
+        about: None,
         metadata: Map::new(),
         since: now(),
     };

@@ -8,21 +8,20 @@ use super::ask::{self, Execute};
 use super::auth::Caller;
 use super::error::{Failure, OwnCode};
 use super::send;
-use super::start::{self, Key, Origin};
+use super::start::{self, Begun, Key, Origin};
 use super::state::App;
-use super::tasks::{Kind, Task};
+use super::tasks::Kind;
 use crate::a2a::{ErrorCode, Message, Part, Role};
 use crate::interpreter::Outcome;
 use crate::router::{Act, Decision};
 
 /// `execute_workflow {workflow_id, version?, digest?, input?, idempotency_key?}`: the workflow's output.
-pub(super) async fn execute(app: &Arc<App>, caller: &Caller, params: Value) -> Result<Value, Failure> {
+pub(super) async fn execute(app: &Arc<App>, caller: &Caller, params: Value) -> Result<Arc<Value>, Failure> {
     let mut origin = origin(app, caller, &params)?;
     let execute = Execute::read(params)?;
     let found = app.discovery.workflow(&execute.reference()).await?;
     origin.idempotency_key = execute.idempotency_key.map(Key::Given);
-    let (task, _) = start::run(app, origin, found, execute.input, Map::new()).await?;
-    output(app, &task).await
+    output(app, &mut start::begin(app, origin, found, execute.input, Map::new()).await?).await
 }
 
 /// `route_request {request, context?}`: which workflow ran and why, and its output; or what must be said first.
@@ -43,9 +42,9 @@ pub(super) async fn route(app: &Arc<App>, caller: &Caller, params: &Value) -> Re
             let (found, input) = send::routed(app, &run, &text, data).await?;
             let about = send::route_metadata(&reason, Some(&run.workflow));
             let origin = origin(app, caller, params)?;
-            let (task, _) = start::run(app, origin, found, input, about).await?;
-            let output = output(app, &task).await?;
-            Ok(json!({ "workflow_id": run.workflow, "reason": reason, "task_id": task.id, "output": output }))
+            let mut begun = start::begin(app, origin, found, input, about).await?;
+            let output = output(app, &mut begun).await?;
+            Ok(json!({ "workflow_id": run.workflow, "reason": reason, "task_id": begun.task.id, "output": output }))
         }
         Decision::Respond { acts, .. } => match acts.as_slice() {
             [Act::Message(said)] => Ok(json!({ "message": said.parts() })),
@@ -78,8 +77,9 @@ fn origin<'a>(app: &App, caller: &'a Caller, params: &Value) -> Result<Origin<'a
 }
 
 /// Waits for the run's end.
-async fn output(app: &App, task: &Task) -> Result<Value, Failure> {
-    send::settle(app, task).await;
+async fn output(app: &Arc<App>, begun: &mut Begun) -> Result<Arc<Value>, Failure> {
+    begun.settle(app).await;
+    let task = &begun.task;
     let Kind::Run(run) = task.kind() else {
         return Err(Failure::new(ErrorCode::InternalError, "the task has no run"));
     };
@@ -88,7 +88,7 @@ async fn output(app: &App, task: &Task) -> Result<Value, Failure> {
         None => app.engine.snapshot(&run).await?.outcome,
     };
     match outcome {
-        Some(Outcome::Completed { output }) => Ok(Arc::unwrap_or_clone(output)),
+        Some(Outcome::Completed { output }) => Ok(output),
         Some(Outcome::Failed { error }) => {
             let mut failure = Failure::new(ErrorCode::InternalError, error.to_string());
             failure.error.data = Some(json!([{ "task_id": task.id, "error": error }]));

@@ -57,7 +57,7 @@ pub(super) async fn find(app: &Arc<App>, caller: &Caller, id: &str) -> Result<Ar
 
 /// Refuses a task whose run cannot be read: it is in a state, and nobody knows which. The next one who asks tries again.
 fn is_readable(app: &App, task: &Arc<Task>) -> Result<(), Failure> {
-    if !task.lost.is_cancelled() {
+    if !task.is_lost() {
         return Ok(());
     }
     app.store.remove(task);
@@ -305,7 +305,7 @@ pub(super) async fn cancel(app: &Arc<App>, caller: &Caller, params: CancelTaskPa
             let _ = tokio::time::timeout(CANCEL_WAIT, task.ended()).await;
         }
         Kind::Script | Kind::Dialogue(_) => {
-            task.cancel.cancel();
+            task.give_up();
             if !task.set_status(TaskState::Canceled, vec![Part::text("canceled by the caller")], now(), Map::new()) {
                 return Err(ended(&params.id));
             }

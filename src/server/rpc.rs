@@ -6,15 +6,15 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-use jsonrpsee::server::{BatchRequestConfig, Server, ServerConfig, ServerHandle, StopHandle, stop_channel};
+use jsonrpsee::types::{ErrorCode as RpcCode, ErrorObjectOwned, Params};
+use jsonrpsee::{ConnectionId, Extensions, MethodCallback, MethodResponse, Methods};
 use serde_json::{Value, json};
-use tower::Service as _;
 
 use super::ask::{EXECUTE, WORKFLOW_PREFIX};
 use super::envelope::{Envelope, Refusal};
@@ -24,15 +24,11 @@ use super::state::App;
 use super::stream;
 use crate::a2a::{EXTENSIONS_HEADER, ErrorCode, Method, VERSION_HEADER};
 
-type JsonRpc = jsonrpsee::server::TowerService<tower::layer::util::Identity, tower::layer::util::Identity>;
-
 /// The dispatcher and what it serves. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Rpc {
     pub(super) app: Arc<App>,
-    json_rpc: JsonRpc,
-    /// jsonrpsee stops when the last of these goes.
-    _server: Arc<ServerHandle>,
+    methods: Methods,
 }
 
 /// How errors are answered.
@@ -46,18 +42,7 @@ enum Manner {
 
 impl Rpc {
     pub(super) fn new(app: Arc<App>) -> Self {
-        let (stop, server): (StopHandle, ServerHandle) = stop_channel();
-        // Bounds are kept before jsonrpsee, in our own codes; its own must never be met.
-        let config = ServerConfig::builder()
-            .http_only()
-            .max_connections(u32::MAX >> 4)
-            .max_request_body_size(u32::MAX)
-            .max_response_body_size(u32::MAX)
-            .set_batch_request_config(BatchRequestConfig::Disabled)
-            .build();
-        let module = methods::module(Arc::clone(&app));
-        let json_rpc = Server::builder().set_config(config).to_service_builder().build(module, stop);
-        Self { app, json_rpc, _server: Arc::new(server) }
+        Self { methods: methods::module(Arc::clone(&app)).into(), app }
     }
 }
 
@@ -72,14 +57,14 @@ pub(super) async fn serve_plain(State(rpc): State<Rpc>, request: Request) -> Res
 }
 
 async fn answer(rpc: Rpc, request: Request, manner: Manner) -> Response {
-    let app = Arc::clone(&rpc.app);
+    let app = &rpc.app;
     let (parts, body) = request.into_parts();
     let entered = app.auth.caller(&parts.headers).and_then(|caller| Ok((app.admission.enter(&caller)?, caller)));
     let (_permit, caller) = match entered {
         Ok(entered) => entered,
         Err(failure) => return refuse(&Value::Null, &failure),
     };
-    let body = match read_body(&app, &parts.headers, body).await {
+    let body = match read_body(app, &parts.headers, body).await {
         Ok(body) => body,
         Err(failure) => return refuse(&Value::Null, &failure),
     };
@@ -87,49 +72,54 @@ async fn answer(rpc: Rpc, request: Request, manner: Manner) -> Response {
         Ok(envelope) => envelope,
         Err(Refusal { id, failure }) => return refuse(&id, &failure),
     };
-    if let Err(failure) = negotiate(&app, &parts.headers, parts.uri.query(), &envelope.method) {
+    if let Err(failure) = negotiate(app, &parts.headers, parts.uri.query(), &envelope.method) {
         return refuse(&envelope.id, &failure);
     }
-    let body = direct(&envelope, body);
     let slot = Arc::new(Slot::default());
-    let call = Call { caller, slot: Arc::clone(&slot) };
     let span = tracing::debug_span!("request", method = %envelope.method.chars().take(64).collect::<String>());
-    let dispatched = tracing::Instrument::instrument(dispatch(rpc.json_rpc, call, body), span);
-    let response = match AssertUnwindSafe(dispatched).catch_unwind().await {
-        Ok(Some(response)) => response,
-        Ok(None) | Err(_) => {
-            tracing::error!(method = %envelope.method.chars().take(64).collect::<String>(), "a method broke");
-            return refuse(&envelope.id, &Failure::new(ErrorCode::InternalError, "gantry failed; the cause is in its log"));
-        }
+    let dispatched = dispatch(&rpc.methods, &envelope, Call { caller, slot: Arc::clone(&slot) });
+    let dispatched = AssertUnwindSafe(tracing::Instrument::instrument(dispatched, span)).catch_unwind().await;
+    let Ok(response) = dispatched else {
+        tracing::error!(method = %envelope.method.chars().take(64).collect::<String>(), "a method broke");
+        return refuse(&envelope.id, &Failure::new(ErrorCode::InternalError, "gantry failed; the cause is in its log"));
     };
     let filled = slot.take();
     if let Some(stream) = filled.stream {
         return stream::respond(&envelope.id, stream);
     }
-    let mut response = response;
+    let json = match manner {
+        Manner::Prototype if filled.failed && filled.status.is_none() => with_code_of_prototype(&response),
+        Manner::Prototype | Manner::A2a => Box::<str>::from(response.into_json()).into_string(),
+    };
+    let mut response = ([(CONTENT_TYPE, HeaderValue::from_static("application/json"))], json).into_response();
     if let Some(status) = filled.status {
         *response.status_mut() = status;
     }
     if let Some(after) = filled.retry_after {
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(after.as_secs().max(1)));
     }
-    match manner {
-        Manner::Prototype if filled.failed && filled.status.is_none() => with_code_of_prototype(response).await,
-        Manner::Prototype | Manner::A2a => response,
-    }
+    response
 }
 
-async fn dispatch(mut json_rpc: JsonRpc, call: Call, body: Bytes) -> Option<Response> {
-    let mut request = axum::http::Request::post("/")
-        // Matched strictly by jsonrpsee, so that `application/a2a+json` is put in these words.
-        .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
-        .header(CONTENT_LENGTH, body.len())
-        .header(ACCEPT, HeaderValue::from_static("application/json"))
-        .body(Body::from(body))
-        .ok()?;
-    request.extensions_mut().insert(call);
-    let response = json_rpc.call(request).await.ok()?;
-    Some(response.map(Body::new).into_response())
+/// The method that jsonrpsee has under the name. The prototype's callers use a skill's id as the method; a workflow's own skill becomes
+/// the method that runs it.
+async fn dispatch(methods: &Methods, envelope: &Envelope<'_>, call: Call) -> MethodResponse {
+    let id = envelope.rpc_id();
+    let (name, params) = match envelope.method.strip_prefix(WORKFLOW_PREFIX) {
+        None => (&*envelope.method, Params::new(envelope.params).into_owned()),
+        Some(workflow) => {
+            let input = envelope.params.and_then(|params| serde_json::from_str(params).ok()).filter(|input: &Value| !input.is_null());
+            let params = json!({ "workflow_id": workflow, "input": input.unwrap_or_else(|| json!({})) }).to_string();
+            (EXECUTE, Params::new(Some(&params)).into_owned())
+        }
+    };
+    let Some(MethodCallback::Async(method)) = methods.method(name) else {
+        return MethodResponse::error(id, ErrorObjectOwned::from(RpcCode::MethodNotFound));
+    };
+    let mut extensions = Extensions::new();
+    extensions.insert(call);
+    // Requests are told apart by what is in them: all have the same connection.
+    method(id, params, ConnectionId::default(), usize::MAX, extensions).await
 }
 
 /// Reads the body within its bounds of size and time.
@@ -205,14 +195,6 @@ fn is_spoken(version: &str) -> bool {
     }
 }
 
-/// The prototype's callers use a skill's id as the method; a workflow's own skill becomes the method that runs it.
-fn direct(envelope: &Envelope, body: Bytes) -> Bytes {
-    let Some(workflow) = envelope.method.strip_prefix(WORKFLOW_PREFIX) else { return body };
-    let params = serde_json::from_slice::<Value>(&body).ok().and_then(|mut request| request.get_mut("params").map(Value::take));
-    let params = json!({ "workflow_id": workflow, "input": params.unwrap_or_else(|| json!({})) });
-    json!({ "jsonrpc": "2.0", "id": envelope.id, "method": EXECUTE, "params": params }).to_string().into()
-}
-
 /// The answer to what never reached jsonrpsee.
 fn refuse(id: &Value, failure: &Failure) -> Response {
     let mut response = (failure.status, axum::Json(failure.reply(id))).into_response();
@@ -225,13 +207,11 @@ fn refuse(id: &Value, failure: &Failure) -> Response {
     response
 }
 
-async fn with_code_of_prototype(response: Response) -> Response {
-    let (parts, body) = response.into_parts();
+fn with_code_of_prototype(response: &MethodResponse) -> String {
     // Our own answer: an error of a few hundred bytes.
-    let Ok(read) = body.collect().await else { return StatusCode::INTERNAL_SERVER_ERROR.into_response() };
-    let mut reply: Value = serde_json::from_slice(&read.to_bytes()).unwrap_or_default();
+    let mut reply: Value = serde_json::from_str(response.as_ref()).unwrap_or_default();
     if let Some(error) = reply.get_mut("error") {
         error["code"] = json!(-1);
     }
-    (parts.status, axum::Json(reply)).into_response()
+    reply.to_string()
 }

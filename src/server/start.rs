@@ -2,20 +2,22 @@
 
 use std::sync::Arc;
 
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 use serde_json::{Map, Value};
 
 use super::auth::Caller;
 use super::error::Failure;
 use super::kept;
 use super::query;
+use super::send;
 use super::state::App;
-use super::tasks::{Kind, NewTask, Queue, Task, follow, now, run_metadata};
+use super::tasks::{AboutRun, Kind, NewTask, Queue, Task, follow, now};
 use crate::a2a::{self, Message};
 use crate::discovery::FoundWorkflow;
 use crate::engine::{self, Start, Started, Subscription};
 use crate::ids::RunId;
 use crate::interpreter::Ancestor;
-use crate::plan::{NodeKind, Plan};
 
 /// A stream that was opened before anything happened to the task.
 pub(super) type Opened = (a2a::Task, Arc<Queue>);
@@ -64,6 +66,53 @@ impl Key {
     }
 }
 
+/// The task of a run, and what follows the run for it.
+pub(super) struct Begun {
+    pub(super) task: Arc<Task>,
+    opened: Option<Opened>,
+    /// None when somebody else does.
+    following: Option<BoxFuture<'static, ()>>,
+}
+
+impl Begun {
+    /// Waits until a blocking call may answer, and follows the run meanwhile: for one caller that needs no task of its own. What is
+    /// left of it goes on in the background, also when the caller has gone.
+    pub(super) async fn settle(&mut self, app: &Arc<App>) {
+        let mut following = Foreground { app, work: self.following.take() };
+        tokio::select! {
+            biased;
+            () = following.ended() => {}
+            () = send::settle(app, &self.task) => {}
+        }
+    }
+}
+
+/// Work that a request does itself as long as it is there.
+struct Foreground<'a> {
+    app: &'a Arc<App>,
+    work: Option<BoxFuture<'static, ()>>,
+}
+
+impl Foreground<'_> {
+    /// Never, when there is nothing to do. Safe to drop.
+    async fn ended(&mut self) {
+        let Some(work) = &mut self.work else { return std::future::pending().await };
+        work.await;
+        self.work = None;
+    }
+}
+
+impl Drop for Foreground<'_> {
+    fn drop(&mut self) {
+        // Without a runtime the process is at its end.
+        if let Some(work) = self.work.take()
+            && tokio::runtime::Handle::try_current().is_ok()
+        {
+            self.app.spawn(work);
+        }
+    }
+}
+
 /// A run of the workflow, as a task of its own.
 pub(super) async fn run(
     app: &Arc<App>,
@@ -72,6 +121,21 @@ pub(super) async fn run(
     input: Value,
     metadata: Map<String, Value>,
 ) -> Result<(Arc<Task>, Option<Opened>), Failure> {
+    let Begun { task, opened, following } = begin(app, origin, found, input, metadata).await?;
+    if let Some(following) = following {
+        app.spawn(following);
+    }
+    Ok((task, opened))
+}
+
+/// The same, for one who follows the run.
+pub(super) async fn begin(
+    app: &Arc<App>,
+    origin: Origin<'_>,
+    found: FoundWorkflow,
+    input: Value,
+    metadata: Map<String, Value>,
+) -> Result<Begun, Failure> {
     // Before the run's own times, so that the task's are those of the run, here and when it is made anew.
     let since = now();
     let (started, subscription) =
@@ -80,27 +144,36 @@ pub(super) async fn run(
         // Its task is the one that was made for it then.
         let task = query::find(app, origin.caller, started.run.as_str()).await?;
         let opened = open(app, &task, &origin)?;
-        return Ok((task, opened));
+        return Ok(Begun { task, opened, following: None });
     }
-    let mut about = run_metadata(&started.run, &found.plan, &found.choice);
-    about.extend(metadata);
+    let is_repetitive = found.plan.repeats();
     let new = NewTask {
         id: started.run.to_string(),
         context_id: origin.context_id.clone(),
         caller: Arc::clone(origin.caller),
         kind: Kind::Run(started.run.clone()),
         history: origin.message.clone().into_iter().collect(),
-        metadata: about,
+        about: Some(AboutRun { run: started.run.clone(), plan: found.plan, choice: found.choice }),
+        metadata,
         since,
     };
     // Somebody who repeats the message can have made the task already, while this one waited for the journal.
     let (task, new) = app.store.add(new);
-    let opened = open(app, &task, &origin)?;
-    if new {
-        want_repetitions(&task, &found.plan);
-        app.spawn(follow(app.following(), started.run, Arc::clone(&task), subscription));
+    let following = new.then(|| follow(app.following(), started.run, Arc::clone(&task), subscription).boxed());
+    if new && is_repetitive {
+        // What repeated steps yielded is gone from the run's snapshot when they have ended: who wants it must follow the run.
+        task.want();
     }
-    Ok((task, opened))
+    match open(app, &task, &origin) {
+        Ok(opened) => Ok(Begun { task, opened, following }),
+        Err(failure) => {
+            // The run goes on, and its task with it.
+            if let Some(following) = following {
+                app.spawn(following);
+            }
+            Err(failure)
+        }
+    }
 }
 
 /// A task without a run: a script or a dialogue. What drives it is started by the caller.
@@ -116,6 +189,7 @@ pub(super) fn bare(
         caller: Arc::clone(origin.caller),
         kind,
         history: origin.message.clone().into_iter().collect(),
+        about: None,
         metadata,
         since: now(),
     };
@@ -137,23 +211,14 @@ pub(super) async fn run_on(
     // The run has the task's id, so that the task is found by it also when only the journal knows it.
     let (started, subscription) =
         start(app, &origin, &found, input, Before { history: &history, metadata: &about }, RunId::parse(&task.id).ok()).await?;
-    let mut metadata = run_metadata(&started.run, &found.plan, &found.choice);
-    metadata.extend(about);
-    task.becomes(Kind::Run(started.run.clone()), metadata);
-    want_repetitions(task, &found.plan);
-    app.spawn(follow(app.following(), started.run, Arc::clone(task), subscription));
-    Ok(())
-}
-
-/// Steps that run many times are gone from a run's snapshot when they have ended: who wants their results must follow it.
-fn want_repetitions(task: &Task, plan: &Plan) {
-    if repeats(plan) {
+    if found.plan.repeats() {
         task.want();
     }
-}
-
-fn repeats(plan: &Plan) -> bool {
-    plan.nodes().any(|(_, node)| matches!(node.kind, NodeKind::Map { .. } | NodeKind::Loop { .. }))
+    let mut metadata = AboutRun { run: started.run.clone(), plan: found.plan, choice: found.choice }.metadata();
+    metadata.extend(about);
+    task.becomes(Kind::Run(started.run.clone()), metadata);
+    app.spawn(follow(app.following(), started.run, Arc::clone(task), subscription));
+    Ok(())
 }
 
 /// What a task has before its run begins.
@@ -180,7 +245,7 @@ async fn start(
         note: app.engine.is_durable().then(|| kept::note(before.history, &found.choice, before.metadata)).flatten(),
         run,
     };
-    let started = match origin.streaming || repeats(&found.plan) {
+    let started = match origin.streaming || found.plan.repeats() {
         true => app.engine.start_watched(start).await,
         false => app.engine.start(start).await.map(|started| (started, None)),
     };

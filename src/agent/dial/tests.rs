@@ -58,7 +58,7 @@ async fn call(client: &Client, url: &str) -> Result<crate::agent::Reply, crate::
         inputs: Arc::new(serde_json::json!({})),
         message_id: "m".to_owned(),
         timeout: Duration::from_secs(5),
-        metadata: Arc::default(),
+        metadata: None,
         resume: None,
     };
     client.call(call, CancellationToken::new(), |_| {}).await

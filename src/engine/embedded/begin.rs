@@ -13,11 +13,11 @@ use crate::interpreter::{Event, RunStatus};
 pub(super) struct Beginning {
     engine: Embedded,
     run: RunId,
-    driver: Option<(Driver, Vec<Event>)>,
+    driver: Option<(Box<Driver>, Vec<Event>)>,
 }
 
 impl Beginning {
-    pub(super) fn new(engine: &Embedded, run: RunId, driver: Driver, history: Vec<Event>) -> Self {
+    pub(super) fn new(engine: &Embedded, run: RunId, driver: Box<Driver>, history: Vec<Event>) -> Self {
         Self { engine: engine.clone(), run, driver: Some((driver, history)) }
     }
 

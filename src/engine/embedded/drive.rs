@@ -88,8 +88,8 @@ impl Driver {
         running: Arc<Running>,
         inbox: mpsc::Receiver<Control>,
         usage: Arc<Usage>,
-    ) -> Self {
-        Self {
+    ) -> Box<Self> {
+        Box::new(Self {
             engine,
             id,
             run,
@@ -114,7 +114,7 @@ impl Driver {
             is_known_to_rest: false,
             resting: false,
             waiters: Vec::new(),
-        }
+        })
     }
 
     /// The run goes on, and this much of it was counted before.
@@ -128,9 +128,8 @@ impl Driver {
     }
 
     /// The run is one of an earlier process.
-    pub(super) fn recovered(mut self) -> Self {
+    pub(super) fn recovered(&mut self) {
         self.recovered = true;
-        self
     }
 
     /// The run has rested until now.
@@ -143,9 +142,9 @@ impl Driver {
 
     /// Drives the run from the events that are in the journal already to its end: from `Started` alone for a new run, from
     /// all of them after a restart. What had an outcome is not asked for again.
-    pub(super) async fn drive(mut self, events: Vec<Event>) {
+    pub(super) fn drive(mut self: Box<Self>, events: Vec<Event>) -> impl Future<Output = ()> {
         let span = info_span!("run", run_id = %self.id, workflow = %self.run.plan().workflow().metadata.id);
-        async {
+        async move {
             let outcome = match self.replay(events) {
                 Ok(transition) => {
                     let digest = self.run.plan().digest();
@@ -165,7 +164,8 @@ impl Driver {
             };
             let faithful = outcome.is_ok();
             if self.resting && faithful {
-                return self.rest().await;
+                // Boxed, like all that few runs need: a run at work is small.
+                return Box::pin(self.rest()).await;
             }
             match outcome {
                 Err(error) => error!(%error, "run stopped"),
@@ -175,23 +175,30 @@ impl Driver {
             self.close(faithful).await;
         }
         .instrument(span)
-        .await;
     }
 
     /// What follows from the events that has not been seen to yet: of a new run's only event the first part.
-    fn replay(&mut self, events: Vec<Event>) -> Result<Transition, Mismatch> {
+    fn replay(&mut self, mut events: Vec<Event>) -> Result<Transition, Mismatch> {
+        let transition = match events.pop() {
+            Some(first) if events.is_empty() && self.woken.is_none() => {
+                self.at = self.at.max(first.at());
+                self.run.enter(first)?
+            }
+            last => self.rebuild(events.into_iter().chain(last))?,
+        };
+        self.set_lineage();
+        // What is left of a timer counts from here.
+        self.at = self.at.max(self.woken.unwrap_or_else(now));
+        Ok(transition)
+    }
+
+    /// What is outstanding after all of these events.
+    fn rebuild(&mut self, events: impl Iterator<Item = Event>) -> Result<Transition, Mismatch> {
         let mut outstanding = Outstanding::default();
-        let mut changes = Vec::new();
-        let resumed = events.len() > 1 || self.woken.is_some();
         for event in events {
             self.at = self.at.max(event.at());
             outstanding.note(&event);
             let mut part = self.run.enter(event)?;
-            if !resumed {
-                outstanding.add(part.commands);
-                changes = part.changes;
-                break;
-            }
             loop {
                 // Told before the restart; only their count goes on.
                 self.seq += part.changes.len() as u64;
@@ -202,10 +209,7 @@ impl Driver {
                 part = self.run.proceed();
             }
         }
-        self.set_lineage();
-        // What is left of a timer counts from here.
-        self.at = self.at.max(self.woken.unwrap_or_else(now));
-        Ok(Transition { commands: outstanding.commands(), changes })
+        Ok(Transition { commands: outstanding.commands(), changes: Vec::new() })
     }
 
     /// Sees to what follows from the events that are in the journal.
@@ -228,7 +232,9 @@ impl Driver {
         for transition in transitions {
             self.carry_out(at, transition);
         }
-        self.go_on(at).await?;
+        if self.run.is_busy() {
+            Box::pin(self.go_on(at)).await?;
+        }
         self.record(Vec::new()).await
     }
 
@@ -333,7 +339,11 @@ impl Driver {
                     self.record(events).await?;
                 }
                 Happened::Fired(event) => self.record(vec![event]).await?,
-                Happened::Control(control) => self.control(control).await?,
+                Happened::Control(control) => {
+                    if let Some(change) = self.look(control) {
+                        Box::pin(self.change(change)).await?;
+                    }
+                }
                 Happened::Silence => {}
             }
         }
@@ -438,7 +448,9 @@ impl Driver {
                 for (at, transition) in times.into_iter().zip(transitions) {
                     self.carry_out(at, transition);
                 }
-                self.go_on(self.at).await?;
+                if self.run.is_busy() {
+                    Box::pin(self.go_on(self.at)).await?;
+                }
             }
             if events.len() == 0 && self.exhausted().is_none() {
                 return Ok(());
@@ -530,7 +542,7 @@ impl Driver {
     }
 
     /// `faithful`: what the run holds is what the journal holds. Otherwise the journal alone is asked from now on.
-    async fn close(mut self, faithful: bool) {
+    async fn close(&mut self, faithful: bool) {
         for token in self.tokens.values() {
             token.cancel();
         }

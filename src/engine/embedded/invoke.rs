@@ -1,7 +1,7 @@
 //! One attempt at a skill: find an agent, call it, turn what came of it into an event.
 
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -12,7 +12,7 @@ use tracing::{debug, warn};
 use super::choice::Chosen;
 use super::tree::Usage;
 use super::{Embedded, now};
-use crate::a2a::{Card, extension};
+use crate::a2a::{Card, Dialect, extension};
 use crate::agent::{self, ErrorKind, Pass, Progress, Reply};
 use crate::discovery::{self, FoundAgent};
 use crate::ids::{RunId, SkillId};
@@ -34,14 +34,21 @@ pub(super) struct Lineage {
     pub(super) runs: Vec<Ancestor>,
     /// What the runs that these calls start count for.
     pub(super) usage: Arc<Usage>,
-    metadata: Arc<Map<String, Value>>,
+    metadata: OnceLock<Arc<Map<String, Value>>>,
 }
 
 impl Lineage {
-    /// Made once for each run, not for each call.
     pub(super) fn new(runs: Vec<Ancestor>, usage: Arc<Usage>) -> Self {
-        let metadata = Map::from_iter([(extension::RUN.to_owned(), json!({"depth": runs.len(), "ancestry": runs}))]);
-        Self { runs, usage, metadata: Arc::new(metadata) }
+        Self { runs, usage, metadata: OnceLock::new() }
+    }
+
+    /// The same as agents are told. Made once for each run, not for each call.
+    fn metadata(&self) -> Arc<Map<String, Value>> {
+        let make = || {
+            let Self { runs, .. } = self;
+            Arc::new(Map::from_iter([(extension::RUN.to_owned(), json!({"depth": runs.len(), "ancestry": runs}))]))
+        };
+        Arc::clone(self.metadata.get_or_init(make))
     }
 }
 
@@ -201,13 +208,14 @@ impl Embedded {
 /// What an agent is asked by an attempt.
 pub(super) fn agent_call(run: &RunId, invocation: &Invocation, lineage: &Lineage, card: Arc<Card>, timeout: Duration) -> agent::Call {
     let remote = invocation.resume.as_ref();
+    let has_metadata = card.interfaces.first().is_some_and(|interface| interface.dialect != Dialect::Plain);
     agent::Call {
         card,
         skill: invocation.skill.to_string(),
         inputs: Arc::clone(&invocation.inputs),
         message_id: format!("{run}{}#{}", invocation.path, invocation.attempt),
         timeout,
-        metadata: Arc::clone(&lineage.metadata),
+        metadata: has_metadata.then(|| lineage.metadata()),
         resume: remote.map(|remote| agent::Remote { task_id: remote.task_id.clone(), context_id: remote.context_id.clone() }),
     }
 }

@@ -40,7 +40,7 @@ use super::{Engine, Error, Filter, OwnSkills, Page, RETRY_OF_LABEL, RunSummary, 
 use crate::a2a::Card;
 use crate::agent::{self, GateStatus, Gates};
 use crate::discovery::Discovery;
-use crate::ids::RunId;
+use crate::ids::{Digest, RunId};
 use crate::interpreter::{Event, Run, RunStatus, SEMANTICS, Snapshot};
 use crate::journal::{self, Created, Header, Journal, Query, Retention};
 use crate::limits;
@@ -221,12 +221,13 @@ impl Embedded {
     }
 
     /// A run that goes on, and can be reached, but has not begun to.
-    async fn load_to_drive(&self, record: &journal::Record) -> Result<(Driver, Vec<Event>), Error> {
+    async fn load_to_drive(&self, record: &journal::Record) -> Result<(Box<Driver>, Vec<Event>), Error> {
         let (plan, events) = self.load(record).await?;
         let run = record.header.run.clone();
         let counted = self.resume_count(record, &plan, Tree::Unknown).await;
         let (usage, counted) = counted.map_err(|error| journal_error(&run, error))?;
-        let mut driver = self.driver(plan, run, usage).recovered();
+        let mut driver = self.driver(plan, run, usage);
+        driver.recovered();
         driver.resumes_at(counted);
         Ok((driver, events))
     }
@@ -313,7 +314,7 @@ impl Embedded {
     }
 
     /// Boxed: a task is moved while it is made, and is placed by its alignment; a large one costs more than the box.
-    fn drive(&self, driver: Driver, events: Vec<Event>) {
+    fn drive(&self, driver: Box<Driver>, events: Vec<Event>) {
         self.inner.tasks.spawn(Box::pin(driver.drive(events)));
     }
 
@@ -329,7 +330,7 @@ impl Embedded {
     /// Lets a run begin once it is stored. The run that has its key already, when there is one: then it does not.
     async fn begin(
         &self,
-        driver: Driver,
+        driver: Box<Driver>,
         run: &RunId,
         history: Vec<Event>,
         stored: impl Future<Output = Result<Created, journal::Error>>,
@@ -352,7 +353,7 @@ impl Embedded {
     }
 
     /// A run that can be reached, but has not begun.
-    fn driver(&self, plan: Arc<Plan>, run: RunId, usage: Arc<Usage>) -> Driver {
+    fn driver(&self, plan: Arc<Plan>, run: RunId, usage: Arc<Usage>) -> Box<Driver> {
         let (control, inbox) = mpsc::channel(limits::RUN_CONTROL_QUEUE);
         let running = Running::new(control);
         self.inner.runs.remember(&plan);
@@ -416,23 +417,35 @@ impl Embedded {
             started_at: at,
         };
         let workflow = start.plan.digest().clone();
-        let input = Arc::clone(&start.input);
+        let same = (workflow.clone(), header.idempotency_key.clone(), Arc::clone(&start.input));
         let first = Event::Started { run: run.clone(), workflow, semantics: SEMANTICS, input: start.input, ancestry: start.ancestry, at };
         let history = vec![first.clone()];
         let usage = self.inner.trees.begin(&run, &start.plan, above);
         let mut driver = self.driver(start.plan, run.clone(), usage);
         let updates = watched.then(|| driver.watch());
-        let Some(record) = self.begin(driver, &run, history, self.inner.journal.create(header.clone(), first)).await? else {
+        let Some(record) = self.begin(driver, &run, history, self.inner.journal.create(header, first)).await? else {
             let subscription = updates.map(|updates| Subscription::to_new(run.clone(), at, updates));
             return Ok((Started { run, new: true }, subscription));
         };
+        let (digest, key, input) = same;
+        Ok((Box::pin(self.started_before(*record, &digest, key, &input)).await?, None))
+    }
+
+    /// The run that has the key already, if it was started with the same.
+    async fn started_before(
+        &self,
+        record: journal::Record,
+        digest: &Digest,
+        key: Option<String>,
+        input: &Arc<Value>,
+    ) -> Result<Started, Error> {
         let run = record.header.run;
         let before = self.inner.journal.first(&run).await.map_err(|error| journal_error(&run, error))?;
-        let same_input = matches!(before, Event::Started { input: before, .. } if before == input);
-        if same_input && record.header.digest == header.digest {
-            Ok((Started { run, new: false }, None))
+        let same_input = matches!(before, Event::Started { input: before, .. } if before == *input);
+        if same_input && record.header.digest == *digest {
+            Ok(Started { run, new: false })
         } else {
-            Err(Error::KeyReused(header.idempotency_key.unwrap_or_default()))
+            Err(Error::KeyReused(key.unwrap_or_default()))
         }
     }
 }
@@ -491,7 +504,7 @@ impl Engine for Embedded {
 
     async fn wait(&self, run: &RunId) -> Result<Snapshot, Error> {
         if self.inner.runs.is_resting(run) {
-            let snapshot = self.replay(run).await?.0.snapshot();
+            let snapshot = Box::pin(self.replay(run)).await?.0.snapshot();
             if snapshot.status != RunStatus::Running {
                 return Ok(snapshot);
             }
@@ -504,7 +517,7 @@ impl Engine for Embedded {
         }
         match self.ask(run, Control::Wait).await {
             Some(snapshot) => Ok(snapshot),
-            None => Ok(self.replay(run).await?.0.snapshot()),
+            None => Ok(Box::pin(self.replay(run)).await?.0.snapshot()),
         }
     }
 

@@ -43,7 +43,7 @@ impl Run {
             && self.agent_calls >= max
         {
             let message = format!("the run may make at most {max} calls to agents (`limits.max_agent_calls`)");
-            if let Some(State::Call(call)) = self.frame_mut(place.frame).states.get_mut(&place.node) {
+            if let Some(State::Call(call)) = self.state_mut(place) {
                 // The attempt that was due is never made.
                 call.attempt -= 1;
                 let by = call.by.clone();
@@ -81,7 +81,7 @@ impl Run {
     /// The state of a call that waits for the outcome of just this attempt. Anything else is late or a repetition.
     fn expecting(&mut self, path: &Path, attempt: u32) -> Option<(Place, &mut CallState)> {
         let place = *self.places.get(path)?;
-        match self.frame_mut(place.frame).states.get_mut(&place.node) {
+        match self.state_mut(place) {
             Some(State::Call(call)) if call.attempt == attempt && matches!(call.phase, CallPhase::InFlight) => Some((place, call)),
             _ => None,
         }
@@ -109,7 +109,7 @@ impl Run {
     }
 
     pub(in crate::interpreter) fn retry_call(&mut self, place: Place) {
-        let Some(State::Call(call)) = self.frame_mut(place.frame).states.get_mut(&place.node) else { return };
+        let Some(State::Call(call)) = self.state_mut(place) else { return };
         if !matches!(call.phase, CallPhase::BackingOff) {
             return;
         }
@@ -136,7 +136,7 @@ impl Run {
             let started_at = *started_at;
             return self.input_answered(place, answer, started_at);
         }
-        let Some(State::Call(call)) = self.frame_mut(place.frame).states.get_mut(&place.node) else { return };
+        let Some(State::Call(call)) = self.state_mut(place) else { return };
         let CallPhase::Waiting(question) = &call.phase else { return };
         let remote = question.remote.clone();
         // The answer goes on with the agent's task as a new attempt, so that its outcome cannot be taken for an earlier one.
@@ -149,7 +149,7 @@ impl Run {
     fn settle_call(&mut self, place: Place, outcome: Result<Arc<Value>, StepError>) {
         let plan = Arc::clone(&self.plan);
         let node = plan.node(place.node);
-        let Some(State::Call(call)) = self.frame_mut(place.frame).states.get_mut(&place.node) else { return };
+        let Some(State::Call(call)) = self.state_mut(place) else { return };
         call.phase = CallPhase::Over;
         let (status, outputs, error) = match outcome {
             Ok(value) => (StepStatus::Completed, named(node, value), None),

@@ -51,7 +51,7 @@ impl Run {
 
     fn start_next_item(&mut self, place: Place, node: &Node) {
         let NodeKind::Map { body, binding, .. } = &node.kind else { return };
-        let Some(State::Map(map)) = self.frame_mut(place.frame).states.get_mut(&place.node) else { return };
+        let Some(State::Map(map)) = self.state_mut(place) else { return };
         let index = map.next;
         let Some(item) = map.items.get().get(index).cloned() else { return };
         map.next += 1;
@@ -62,7 +62,7 @@ impl Run {
             values.insert(Arc::clone(name), item);
         }
         let frame = self.open_frame(Home { place, sequence: *body, index }, "", values);
-        if let Some(State::Map(map)) = self.frame_mut(place.frame).states.get_mut(&place.node) {
+        if let Some(State::Map(map)) = self.state_mut(place) {
             map.frames.insert(index, frame);
         }
         self.work.push_back(Work::Begin(frame, *body));
@@ -70,7 +70,7 @@ impl Run {
 
     pub(super) fn item_ended(&mut self, home: Home, node: &Node, end: SequenceEnd) {
         let place = home.place;
-        let Some(State::Map(map)) = self.frame_mut(place.frame).states.get_mut(&place.node) else { return };
+        let Some(State::Map(map)) = self.state_mut(place) else { return };
         map.running -= 1;
         let frame = map.frames.remove(&home.index);
         match end {
@@ -93,7 +93,7 @@ impl Run {
 
     fn map_failed(&mut self, place: Place) {
         self.stop_inside(place, "too many items failed");
-        let Some(State::Map(map)) = self.frame_mut(place.frame).states.get_mut(&place.node) else { return };
+        let Some(State::Map(map)) = self.state_mut(place) else { return };
         let (error, started_at) = (failures(map), map.started_at);
         for frame in std::mem::take(&mut map.frames).into_values() {
             self.close_frame(frame);
@@ -109,7 +109,7 @@ impl Run {
         match reduce {
             Some((initial, by)) => self.start_reduction(place, node, initial, by),
             None => {
-                let Some(State::Map(map)) = self.frame_mut(place.frame).states.get_mut(&place.node) else { return };
+                let Some(State::Map(map)) = self.state_mut(place) else { return };
                 // Where it stands: the list of results becomes the list of values.
                 let results = std::mem::take(&mut map.results).into_iter().map(Kept::into_value).collect();
                 self.map_completed(place, node, Arc::new(Value::Array(results)));

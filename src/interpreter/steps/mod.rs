@@ -147,7 +147,7 @@ impl Run {
         let first = frame.prefix.to_string();
         frame.last.clear();
         let states = std::mem::take(&mut frame.states);
-        for frame in states.values().flat_map(State::repetitions) {
+        for frame in states.values().flat_map(|state| state.repetitions()) {
             self.close_frame(frame);
         }
         let inside: Vec<_> = self

@@ -25,7 +25,7 @@ impl Run {
     }
 
     pub(super) fn start_next_branch(&mut self, place: Place, branches: &[SequenceIndex]) {
-        let Some(State::Group(group)) = self.frame_mut(place.frame).states.get_mut(&place.node) else { return };
+        let Some(State::Group(group)) = self.state_mut(place) else { return };
         let Some(branch) = branches.get(group.next).copied() else { return };
         group.next += 1;
         group.running += 1;
@@ -41,7 +41,7 @@ impl Run {
         index: usize,
         end: SequenceEnd,
     ) {
-        let Some(State::Group(group)) = self.frame_mut(place.frame).states.get_mut(&place.node) else { return };
+        let Some(State::Group(group)) = self.state_mut(place) else { return };
         group.running -= 1;
         match end {
             SequenceEnd::Completed(outputs) => group.results[index] = Some(outputs),

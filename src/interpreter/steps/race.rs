@@ -19,7 +19,7 @@ impl Run {
     pub(super) fn race_branch_ended(&mut self, place: Place, branches: &[SequenceIndex], index: usize, end: SequenceEnd) {
         let plan = Arc::clone(&self.plan);
         let name = |index: usize| plan.sequence(branches[index]).name.to_string();
-        let Some(State::Group(group)) = self.frame_mut(place.frame).states.get_mut(&place.node) else { return };
+        let Some(State::Group(group)) = self.state_mut(place) else { return };
         group.running -= 1;
         let started_at = group.started_at;
         let record = match end {

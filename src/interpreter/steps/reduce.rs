@@ -20,7 +20,7 @@ impl Run {
         match by {
             ReduceBy::Expression(tree) => self.reduce_by_expression(place, node, tree, accumulator),
             ReduceBy::Steps(steps) => {
-                if let Some(State::Map(map)) = self.frame_mut(place.frame).states.get_mut(&place.node) {
+                if let Some(State::Map(map)) = self.state_mut(place) {
                     map.reducing = true;
                 }
                 self.reduce_next(place, node, *steps, 0, accumulator);
@@ -29,7 +29,7 @@ impl Run {
     }
 
     fn reduce_by_expression(&mut self, place: Place, node: &Node, tree: &Tree, mut accumulator: Arc<Value>) {
-        let Some(State::Map(map)) = self.frame_mut(place.frame).states.get_mut(&place.node) else { return };
+        let Some(State::Map(map)) = self.state_mut(place) else { return };
         let results = std::mem::take(&mut map.results);
         let steps = BTreeMap::new();
         for (index, result) in results.into_iter().enumerate() {
@@ -46,12 +46,12 @@ impl Run {
 
     /// Runs the steps for one result; the outputs of their last step are the next accumulator.
     fn reduce_next(&mut self, place: Place, node: &Node, steps: SequenceIndex, index: usize, accumulator: Arc<Value>) {
-        let Some(State::Map(map)) = self.frame_mut(place.frame).states.get_mut(&place.node) else { return };
+        let Some(State::Map(map)) = self.state_mut(place) else { return };
         let Some(result) = map.results.get_mut(index).map(std::mem::take) else {
             return self.map_completed(place, node, accumulator);
         };
         let frame = self.open_frame(Home { place, sequence: steps, index }, "~", names(accumulator, result, index));
-        if let Some(State::Map(map)) = self.frame_mut(place.frame).states.get_mut(&place.node) {
+        if let Some(State::Map(map)) = self.state_mut(place) {
             map.frames.insert(index, frame);
         }
         self.work.push_back(Work::Begin(frame, steps));
@@ -59,7 +59,7 @@ impl Run {
 
     pub(super) fn reduction_ended(&mut self, home: Home, node: &Node, end: SequenceEnd) {
         let NodeKind::Map { reduce: Some((_, ReduceBy::Steps(steps))), .. } = &node.kind else { return };
-        let Some(State::Map(map)) = self.frame_mut(home.place.frame).states.get_mut(&home.place.node) else { return };
+        let Some(State::Map(map)) = self.state_mut(home.place) else { return };
         if let Some(frame) = map.frames.remove(&home.index) {
             self.close_frame(frame);
         }

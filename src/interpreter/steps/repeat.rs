@@ -52,7 +52,7 @@ impl Run {
             LoopTest::Until(condition) => self.with_scope(frame, |scope| condition.holds(scope)),
             LoopTest::While(_) => Ok(false),
         };
-        let Some(State::Loop(state)) = self.frame_mut(place.frame).states.get_mut(&place.node) else { return };
+        let Some(State::Loop(state)) = self.state_mut(place) else { return };
         state.last = outputs;
         state.iteration += 1;
         match done {

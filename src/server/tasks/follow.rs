@@ -26,12 +26,24 @@ const STEP_ARTIFACTS_MAX: usize = 500;
 const RETOLD_MAX: u64 = 10_000;
 
 /// What a task's metadata says about its run.
-pub(in crate::server) fn run_metadata(run: &RunId, plan: &Plan, choice: &str) -> Map<String, Value> {
-    let metadata = &plan.workflow().metadata;
-    let about = json!({
-        "run": run, "workflow": metadata.id, "version": metadata.version.to_string(), "digest": plan.digest(), "choice": choice,
-    });
-    Map::from_iter([(RUN_EXTENSION.to_owned(), about)])
+#[derive(Debug)]
+pub(in crate::server) struct AboutRun {
+    pub(in crate::server) run: RunId,
+    pub(in crate::server) plan: Arc<Plan>,
+    /// Why this workflow in this version.
+    pub(in crate::server) choice: String,
+}
+
+impl AboutRun {
+    /// As metadata of the task.
+    pub(in crate::server) fn metadata(&self) -> Map<String, Value> {
+        let Self { run, plan, choice } = self;
+        let metadata = &plan.workflow().metadata;
+        let about = json!({
+            "run": run, "workflow": metadata.id, "version": metadata.version.to_string(), "digest": plan.digest(), "choice": choice,
+        });
+        Map::from_iter([(RUN_EXTENSION.to_owned(), about)])
+    }
 }
 
 /// What follows runs, and how.
@@ -44,41 +56,15 @@ pub(in crate::server) struct Following {
 }
 
 /// Follows the run to its end. `subscription`: of a run that is watched from its first update.
-pub(in crate::server) async fn follow(following: Following, run: RunId, task: Arc<Task>, mut subscription: Option<Subscription>) {
+pub(in crate::server) async fn follow(following: Following, run: RunId, task: Arc<Task>, subscription: Option<Subscription>) {
     let Following { engine, step_artifacts, stopping } = following;
     let artifacts_left = if step_artifacts { STEP_ARTIFACTS_MAX } else { 0 };
     let mut follower = Follower { engine, stopping, run, task, artifacts_left, calling: BTreeSet::new(), seen: 0 };
     if subscription.is_none() && follower.sees_only_the_end().await {
         return;
     }
-    loop {
-        let subscribed = match subscription.take() {
-            Some(subscription) => Ok(subscription),
-            None => follower.engine.subscribe(&follower.run).await,
-        };
-        match subscribed {
-            Ok(mut subscription) => {
-                follower.retell(&subscription).await;
-                follower.catch_up(&subscription.snapshot);
-                follower.task.is_followed();
-                loop {
-                    match subscription.next().await {
-                        Next::Update(update) => {
-                            follower.seen = update.seq;
-                            follower.apply(update.at, &update.change).await;
-                        }
-                        Next::Lagged => break,
-                        Next::End => return follower.close().await,
-                    }
-                }
-            }
-            Err(error) => {
-                tracing::warn!(run_id = %follower.run, %error, "a run cannot be followed");
-                // That it cannot be read does not mean that it has failed.
-                return follower.task.lose();
-            }
-        }
-    }
+    // Boxed: most runs are waited for and nothing else.
+    Box::pin(follower.keep_up(subscription)).await;
 }
 
 struct Follower {
@@ -94,6 +80,38 @@ struct Follower {
 }
 
 impl Follower {
+    /// Tells what happens to the run until its end.
+    async fn keep_up(mut self, mut subscription: Option<Subscription>) {
+        loop {
+            let subscribed = match subscription.take() {
+                Some(subscription) => Ok(subscription),
+                None => self.engine.subscribe(&self.run).await,
+            };
+            match subscribed {
+                Ok(mut subscription) => {
+                    self.retell(&subscription).await;
+                    self.catch_up(&subscription.snapshot);
+                    self.task.is_followed();
+                    loop {
+                        match subscription.next().await {
+                            Next::Update(update) => {
+                                self.seen = update.seq;
+                                self.apply(update.at, &update.change).await;
+                            }
+                            Next::Lagged => break,
+                            Next::End => return self.close().await,
+                        }
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(run_id = %self.run, %error, "a run cannot be followed");
+                    // That it cannot be read does not mean that it has failed.
+                    return self.task.lose();
+                }
+            }
+        }
+    }
+
     /// Waits for the end of the run, or for somebody who wants to see more; true when the run has ended and all is told.
     async fn sees_only_the_end(&mut self) -> bool {
         let snapshot = tokio::select! {

@@ -10,7 +10,7 @@ mod script;
 mod store;
 mod task;
 
-pub(super) use follow::{Following, RUN_EXTENSION, follow, run_metadata};
+pub(super) use follow::{AboutRun, Following, RUN_EXTENSION, follow};
 pub(super) use queue::{Queue, Taken};
 pub(super) use script::play;
 pub(super) use store::{CROWDED_STAY, Store};

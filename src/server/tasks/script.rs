@@ -25,11 +25,11 @@ pub(in crate::server) async fn play(task: Arc<Task>, acts: Vec<Act>) {
             Act::Delay(duration) => {
                 tokio::select! {
                     () = tokio::time::sleep(duration) => {}
-                    () = task.cancel.cancelled() => return,
+                    () = task.given_up() => return,
                 }
             }
         }
-        if task.cancel.is_cancelled() {
+        if task.is_given_up() {
             return;
         }
     }

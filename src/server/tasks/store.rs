@@ -114,6 +114,7 @@ mod tests {
             caller: Arc::from("c"),
             kind,
             history: Vec::new(),
+            about: None,
             metadata: Map::new(),
             since: now(),
         };

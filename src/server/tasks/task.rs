@@ -7,9 +7,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tokio::sync::watch;
-use tokio_util::sync::CancellationToken;
 
-use super::follow::artifacts;
+use super::follow::{AboutRun, artifacts};
 use super::queue::Queue;
 use crate::a2a::{
     self, Artifact, Message, StreamResponse, TaskArtifactUpdate, TaskPushNotificationConfig, TaskState, TaskStatus, TaskStatusUpdate,
@@ -26,6 +25,8 @@ pub(in crate::server) struct NewTask {
     pub(in crate::server) caller: Arc<str>,
     pub(in crate::server) kind: Kind,
     pub(in crate::server) history: Vec<Message>,
+    /// Of a new run: what its metadata begins with.
+    pub(in crate::server) about: Option<AboutRun>,
     pub(in crate::server) metadata: Map<String, Value>,
     /// Since when it is as it is.
     pub(in crate::server) since: Timestamp,
@@ -75,16 +76,22 @@ pub(in crate::server) struct Task {
     pub(in crate::server) id: String,
     pub(in crate::server) context_id: String,
     pub(in crate::server) caller: Arc<str>,
-    /// Ends a script or dialogue; a run is cancelled through its engine.
-    pub(in crate::server) cancel: CancellationToken,
-    /// Cancelled when the journal cannot tell how the run stands: nothing here may be believed then.
-    pub(in crate::server) lost: CancellationToken,
     live: Mutex<Live>,
-    /// The state, for those who wait for it to settle.
-    state: watch::Sender<TaskState>,
-    /// How closely its run is followed.
-    attention: watch::Sender<Attention>,
+    /// What others wait for.
+    signs: watch::Sender<Signs>,
     bounds: Bounds,
+}
+
+/// What of a task others wait for.
+#[derive(Debug, Clone, Copy)]
+struct Signs {
+    state: TaskState,
+    /// How closely its run is followed.
+    attention: Attention,
+    /// A script or dialogue is to end; a run is cancelled through its engine.
+    is_given_up: bool,
+    /// The journal cannot tell how the run stands: nothing here may be believed then.
+    is_lost: bool,
 }
 
 /// How closely the run of a task is followed. Most tasks are looked at once, at their end; until somebody wants to see more, a run
@@ -104,7 +111,14 @@ struct Unread {
 }
 
 struct Live {
-    record: a2a::Task,
+    state: TaskState,
+    /// What was said with the state.
+    said: Option<Message>,
+    artifacts: Vec<Artifact>,
+    history: Vec<Message>,
+    /// Not yet among the metadata, like `unread` among the artifacts.
+    about: Option<AboutRun>,
+    metadata: Map<String, Value>,
     unread: Option<Unread>,
     kind: Kind,
     changed_at: Timestamp,
@@ -120,12 +134,15 @@ struct Live {
 
 impl Task {
     pub(in crate::server) fn new(new: NewTask, bounds: Bounds) -> Self {
-        let NewTask { id, context_id, caller, kind, history, metadata, since } = new;
-        let status = TaskStatus { state: TaskState::Submitted, message: None, timestamp: Some(since.to_string()) };
-        let history = history.into_iter().map(|message| belonging(message, &id, &context_id)).collect();
-        let record = a2a::Task { id: id.clone(), context_id: context_id.clone(), status, artifacts: Vec::new(), history, metadata };
+        let NewTask { id, context_id, caller, kind, history, about, metadata, since } = new;
+        let state = TaskState::Submitted;
         let live = Live {
-            record,
+            state,
+            said: None,
+            artifacts: Vec::new(),
+            history: history.into_iter().map(|message| belonging(message, &id, &context_id)).collect(),
+            about,
+            metadata,
             unread: None,
             kind,
             changed_at: since,
@@ -136,30 +153,19 @@ impl Task {
             webhooks: Webhooks::default(),
             ended_at: None,
         };
-        let (state, _) = watch::channel(TaskState::Submitted);
-        let (attention, _) = watch::channel(Attention::End);
-        Self {
-            id,
-            context_id,
-            caller,
-            cancel: CancellationToken::new(),
-            lost: CancellationToken::new(),
-            live: Mutex::new(live),
-            state,
-            attention,
-            bounds,
-        }
+        let (signs, _) = watch::channel(Signs { state, attention: Attention::End, is_given_up: false, is_lost: false });
+        Self { id, context_id, caller, live: Mutex::new(live), signs, bounds }
     }
 
     /// The task as it stands.
     pub(in crate::server) fn record(&self) -> a2a::Task {
-        self.live().read().clone()
+        self.read(&mut self.live())
     }
 
     /// The task without artifacts, its state and when it last changed: what a list sorts by.
     pub(in crate::server) fn state(&self) -> (TaskState, Timestamp) {
         let live = self.live();
-        (live.record.status.state, live.changed_at)
+        (live.state, live.changed_at)
     }
 
     /// Whether anybody sees what happens to it when it happens.
@@ -175,7 +181,7 @@ impl Task {
     pub(in crate::server) fn becomes(&self, kind: Kind, metadata: Map<String, Value>) {
         let mut live = self.live();
         live.kind = kind;
-        live.record.metadata.extend(metadata);
+        live.metadata.extend(metadata);
     }
 
     /// The steps that wait for an answer, by path.
@@ -203,7 +209,7 @@ impl Task {
     /// costs nothing. A task that has ended does not move.
     pub(in crate::server) fn progress(&self, at: Timestamp, said: impl FnOnce() -> (String, Map<String, Value>)) {
         let mut live = self.live();
-        if live.record.status.state.is_terminal() {
+        if live.state.is_terminal() {
             return;
         }
         if !live.is_watched() {
@@ -225,7 +231,7 @@ impl Task {
         metadata: Map<String, Value>,
     ) -> bool {
         let mut live = self.live();
-        if live.record.status.state.is_terminal() {
+        if live.state.is_terminal() {
             return false;
         }
         let message = (!parts.is_empty()).then(|| self.message(&mut live, parts));
@@ -248,13 +254,18 @@ impl Task {
     /// ended.
     pub(in crate::server) fn add_artifact(&self, artifact: Artifact, append: bool, last_chunk: bool) -> bool {
         let mut live = self.live();
-        if live.record.status.state.is_terminal() {
+        if live.state.is_terminal() {
             return false;
         }
-        match live.record.artifacts.iter_mut().find(|known| known.artifact_id == artifact.artifact_id) {
+        let is_watched = live.is_watched();
+        match live.artifacts.iter_mut().find(|known| known.artifact_id == artifact.artifact_id) {
             Some(known) if append => known.parts.extend(artifact.parts.iter().cloned()),
             Some(_) => return false,
-            None => live.record.artifacts.push(artifact.clone()),
+            None if !is_watched => {
+                live.artifacts.push(artifact);
+                return true;
+            }
+            None => live.artifacts.push(artifact.clone()),
         }
         let update = TaskArtifactUpdate {
             task_id: self.id.clone(),
@@ -270,19 +281,25 @@ impl Task {
 
     /// Somebody wants to see what happens to the run.
     pub(in crate::server) fn want(&self) {
-        self.attention.send_if_modified(|known| std::mem::replace(known, (*known).max(Attention::Wanted)) < *known);
+        self.attend(|attention| attention.max(Attention::Wanted));
     }
 
     /// Waits until somebody does.
     pub(in crate::server) async fn wanted(&self) {
-        let mut attention = self.attention.subscribe();
-        // The sender lives in `self`, so that it cannot be gone.
-        let _ = attention.wait_for(|attention| *attention >= Attention::Wanted).await;
+        self.until(|signs| signs.attention >= Attention::Wanted).await;
     }
 
     /// The record has everything that has happened, and is kept so.
     pub(in crate::server) fn is_followed(&self) {
-        self.attention.send_if_modified(|known| std::mem::replace(known, Attention::Followed) != Attention::Followed);
+        self.attend(|_| Attention::Followed);
+    }
+
+    fn attend(&self, closer: impl FnOnce(Attention) -> Attention) {
+        self.signs.send_if_modified(|signs| {
+            let before = signs.attention;
+            signs.attention = closer(before);
+            signs.attention != before
+        });
     }
 
     /// Waits until the record has everything that has happened to the run.
@@ -292,12 +309,7 @@ impl Task {
             return;
         }
         self.want();
-        let mut attention = self.attention.subscribe();
-        tokio::select! {
-            _ = attention.wait_for(|attention| *attention == Attention::Followed) => {}
-            () = self.ended() => {}
-            () = self.lost.cancelled() => {}
-        }
+        self.until(|signs| signs.attention == Attention::Followed || signs.state.is_terminal() || signs.is_lost).await;
     }
 
     /// How the run ended. None while it has not, or where only the engine knows.
@@ -308,7 +320,7 @@ impl Task {
     /// Keeps what an ended run came to until somebody reads it. False when somebody watches, and must be told.
     pub(in crate::server) fn keep_unread(&self, snapshot: &Arc<Snapshot>, step_artifacts_max: usize) -> bool {
         let mut live = self.live();
-        let may_wait = !live.is_watched() && live.record.artifacts.is_empty() && !live.record.status.state.is_terminal();
+        let may_wait = !live.is_watched() && live.artifacts.is_empty() && !live.state.is_terminal();
         if may_wait {
             live.unread = Some(Unread { snapshot: Arc::clone(snapshot), step_artifacts_max });
         }
@@ -324,20 +336,38 @@ impl Task {
         self.want();
         let mut live = self.live();
         let queue = Arc::new(Queue::new(self.bounds.stream_bytes_max, self.bounds.stream_age_max));
-        if live.record.status.state.is_terminal() {
+        if live.state.is_terminal() {
             queue.end();
         } else {
             // Those whose readers have gone are kept by nobody else.
             live.readers.retain(|reader| Arc::strong_count(reader) > 1);
             live.readers.push(Arc::clone(&queue));
         }
-        (live.read().clone(), queue)
+        (self.read(&mut live), queue)
     }
 
     /// How its run stands cannot be read.
     pub(in crate::server) fn lose(&self) {
-        self.lost.cancel();
+        self.signs.send_modify(|signs| signs.is_lost = true);
         self.stop_streams();
+    }
+
+    pub(in crate::server) fn is_lost(&self) -> bool {
+        self.signs.borrow().is_lost
+    }
+
+    /// Ends a script or dialogue.
+    pub(in crate::server) fn give_up(&self) {
+        self.signs.send_modify(|signs| signs.is_given_up = true);
+    }
+
+    pub(in crate::server) fn is_given_up(&self) -> bool {
+        self.signs.borrow().is_given_up
+    }
+
+    /// Waits until a script or dialogue is to end.
+    pub(in crate::server) async fn given_up(&self) {
+        self.until(|signs| signs.is_given_up).await;
     }
 
     /// Ends every stream of the task because the server stops.
@@ -347,18 +377,17 @@ impl Task {
 
     /// Waits until the task has ended or waits for its caller.
     pub(in crate::server) async fn settled(&self) {
-        let mut state = self.state.subscribe();
-        tokio::select! {
-            // The sender lives in `self`, so that it cannot be gone.
-            _ = state.wait_for(|state| state.is_terminal() || state.is_interrupted()) => {}
-            () = self.lost.cancelled() => {}
-        }
+        self.until(|signs| signs.state.is_terminal() || signs.state.is_interrupted() || signs.is_lost).await;
     }
 
     /// Waits until the task has ended.
     pub(in crate::server) async fn ended(&self) {
-        let mut state = self.state.subscribe();
-        let _ = state.wait_for(|state| state.is_terminal()).await;
+        self.until(|signs| signs.state.is_terminal()).await;
+    }
+
+    async fn until(&self, holds: impl FnMut(&Signs) -> bool) {
+        // The sender lives in `self`, so that it cannot be gone.
+        let _ = self.signs.subscribe().wait_for(holds).await;
     }
 
     /// Whether it ended so long ago that it may leave memory: all of it is in the journal of its run, which has the same id.
@@ -393,19 +422,36 @@ impl Task {
     fn move_to(&self, live: &mut Live, state: TaskState, message: Option<Message>, at: Timestamp) {
         // Timestamps never go backwards within a task, whatever the clock does.
         live.changed_at = live.changed_at.max(at);
-        live.record.status = TaskStatus { state, message, timestamp: Some(live.changed_at.to_string()) };
+        (live.state, live.said) = (state, message);
         live.ended_at = state.is_terminal().then(Instant::now);
-        self.state.send_if_modified(|known| std::mem::replace(known, state) != state);
+        self.signs.send_if_modified(|signs| std::mem::replace(&mut signs.state, state) != state);
     }
 
     fn tell_status(&self, live: &mut Live, metadata: Map<String, Value>) {
-        let update = TaskStatusUpdate {
-            task_id: self.id.clone(),
-            context_id: self.context_id.clone(),
-            status: live.record.status.clone(),
-            metadata,
-        };
+        if !live.is_watched() {
+            return;
+        }
+        let update = TaskStatusUpdate { task_id: self.id.clone(), context_id: self.context_id.clone(), status: live.status(), metadata };
         live.tell(StreamResponse::StatusUpdate(update));
+    }
+
+    /// The record, with everything in it.
+    fn read(&self, live: &mut Live) -> a2a::Task {
+        if let Some(Unread { snapshot, step_artifacts_max }) = live.unread.take() {
+            live.artifacts = artifacts(&snapshot, step_artifacts_max);
+        }
+        if let Some(about) = live.about.take() {
+            let later = std::mem::replace(&mut live.metadata, about.metadata());
+            live.metadata.extend(later);
+        }
+        a2a::Task {
+            id: self.id.clone(),
+            context_id: self.context_id.clone(),
+            status: live.status(),
+            artifacts: live.artifacts.clone(),
+            history: live.history.clone(),
+            metadata: live.metadata.clone(),
+        }
     }
 
     fn live(&self) -> MutexGuard<'_, Live> {
@@ -414,12 +460,8 @@ impl Task {
 }
 
 impl Live {
-    /// The record, with everything in it.
-    fn read(&mut self) -> &a2a::Task {
-        if let Some(Unread { snapshot, step_artifacts_max }) = self.unread.take() {
-            self.record.artifacts = artifacts(&snapshot, step_artifacts_max);
-        }
-        &self.record
+    fn status(&self) -> TaskStatus {
+        TaskStatus { state: self.state, message: self.said.clone(), timestamp: Some(self.changed_at.to_string()) }
     }
 
     fn is_watched(&self) -> bool {
@@ -437,7 +479,7 @@ impl Live {
     }
 
     fn remember(&mut self, message: Message, history_max: usize) {
-        let history = &mut self.record.history;
+        let history = &mut self.history;
         if history.len() >= history_max {
             history.remove(0);
         }

@@ -32,7 +32,7 @@ async fn requests_are_what_the_dialect_says() {
         let mut card = card(dialect, &agent.uri());
         card.interfaces[0].tenant = (dialect == Dialect::A2a1).then(|| "acme".to_owned());
         let mut call = call(card);
-        std::sync::Arc::make_mut(&mut call.metadata).insert("depth".to_owned(), json!(3));
+        call.metadata = Some(std::sync::Arc::new(serde_json::Map::from_iter([("depth".to_owned(), json!(3))])));
         ask(&client(), call).await.unwrap();
         let request = agent.received_requests().await.unwrap().remove(0);
         let header = |name: &str| request.headers.get(name).map(|value| value.to_str().unwrap().to_owned());

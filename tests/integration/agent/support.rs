@@ -54,7 +54,7 @@ pub(crate) fn call(card: Card) -> Call {
         inputs: Arc::new(json!({ "a": 1 })),
         message_id: MESSAGE_ID.to_owned(),
         timeout: Duration::from_secs(20),
-        metadata: Arc::default(),
+        metadata: None,
         resume: None,
     }
 }

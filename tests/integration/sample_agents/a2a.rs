@@ -75,7 +75,7 @@ async fn gantrys_client_calls_each_dialect() {
             inputs: Arc::new(json!({ "data": data })),
             message_id: format!("m-{dialect:?}-{data}"),
             timeout: Duration::from_secs(20),
-            metadata: Arc::default(),
+            metadata: None,
             resume: None,
         };
         let reply = client.call(call("a\n1\n3"), CancellationToken::new(), |_| {}).await.unwrap();

@@ -42,8 +42,8 @@ impl Driver {
         None
     }
 
-    pub(super) async fn control(&mut self, control: Control) -> Result<(), Error> {
-        let Some(change) = self.look(control) else { return Ok(()) };
+    /// Carries out what changes the run.
+    pub(super) async fn change(&mut self, change: Control) -> Result<(), Error> {
         match change {
             Control::Cancel(reason, reply) => {
                 let at = self.now();
@@ -69,7 +69,7 @@ impl Driver {
                 let _ = reply.send(result);
             }
             Control::Park => self.parking = true,
-            // Answered above.
+            // Only looks: see above.
             Control::Snapshot(_) | Control::Wait(_) | Control::Subscribe(_) => {}
         }
         Ok(())
