@@ -13,6 +13,8 @@ pub mod interpreter;
 
 #[cfg(feature = "service")]
 mod addresses;
+#[cfg(feature = "service")]
+mod http_client;
 
 #[cfg(feature = "service")]
 pub mod a2a;

@@ -1,5 +1,6 @@
 //! Reads answers within bounds: content type first, then bytes up to a limit, counted after decompression.
 
+use bytes::Bytes;
 use reqwest::Response;
 use reqwest::header::{CONTENT_TYPE, HeaderMap};
 
@@ -19,6 +20,9 @@ pub(super) enum Content {
 impl Content {
     pub(super) fn of(headers: &HeaderMap) -> Self {
         let Some(value) = headers.get(CONTENT_TYPE) else { return Self::Other(String::new()) };
+        if value == "application/json" {
+            return Self::Json;
+        }
         let value = value.to_str().unwrap_or("unreadable");
         let media = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
         match media.split_once('/') {
@@ -41,20 +45,30 @@ impl Content {
 }
 
 /// Reads a body to its end, or refuses it at the limit. Only what was read before the limit is ever held.
-pub(super) async fn read(mut response: Response, bytes_max: usize) -> Result<Vec<u8>, Failure> {
+pub(super) async fn read(mut response: Response, bytes_max: usize) -> Result<Bytes, Failure> {
     let too_large = || Failure::new(ErrorKind::TooLarge, format!("the answer is larger than {bytes_max} bytes"));
     let announced = usize::try_from(response.content_length().unwrap_or(0)).unwrap_or(usize::MAX);
     if announced > bytes_max {
         return Err(too_large());
     }
-    let mut body = Vec::with_capacity(announced);
+    let mut first = Bytes::new();
+    let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(|error| transport(&error))? {
-        if body.len() + chunk.len() > bytes_max {
+        if body.len().max(first.len()) + chunk.len() > bytes_max {
             return Err(too_large());
+        }
+        if first.is_empty() {
+            // Most answers are one chunk, which need not be copied.
+            first = chunk;
+            continue;
+        }
+        if body.is_empty() {
+            body.reserve(announced.max(first.len() + chunk.len()));
+            body.extend_from_slice(&first);
         }
         body.extend_from_slice(&chunk);
     }
-    Ok(body)
+    Ok(if body.is_empty() { first } else { body.into() })
 }
 
 /// Reads at most so many bytes and lets go of the rest. For the texts of errors.

@@ -85,6 +85,7 @@ pub(super) fn system() -> Arc<Lookup> {
 }
 
 /// Resolves names for the HTTP client and hands on only addresses that may be dialled.
+#[derive(Clone)]
 pub(super) struct Resolver {
     pub(super) guard: Guard,
     pub(super) lookup: Arc<Lookup>,

@@ -8,6 +8,7 @@ use ipnet::IpNet;
 use url::Url;
 
 use super::dial::{Guard, Lookup, Resolver, system};
+use crate::http_client::HttpClient;
 
 /// How long a name may take to resolve before it counts as one that does not. A caller waits for it.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(3);
@@ -59,11 +60,9 @@ impl Dialer {
 
     /// A client that follows no redirects, uses no proxy, and dials only addresses the guard lets through. It judges what
     /// names resolve to; pass every URL through [`check`](Self::check) before.
-    pub fn client(&self, timeout: Duration) -> reqwest::Client {
-        // Whoever installed a provider before us keeps it.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let builder = || {
-            let resolver = Resolver { guard: self.guard.clone(), lookup: Arc::clone(&self.lookup) };
+    pub(crate) fn client(&self, timeout: Duration) -> HttpClient {
+        let resolver = Resolver { guard: self.guard.clone(), lookup: Arc::clone(&self.lookup) };
+        HttpClient::new(move || {
             reqwest::Client::builder()
                 .user_agent(concat!("gantry/", env!("CARGO_PKG_VERSION")))
                 .redirect(reqwest::redirect::Policy::none())
@@ -72,11 +71,7 @@ impl Dialer {
                 .tcp_nodelay(true)
                 .timeout(timeout)
                 .pool_max_idle_per_host(4)
-                .dns_resolver(Arc::new(resolver))
-        };
-        builder().build().unwrap_or_else(|error| {
-            tracing::warn!(%error, "no root certificates, so webhooks over https cannot be called");
-            builder().tls_certs_only([]).build().expect("a client without certificates needs nothing from the machine")
+                .dns_resolver(Arc::new(resolver.clone()))
         })
     }
 }
@@ -135,7 +130,7 @@ mod tests {
                 let later = dialer(1);
                 if let Ok(url) = later.check_resolved(&spelling).await {
                     dialled += 1;
-                    let error = later.client(Duration::from_secs(5)).post(url).send().await.expect_err(&spelling);
+                    let error = later.client(Duration::from_secs(5)).of(&url).post(url.clone()).send().await.expect_err(&spelling);
                     assert!(error.is_connect(), "{spelling}: {error:?}");
                 }
             }
@@ -145,7 +140,7 @@ mod tests {
         assert!(dialled > 10, "names must have come as far as being dialled: {dialled}");
         let allowed = Dialer { lookup: dialer(0).lookup, ..Dialer::new(true) };
         let url = allowed.check_resolved(&format!("http://localhost:{port}/")).await.unwrap();
-        allowed.client(Duration::from_millis(200)).post(url).send().await.expect_err("it says nothing");
+        allowed.client(Duration::from_millis(200)).of(&url).post(url.clone()).send().await.expect_err("it says nothing");
         assert_eq!(seen.load(Ordering::SeqCst), 1, "the listener does see who comes");
     }
 }

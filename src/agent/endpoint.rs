@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use reqwest::Response;
 use reqwest::header::{ACCEPT, HeaderMap, HeaderName, HeaderValue};
 use tracing::debug;
@@ -163,7 +164,7 @@ impl Endpoint {
     }
 
     /// A request that is answered with JSON.
-    async fn json(&self, request: Vec<u8>) -> Result<Vec<u8>, Failure> {
+    async fn json(&self, request: Vec<u8>) -> Result<Bytes, Failure> {
         let response = self.post(request, false).await?;
         match Content::of(response.headers()) {
             Content::Json => body::read(response, self.http.reply_bytes_max).await,

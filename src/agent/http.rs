@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, SystemTime};
 
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER, USER_AGENT};
-use reqwest::{Response, StatusCode};
+use reqwest::{Method, Request, Response, StatusCode};
 use tokio_util::task::TaskTracker;
 use url::Url;
 
@@ -15,6 +15,7 @@ use super::dial::{Guard, Lookup, Resolver};
 use super::error::{ErrorKind, Failure, Reach};
 use super::rpc;
 use super::secret::Secret;
+use crate::http_client::HttpClient;
 use crate::limits::RETRY_AFTER_MAX;
 
 /// Idle connections kept for one agent. More would hold file descriptors that nobody uses.
@@ -30,7 +31,7 @@ const ERROR_BODY_BYTES_MAX: usize = 16 * 1024;
 
 /// The pool, the policy and the credentials. Shared by every call.
 pub(super) struct Http {
-    client: reqwest::Client,
+    client: HttpClient,
     guard: Guard,
     credentials: BTreeMap<String, Secret>,
     headers: BTreeMap<String, HeaderMap>,
@@ -53,9 +54,8 @@ impl Http {
         mut headers: BTreeMap<String, HeaderMap>,
     ) -> Self {
         headers.values_mut().flat_map(HeaderMap::values_mut).for_each(|value| value.set_sensitive(true));
-        // Whoever installed a provider before us keeps it.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let builder = || {
+        let resolver = Resolver { guard: guard.clone(), lookup };
+        let client = HttpClient::new(move || {
             let mut headers = HeaderMap::new();
             headers.insert(USER_AGENT, HeaderValue::from_static(concat!("gantry/", env!("CARGO_PKG_VERSION"))));
             reqwest::Client::builder()
@@ -67,12 +67,7 @@ impl Http {
                 .tcp_nodelay(true)
                 .connect_timeout(connect_timeout)
                 .pool_max_idle_per_host(IDLE_PER_HOST_MAX)
-                .dns_resolver(Arc::new(Resolver { guard: guard.clone(), lookup: Arc::clone(&lookup) }))
-        };
-        let client = builder().build().unwrap_or_else(|error| {
-            // A machine without root certificates can still call agents over HTTP; HTTPS then fails with its own error.
-            tracing::warn!(%error, "no root certificates, so agents over https cannot be called");
-            builder().tls_certs_only([]).build().expect("a client without certificates needs nothing from the machine")
+                .dns_resolver(Arc::new(resolver.clone()))
         });
         let leaves_tasks = AtomicBool::new(false);
         let urls = quick_cache::sync::Cache::new(URLS_KEPT);
@@ -92,28 +87,32 @@ impl Http {
     }
 
     /// Posts JSON. The answer has a success status; its body is unread.
-    pub(super) async fn post(&self, url: &Url, headers: HeaderMap, body: Vec<u8>) -> Result<Response, Failure> {
-        let request = self.client.post(url.clone()).headers(headers).header(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        self.send(request.body(body), url).await
+    pub(super) async fn post(&self, url: &Url, mut headers: HeaderMap, body: Vec<u8>) -> Result<Response, Failure> {
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        let mut request = Request::new(Method::POST, url.clone());
+        *request.headers_mut() = headers;
+        *request.body_mut() = Some(body.into());
+        self.send(request, url).await
     }
 
     /// Gets JSON.
     pub(super) async fn get(&self, url: &Url) -> Result<Response, Failure> {
-        let request = self.client.get(url.clone()).header(ACCEPT, HeaderValue::from_static("application/json"));
+        let mut request = Request::new(Method::GET, url.clone());
+        request.headers_mut().insert(ACCEPT, HeaderValue::from_static("application/json"));
         self.send(request, url).await
     }
 
-    async fn send(&self, mut request: reqwest::RequestBuilder, url: &Url) -> Result<Response, Failure> {
+    async fn send(&self, mut request: Request, url: &Url) -> Result<Response, Failure> {
         if let Some(secret) = self.credential(url) {
             let mut value = HeaderValue::from_str(&format!("Bearer {}", secret.reveal()))
                 .map_err(|_| Failure::new(ErrorKind::Refused, "its configured credential holds characters that a header cannot"))?;
             value.set_sensitive(true);
-            request = request.header(AUTHORIZATION, value);
+            request.headers_mut().insert(AUTHORIZATION, value);
         }
         if let Some(headers) = of_host(&self.headers, url) {
-            request = request.headers(headers.clone());
+            request.headers_mut().extend(headers.clone());
         }
-        let response = request.send().await.map_err(|error| body::transport(&error))?;
+        let response = self.client.of(url).execute(request).await.map_err(|error| body::transport(&error))?;
         let status = response.status();
         if status.is_success() && status != StatusCode::NO_CONTENT && status != StatusCode::RESET_CONTENT {
             return Ok(response);

@@ -13,12 +13,15 @@ use super::rpc::{self, Id};
 /// Lets an agent recognise a repeat, since the protocol has no `messageId`.
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
+/// Headers that there is room for at once: ours and what the client adds.
+const HEADERS: usize = 8;
+
 pub(super) async fn call(http: &Http, base: &str, call: &Call) -> Result<Reply, Failure> {
     if call.resume.is_some() {
         return Err(Failure::new(ErrorKind::Rejected, "plain JSON-RPC has no tasks, so none can go on"));
     }
     let url = http.url(&format!("{}/execute", base.trim_end_matches('/')))?;
-    let mut headers = HeaderMap::new();
+    let mut headers = HeaderMap::with_capacity(HEADERS);
     headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
     if let Ok(key) = HeaderValue::from_str(&call.message_id) {
         headers.insert(IDEMPOTENCY_KEY, key);

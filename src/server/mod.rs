@@ -23,6 +23,7 @@ mod methods;
 mod own;
 mod plain;
 mod query;
+mod seen;
 mod send;
 mod start;
 mod state;

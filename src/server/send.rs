@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
-use tokio::sync::OnceCell;
 
 use super::ask::{self, Ask};
 use super::auth::Caller;
 use super::error::Failure;
 use super::query;
+use super::seen::Remembered;
 use super::start::{self, Key, Opened, Origin};
-use super::state::{Accepted, App, Remembered};
+use super::state::{Accepted, App};
 use super::tasks::{Dialogue, Kind, Task, now, play};
 use crate::a2a::{self, ErrorCode, FieldViolation, Message, Part, PartContent, SendMessageParams, TaskState};
 use crate::router::{Act, Decision, Entry, Request, RunRule};
@@ -101,22 +101,18 @@ async fn accept(
     if !app.options.deduplicate {
         return accept_once(app, caller, message, webhook, streaming).await;
     }
-    let key = App::message_key(caller, message.task_id.as_deref(), &message.message_id);
-    let seen = app.seen.get_or_insert_with(&key, || Ok::<_, Failure>(Arc::new(OnceCell::new())))?;
+    let (task_id, message_id) = (message.task_id.clone(), message.message_id.clone());
     let mut first = None;
-    // Repeats wait for the first; when it is refused, the next one tries.
-    let remembered = seen
-        .get_or_try_init(|| async {
-            let sent = accept_once(app, caller, message, webhook, streaming).await?;
-            let remembered = match &sent.accepted {
-                Accepted::Task(task) => Remembered::Task(task.id.clone()),
-                Accepted::Message(message) => Remembered::Message(message.clone()),
-            };
-            first = Some(sent);
-            Ok::<_, Failure>(remembered)
-        })
-        .await?
-        .clone();
+    let sending = async {
+        let sent = accept_once(app, caller, message, webhook, streaming).await?;
+        let remembered = match &sent.accepted {
+            Accepted::Task(task) => Remembered::Task(task.id.clone()),
+            Accepted::Message(message) => Remembered::Message(message.clone()),
+        };
+        first = Some(sent);
+        Ok::<_, Failure>(remembered)
+    };
+    let remembered = app.seen.once(caller, task_id.as_deref(), &message_id, sending).await?;
     if let Some(first) = first {
         return Ok(first);
     }

@@ -3,36 +3,20 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use quick_cache::sync::Cache;
-use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::admission::Admission;
-use super::auth::{Auth, Caller};
+use super::auth::Auth;
 use super::card::Cards;
 use super::options::Options;
 use super::push::Deliverer;
+use super::seen::Seen;
 use super::tasks::{Bounds, CROWDED_STAY, Following, Store, Task};
 use crate::a2a;
 use crate::discovery::Discovery;
 use crate::engine::Engine;
 use crate::router::Router;
-
-/// Messages whose answer is remembered, so that a repeat gets the same one.
-const MESSAGES_REMEMBERED: usize = 100_000;
-
-/// Who sent which message, on which task.
-pub(super) type MessageKey = (Caller, String);
-
-/// What a message led to, for its repeats.
-#[derive(Clone)]
-pub(super) enum Remembered {
-    /// The task of this id.
-    Task(String),
-    /// The answer itself.
-    Message(Box<a2a::Message>),
-}
 
 /// What a message led to.
 #[derive(Clone)]
@@ -54,7 +38,7 @@ pub(super) struct App {
     pub(super) store: Store,
     pub(super) deliverer: Arc<Deliverer>,
     pub(super) cards: Cards,
-    pub(super) seen: Cache<MessageKey, Arc<OnceCell<Remembered>>>,
+    pub(super) seen: Seen,
     /// Work that outlives its request: followers of runs, scripts, webhooks.
     pub(super) work: TaskTracker,
     /// No new work; streams and waiting requests end.
@@ -82,7 +66,7 @@ impl App {
             admission: Admission::new(limits),
             store: Store::new(limits.tasks_max, bounds),
             deliverer: Arc::new(Deliverer::new(options.push.clone())),
-            seen: Cache::new(MESSAGES_REMEMBERED),
+            seen: Seen::new(),
             work: TaskTracker::new(),
             stopping: CancellationToken::new(),
             ended: CancellationToken::new(),
@@ -93,11 +77,6 @@ impl App {
             auth,
             cards,
         }
-    }
-
-    /// What tells a message from others, and is the same for its repeats.
-    pub(super) fn message_key(caller: &Caller, task_id: Option<&str>, message_id: &str) -> MessageKey {
-        (Arc::clone(caller), format!("{}\u{1f}{message_id}", task_id.unwrap_or_default()))
     }
 
     /// Lets tasks that have ended leave memory after a while, when the journal has all of them.

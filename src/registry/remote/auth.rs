@@ -23,6 +23,7 @@ use super::answer::Answer;
 use super::challenge::{Challenge, challenge};
 use super::options::{Credential, RemoteOptions, Secret};
 use super::transport::{Ask, unreachable};
+use crate::http_client::HttpClient;
 use crate::limits;
 
 /// What a token must allow.
@@ -92,7 +93,7 @@ impl Auth {
     /// What is sent after the registry refused `used`.
     pub(super) async fn renew(
         &self,
-        http: &reqwest::Client,
+        http: &HttpClient,
         options: &RemoteOptions,
         ask: &Ask<'_>,
         used: Option<&HeaderValue>,
@@ -202,18 +203,22 @@ fn stored(registry: &str) -> Login {
     }
 }
 
-fn token_request(http: &reqwest::Client, realm: Url, service: Option<&str>, scope: &str, login: &Login) -> reqwest::RequestBuilder {
+fn token_request(http: &HttpClient, realm: Url, service: Option<&str>, scope: &str, login: &Login) -> reqwest::RequestBuilder {
     let pairs = [("service", service), ("scope", Some(scope))];
     let pairs = pairs.into_iter().filter_map(|(key, value)| Some((key, value?)));
     if let Login::Identity(token) = login {
         let mut form = url::form_urlencoded::Serializer::new(String::new());
         form.append_pair("grant_type", "refresh_token").append_pair("client_id", "gantry").append_pair("refresh_token", token.expose());
         let form = form.extend_pairs(pairs).finish();
-        return http.request(Method::POST, realm).header(header::CONTENT_TYPE, "application/x-www-form-urlencoded").body(Bytes::from(form));
+        return http
+            .of(&realm)
+            .request(Method::POST, realm.clone())
+            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .body(Bytes::from(form));
     }
     let mut url = realm;
     url.query_pairs_mut().extend_pairs(pairs);
-    let request = http.request(Method::GET, url);
+    let request = http.of(&url).request(Method::GET, url.clone());
     match login {
         Login::Password(user, password) => request.header(header::AUTHORIZATION, basic(user, password)),
         _ => request,

@@ -16,12 +16,13 @@ use super::addresses::{NotPublic, Resolver, check};
 use super::answer::Answer;
 use super::auth::{Auth, Scope};
 use super::options::RemoteOptions;
+use crate::http_client::HttpClient;
 use crate::limits;
 
 /// Everything between a request and its answer.
 #[derive(Debug)]
 pub(super) struct Transport {
-    http: reqwest::Client,
+    http: HttpClient,
     base: Url,
     auth: Auth,
     options: RemoteOptions,
@@ -61,9 +62,8 @@ struct Failure {
 
 impl Transport {
     pub(super) fn new(base: Url, auth: Auth, options: RemoteOptions) -> Result<Self, Error> {
-        // One provider for the whole process; that somebody installed it before is as good.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let builder = || {
+        let addresses = options.addresses.clone();
+        let http = HttpClient::new(move || {
             reqwest::Client::builder()
                 .redirect(Policy::none())
                 // Digests are of the bytes as they are stored.
@@ -73,17 +73,17 @@ impl Transport {
                 .pool_idle_timeout(Duration::from_secs(5))
                 .tcp_nodelay(true)
                 .user_agent(concat!("gantry/", env!("CARGO_PKG_VERSION")))
-                .dns_resolver(Arc::new(Resolver(options.addresses.clone())))
-        };
+                .dns_resolver(Arc::new(Resolver(addresses.clone())))
+        });
         // A machine without certificates can still use plain HTTP.
-        let http =
-            builder().build().or_else(|error| if base.scheme() == "http" { builder().tls_certs_only([]).build() } else { Err(error) });
-        let http = http.map_err(|error| Error::Unavailable {
-            what: base.authority().to_owned(),
-            reason: format!("TLS cannot be set up: {}", innermost(&error)),
-            transient: false,
-            retry_after: None,
-        })?;
+        if base.scheme() == "https" {
+            http.secure().map_err(|error| Error::Unavailable {
+                what: base.authority().to_owned(),
+                reason: format!("TLS cannot be set up: {}", innermost(&error)),
+                transient: false,
+                retry_after: None,
+            })?;
+        }
         Ok(Self { http, base, auth, options })
     }
 
@@ -183,7 +183,7 @@ impl Transport {
     async fn once(&self, ask: &Ask<'_>, url: &Url, authorization: Option<&HeaderValue>) -> Result<Answer, Failure> {
         check(&self.options.addresses, url)
             .map_err(|refused| Failure { error: Error::invalid(ask.what, refused.to_string()), undone: true })?;
-        let mut request = self.http.request(ask.method.clone(), url.clone()).headers(ask.headers.clone());
+        let mut request = self.http.of(url).request(ask.method.clone(), url.clone()).headers(ask.headers.clone());
         if !matches!(ask.method, Method::GET | Method::HEAD) {
             request = request.body(ask.body.clone());
         }

@@ -9,6 +9,7 @@ use tokio::sync::{Semaphore, mpsc};
 
 use crate::a2a::{StreamResponse, TaskPushNotificationConfig};
 use crate::agent::Dialer;
+use crate::http_client::HttpClient;
 use crate::server::PushOptions;
 use crate::server::error::Failure;
 
@@ -20,7 +21,7 @@ const TOKEN_HEADER: &str = "x-a2a-notification-token";
 pub(in crate::server) struct Deliverer {
     options: PushOptions,
     dialer: Dialer,
-    http: reqwest::Client,
+    http: HttpClient,
     under_way: Semaphore,
     delivered: AtomicU64,
     dropped: AtomicU64,
@@ -72,7 +73,7 @@ impl Deliverer {
                 tokio::time::sleep(backoff.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
             }
             let Ok(_permit) = self.under_way.acquire().await else { return };
-            let sent = self.http.post(url.clone()).headers(headers.clone()).body(body.clone()).send().await;
+            let sent = self.http.of(&url).post(url.clone()).headers(headers.clone()).body(body.clone()).send().await;
             match sent.map(|response| response.status()) {
                 Ok(status) if status.is_success() => {
                     self.delivered.fetch_add(1, Ordering::Relaxed);
