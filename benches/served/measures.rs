@@ -12,6 +12,8 @@ use super::{Failure, stub};
 const ROUNDS: usize = 3;
 /// Runs at the same time, where many are.
 const MANY: usize = 64;
+/// After so long memory must be back.
+const SETTLE: Duration = Duration::from_secs(60);
 /// The value that the steps of a heavy run pass on.
 const HEAVY_BYTES: usize = 1_000_000;
 
@@ -90,8 +92,7 @@ pub(super) async fn all(wish: &Wish) -> Result<(), Failure> {
     let home = tempfile::tempdir()?;
     let stub = Process::own(&["--stub"])?;
     let registry = Process::gantry(home.path(), &["registry", "serve", "--port", "0", "--ephemeral"], "registry")?;
-    let http = reqwest::Client::builder().no_proxy().tcp_nodelay(true).pool_max_idle_per_host(20_000).build()?;
-    let mut bench = Bench { wish, home, http, stub, registry, figures: Map::new() };
+    let mut bench = Bench { wish, home, http: callers()?, stub, registry, figures: Map::new() };
     bench.publish(&shapes())?;
     bench.throughput().await?;
     bench.lengths().await?;
@@ -102,6 +103,11 @@ pub(super) async fn all(wish: &Wish) -> Result<(), Failure> {
         say(&serde_json::to_string_pretty(&bench.figures)?);
     }
     Ok(())
+}
+
+/// Those who call the servers, with room for the connections of all at once.
+fn callers() -> Result<reqwest::Client, Failure> {
+    Ok(reqwest::Client::builder().no_proxy().tcp_nodelay(true).pool_max_idle_per_host(20_000).build()?)
 }
 
 fn shapes() -> Vec<Shape> {
@@ -120,6 +126,7 @@ fn shapes() -> Vec<Shape> {
 fn slow() -> Shape {
     let mut shape = Shape::chain("slow-3", 3, json!("hello"));
     shape.workflow = shape.workflow.replace("inputs: {value:", "inputs: {pause_ms: 2000, value:");
+    shape.raw["pause_ms"] = json!(2000);
     shape
 }
 
@@ -392,6 +399,20 @@ impl Bench<'_> {
         self.bar(group, &key, each, 80.0, false);
         let text = format!("{:.0} MB at their peak", megabytes(peak));
         self.line(group, "MB at their peak", json!(megabytes(peak)), &text);
+        let raw = self.raw(Some("memory-raw"))?;
+        let before = raw.process.memory("VmRSS")?;
+        self.load(&raw, &slow, runs, runs).await?;
+        let raw_each = raw.process.memory("VmHWM")?.saturating_sub(before) as f64 / runs as f64 / 1000.0;
+        self.bar(group, "KB a run, times raw + SQLite", each / raw_each, 2.0, false);
+        if !self.wish.quick {
+            // Its callers hang up.
+            self.http = callers()?;
+            tokio::time::sleep(SETTLE).await;
+            let after = subject.process.memory("VmRSS")?;
+            let text = format!("{:.1} MB a minute later", megabytes(after));
+            self.line(group, "MB a minute later", json!(megabytes(after)), &text);
+            self.bar(group, "a minute later, times idle", after as f64 / idle as f64, 1.2, false);
+        }
         Ok(())
     }
 }

@@ -47,6 +47,9 @@ struct Work {
     #[serde(default)]
     width: usize,
     value: Value,
+    /// How long the agent takes for each call.
+    #[serde(default)]
+    pause_ms: u64,
 }
 
 /// Serves until the process ends. The first line on standard output is its URL.
@@ -74,21 +77,24 @@ impl Server {
     async fn work(&self, params: Value) -> Result<Value, Failure> {
         let run = self.runs.fetch_add(1, Ordering::Relaxed);
         self.record(run, || json!({"accepted": params}).to_string()).await?;
-        let Work { chain, map, width, value } = serde_json::from_value(params)?;
+        let Work { chain, map, width, value, pause_ms } = serde_json::from_value(params)?;
         let mut last = value;
         for _ in 0..chain {
-            last = self.step(run, &last).await?;
+            last = self.step(run, &last, pause_ms).await?;
         }
         if map > 0 {
-            let calls = stream::iter(0..map).map(|item| async move { self.step(run, &json!(item)).await });
+            let calls = stream::iter(0..map).map(|item| async move { self.step(run, &json!(item), pause_ms).await });
             last = Value::Array(calls.buffered(width).try_collect().await?);
         }
         self.record(run, || json!({"ended": last}).to_string()).await?;
         Ok(last)
     }
 
-    async fn step(&self, run: u64, value: &Value) -> Result<Value, Failure> {
-        let body = json!({"jsonrpc": "2.0", "id": "1", "method": "echo", "params": {"value": value}});
+    async fn step(&self, run: u64, value: &Value, pause_ms: u64) -> Result<Value, Failure> {
+        let mut body = json!({"jsonrpc": "2.0", "id": "1", "method": "echo", "params": {"value": value}});
+        if pause_ms > 0 {
+            body["params"]["pause_ms"] = json!(pause_ms);
+        }
         let mut reply: Value = self.http.post(&self.agent).json(&body).send().await?.error_for_status()?.json().await?;
         let value = reply["result"]["value"].take();
         self.record(run, || json!({"replied": value}).to_string()).await?;

@@ -20,6 +20,8 @@ use crate::limits::RETRY_AFTER_MAX;
 
 /// Idle connections kept for one agent. More would hold file descriptors that nobody uses.
 const IDLE_PER_HOST_MAX: usize = 256;
+/// How long they are kept: what many calls at once took is given back soon.
+const IDLE_MAX: Duration = Duration::from_secs(30);
 /// Parsed URLs that are kept: one for each agent that is called often.
 const URLS_KEPT: usize = 256;
 /// Longer URLs are parsed each time, so that what is kept stays small.
@@ -67,6 +69,7 @@ impl Http {
                 .tcp_nodelay(true)
                 .connect_timeout(connect_timeout)
                 .pool_max_idle_per_host(IDLE_PER_HOST_MAX)
+                .pool_idle_timeout(IDLE_MAX)
                 .dns_resolver(Arc::new(resolver.clone()))
         });
         let leaves_tasks = AtomicBool::new(false);

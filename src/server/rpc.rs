@@ -11,6 +11,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use futures_util::FutureExt as _;
+use futures_util::future::{self, BoxFuture};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use jsonrpsee::types::{ErrorCode as RpcCode, ErrorObjectOwned, Params};
 use jsonrpsee::{ConnectionId, Extensions, MethodCallback, MethodResponse, Methods};
@@ -78,14 +79,17 @@ async fn answer(rpc: Rpc, request: Request, manner: Manner) -> Response {
     let slot = Arc::new(Slot::default());
     let span = tracing::debug_span!("request", method = %envelope.method.chars().take(64).collect::<String>());
     let dispatched = dispatch(&rpc.methods, &envelope, Call { caller, slot: Arc::clone(&slot) });
+    let Envelope { id, method, .. } = envelope;
+    // What was read is in a buffer of the connection, which needs another as long as this one is held.
+    drop(body);
     let dispatched = AssertUnwindSafe(tracing::Instrument::instrument(dispatched, span)).catch_unwind().await;
     let Ok(response) = dispatched else {
-        tracing::error!(method = %envelope.method.chars().take(64).collect::<String>(), "a method broke");
-        return refuse(&envelope.id, &Failure::new(ErrorCode::InternalError, "gantry failed; the cause is in its log"));
+        tracing::error!(method = %method.chars().take(64).collect::<String>(), "a method broke");
+        return refuse(&id, &Failure::new(ErrorCode::InternalError, "gantry failed; the cause is in its log"));
     };
     let filled = slot.take();
     if let Some(stream) = filled.stream {
-        return stream::respond(&envelope.id, stream);
+        return stream::respond(&id, stream);
     }
     let json = match manner {
         Manner::Prototype if filled.failed && filled.status.is_none() => with_code_of_prototype(&response),
@@ -103,7 +107,7 @@ async fn answer(rpc: Rpc, request: Request, manner: Manner) -> Response {
 
 /// The method that jsonrpsee has under the name. The prototype's callers use a skill's id as the method; a workflow's own skill becomes
 /// the method that runs it.
-async fn dispatch(methods: &Methods, envelope: &Envelope<'_>, call: Call) -> MethodResponse {
+fn dispatch(methods: &Methods, envelope: &Envelope<'_>, call: Call) -> BoxFuture<'static, MethodResponse> {
     let id = envelope.rpc_id();
     let (name, params) = match envelope.method.strip_prefix(WORKFLOW_PREFIX) {
         None => (&*envelope.method, Params::new(envelope.params).into_owned()),
@@ -114,12 +118,12 @@ async fn dispatch(methods: &Methods, envelope: &Envelope<'_>, call: Call) -> Met
         }
     };
     let Some(MethodCallback::Async(method)) = methods.method(name) else {
-        return MethodResponse::error(id, ErrorObjectOwned::from(RpcCode::MethodNotFound));
+        return future::ready(MethodResponse::error(id, ErrorObjectOwned::from(RpcCode::MethodNotFound))).boxed();
     };
     let mut extensions = Extensions::new();
     extensions.insert(call);
     // Requests are told apart by what is in them: all have the same connection.
-    method(id, params, ConnectionId::default(), usize::MAX, extensions).await
+    method(id, params, ConnectionId::default(), usize::MAX, extensions)
 }
 
 /// Reads the body within its bounds of size and time.

@@ -12,7 +12,7 @@ use super::card::Cards;
 use super::options::Options;
 use super::push::Deliverer;
 use super::seen::Seen;
-use super::tasks::{Bounds, CROWDED_STAY, Following, Store, Task};
+use super::tasks::{Bounds, Following, Store, Task};
 use crate::a2a;
 use crate::discovery::Discovery;
 use crate::engine::Engine;
@@ -64,7 +64,7 @@ impl App {
         };
         Self {
             admission: Admission::new(limits),
-            store: Store::new(limits.tasks_max, bounds),
+            store: Store::new(limits.tasks_max, bounds, engine.is_durable()),
             deliverer: Arc::new(Deliverer::new(options.push.clone())),
             seen: Seen::new(),
             work: TaskTracker::new(),
@@ -85,7 +85,7 @@ impl App {
             return;
         }
         let after = self.options.limits.ended_tasks_stay;
-        let mut tick = tokio::time::interval((after / 4).clamp(Duration::from_millis(10), CROWDED_STAY));
+        let mut tick = tokio::time::interval((after / 4).clamp(Duration::from_millis(10), Duration::from_secs(1)));
         loop {
             tick.tick().await;
             // Dropped here, not under the lock of the store.

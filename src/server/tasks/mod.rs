@@ -13,5 +13,5 @@ mod task;
 pub(super) use follow::{AboutRun, Following, RUN_EXTENSION, follow};
 pub(super) use queue::{Queue, Taken};
 pub(super) use script::play;
-pub(super) use store::{CROWDED_STAY, Store};
+pub(super) use store::Store;
 pub(super) use task::{Bounds, Dialogue, Kind, NewTask, Task, belonging, now};

@@ -3,40 +3,53 @@
 //! What must outlive the process is in the runs' journals (caller and context are labels of the run); a task that is not here
 //! but whose run the engine knows is made anew from it, see `query`.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use super::task::{Bounds, NewTask, Task};
 
-/// So many tasks are a crowd.
-const CROWD: usize = 2_000;
-/// How long an ended task stays in a crowd.
-pub(in crate::server) const CROWDED_STAY: Duration = Duration::from_secs(1);
+/// So many tasks are a crowd: those that have ended leave as others come.
+const CROWD: usize = 500;
+/// How many are looked at for each that comes to a crowd: more than come, so that the crowd gets smaller.
+const LOOKS: usize = 4;
 
 /// Every task.
 pub(in crate::server) struct Store {
-    tasks: Mutex<HashMap<String, Arc<Task>>>,
+    tasks: Mutex<Tasks>,
     tasks_max: usize,
     bounds: Bounds,
+    /// Whether tasks that have ended may leave: they are made anew when somebody asks for them.
+    may_leave: bool,
+}
+
+#[derive(Default)]
+struct Tasks {
+    by_id: HashMap<String, Arc<Task>>,
+    /// In the order in which they came, or were looked at. Of those that may leave only.
+    line: VecDeque<Weak<Task>>,
 }
 
 impl Store {
-    pub(in crate::server) fn new(tasks_max: usize, bounds: Bounds) -> Self {
-        Self { tasks: Mutex::default(), tasks_max: tasks_max.max(1), bounds }
+    pub(in crate::server) fn new(tasks_max: usize, bounds: Bounds, may_leave: bool) -> Self {
+        Self { tasks: Mutex::default(), tasks_max: tasks_max.max(1), bounds, may_leave }
     }
 
     /// Adds a task, unless there is one with its id: then that one, and false.
     pub(in crate::server) fn add(&self, new: NewTask) -> (Arc<Task>, bool) {
         let mut tasks = self.tasks();
-        if let Some(known) = tasks.get(&new.id) {
+        if let Some(known) = tasks.by_id.get(&new.id) {
             return (Arc::clone(known), false);
         }
-        if tasks.len() >= self.tasks_max {
-            make_room(&mut tasks, self.tasks_max);
+        if tasks.by_id.len() >= self.tasks_max {
+            make_room(&mut tasks.by_id, self.tasks_max);
         }
         let task = Arc::new(Task::new(new, self.bounds));
-        tasks.insert(task.id.clone(), Arc::clone(&task));
+        tasks.by_id.insert(task.id.clone(), Arc::clone(&task));
+        let left = if self.may_leave { tasks.stand_in_line(&task) } else { Vec::new() };
+        // What has left is dropped when the lock is free again.
+        drop(tasks);
+        drop(left);
         (task, true)
     }
 
@@ -47,41 +60,64 @@ impl Store {
 
     /// The caller's task.
     pub(in crate::server) fn get(&self, caller: &str, id: &str) -> Option<Arc<Task>> {
-        self.tasks().get(id).filter(|task| &*task.caller == caller).cloned()
+        self.tasks().by_id.get(id).filter(|task| &*task.caller == caller).cloned()
     }
 
     /// Forgets a task, unless another has taken its place.
     pub(in crate::server) fn remove(&self, task: &Arc<Task>) {
         let mut tasks = self.tasks();
-        if tasks.get(&task.id).is_some_and(|known| Arc::ptr_eq(known, task)) {
-            tasks.remove(&task.id);
+        if tasks.by_id.get(&task.id).is_some_and(|known| Arc::ptr_eq(known, task)) {
+            tasks.by_id.remove(&task.id);
         }
     }
 
     /// Every task of the caller.
     pub(in crate::server) fn of(&self, caller: &str) -> Vec<Arc<Task>> {
-        self.tasks().values().filter(|task| &*task.caller == caller).cloned().collect()
+        self.tasks().by_id.values().filter(|task| &*task.caller == caller).cloned().collect()
     }
 
     /// Every task.
     pub(in crate::server) fn all(&self) -> Vec<Arc<Task>> {
-        self.tasks().values().cloned().collect()
+        self.tasks().by_id.values().cloned().collect()
     }
 
-    /// Forgets the tasks that ended so long ago and that nobody holds, in a crowd sooner. They are made anew when somebody asks for them.
+    /// Forgets the tasks that ended so long ago and that nobody holds.
     pub(in crate::server) fn leave(&self, after: Duration, now: Instant) -> Vec<Arc<Task>> {
-        let mut tasks = self.tasks();
-        let after = if tasks.len() > CROWD { after.min(CROWDED_STAY) } else { after };
+        let Tasks { by_id, line } = &mut *self.tasks();
         let left: Vec<_> =
-            tasks.extract_if(|_, task| Arc::strong_count(task) == 1 && task.may_leave(after, now)).map(|(_, task)| task).collect();
-        if tasks.len() < tasks.capacity() / 4 {
-            tasks.shrink_to_fit();
+            by_id.extract_if(|_, task| Arc::strong_count(task) == 1 && task.may_leave(after, now)).map(|(_, task)| task).collect();
+        if by_id.len() < by_id.capacity() / 4 {
+            by_id.shrink_to_fit();
+        }
+        line.retain(|task| task.upgrade().is_some_and(|task| by_id.contains_key(&task.id)));
+        if line.len() < line.capacity() / 4 {
+            line.shrink_to_fit();
         }
         left
     }
 
-    fn tasks(&self) -> MutexGuard<'_, HashMap<String, Arc<Task>>> {
+    fn tasks(&self) -> MutexGuard<'_, Tasks> {
         self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Tasks {
+    /// Puts a task at the end of the line. In a crowd some of those at its beginning leave; those that cannot yet stand in line again.
+    fn stand_in_line(&mut self, new: &Arc<Task>) -> Vec<Arc<Task>> {
+        let mut left = Vec::new();
+        let looks = if self.by_id.len() > CROWD { LOOKS } else { 0 };
+        for _ in 0..looks {
+            let Some(first) = self.line.pop_front() else { break };
+            let Some(task) = first.upgrade() else { continue };
+            // One is ours, one is the list's.
+            if Arc::strong_count(&task) == 2 && task.may_leave(Duration::ZERO, Instant::now()) {
+                left.extend(self.by_id.remove(&task.id));
+            } else {
+                self.line.push_back(first);
+            }
+        }
+        self.line.push_back(Arc::downgrade(new));
+        left
     }
 }
 
@@ -104,7 +140,7 @@ mod tests {
     use serde_json::Map;
 
     fn store() -> Store {
-        Store::new(10_000, Bounds { history_max: 1, stream_bytes_max: 1024, stream_age_max: Duration::from_secs(1) })
+        Store::new(10_000, Bounds { history_max: 1, stream_bytes_max: 1024, stream_age_max: Duration::from_secs(1) }, true)
     }
 
     fn add(store: &Store, id: &str, kind: Kind, state: TaskState) -> Arc<Task> {
@@ -145,15 +181,42 @@ mod tests {
     }
 
     #[test]
-    fn in_a_crowd_they_leave_sooner() {
+    fn in_a_crowd_those_that_have_ended_leave_as_others_come() {
         let store = store();
-        for at in 0..CROWD {
+        let run = |id: &str| Kind::Run(RunId::parse(id).unwrap());
+        let stays: Vec<_> = (0..CROWD)
+            .map(|at| match at % 3 {
+                0 => add(&store, &format!("held-{at}"), run(&format!("held-{at}")), TaskState::Completed),
+                1 => add(&store, &format!("works-{at}"), run(&format!("works-{at}")), TaskState::Working),
+                _ => add(&store, &format!("script-{at}"), Kind::Script, TaskState::Completed),
+            })
+            .collect();
+        let come = |from: usize, to: usize| {
+            (from..to).for_each(|at| drop(add(&store, &format!("t-{at}"), run(&format!("t-{at}")), TaskState::Completed)));
+        };
+        come(0, 5 * CROWD);
+        let there = store.all().len();
+        assert!(there < CROWD + CROWD / 2, "{there} of {} are there", 6 * CROWD);
+        assert!(stays.iter().all(|task| store.get("c", &task.id).is_some()), "who is held, at work or nowhere else stays");
+        assert!(store.get("c", &format!("t-{}", 5 * CROWD - 1)).is_some(), "who came last is there");
+        // When they are let go they leave as well.
+        drop(stays);
+        come(5 * CROWD, 10 * CROWD);
+        assert!(store.all().iter().all(|task| !task.id.starts_with("held")), "those that were held have left");
+        // Nothing of them is left.
+        store.leave(Duration::ZERO, Instant::now());
+        let in_line = store.tasks().line.len();
+        assert_eq!(in_line, store.all().len());
+    }
+
+    #[test]
+    fn where_they_are_nowhere_else_they_stay() {
+        let bounds = Bounds { history_max: 1, stream_bytes_max: 1024, stream_age_max: Duration::from_secs(1) };
+        let store = Store::new(10_000, bounds, false);
+        for at in 0..2 * CROWD {
             drop(add(&store, &format!("t-{at}"), Kind::Run(RunId::parse(&format!("t-{at}")).unwrap()), TaskState::Completed));
         }
-        let soon = Instant::now() + CROWDED_STAY;
-        assert!(store.leave(Duration::from_secs(60), soon).is_empty());
-        drop(add(&store, "one-more", Kind::Script, TaskState::Working));
-        assert!(store.leave(Duration::from_secs(60), Instant::now()).is_empty());
-        assert_eq!(store.leave(Duration::from_secs(60), soon).len(), CROWD);
+        let in_line = store.tasks().line.len();
+        assert_eq!((store.all().len(), in_line), (2 * CROWD, 0));
     }
 }
