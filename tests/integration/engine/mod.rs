@@ -28,3 +28,4 @@ mod rest;
 mod starting;
 mod trees;
 mod updates;
+mod upgrade;
