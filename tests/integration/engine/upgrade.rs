@@ -1,6 +1,6 @@
 //! A data directory of an earlier gantry: its runs are there, are as they were, and go on. One of a later gantry is let be.
 //!
-//! `tests/fixtures/journal/format-2.sql` is what a gantry of that format left when it was stopped; `format-2.json` is what that gantry
+//! `tests/fixtures/journals/format-2/journal.sql` is what a gantry of that format left when it was stopped; `runs.json` is what that gantry
 //! itself said of the runs just before. Neither is ever written again.
 
 use std::collections::BTreeMap;
@@ -31,19 +31,19 @@ struct Recorded {
 }
 
 fn fixture(name: &str) -> String {
-    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/journal").join(name)).unwrap()
+    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/journals/format-2").join(name)).unwrap()
 }
 
 /// The newest change first.
 fn recorded() -> Vec<Recorded> {
-    serde_json::from_str(&fixture("format-2.json")).unwrap()
+    serde_json::from_str(&fixture("runs.json")).unwrap()
 }
 
 /// Makes the journal of format 2 anew.
 fn journal_of_format_2(dir: &Path) -> PathBuf {
     let path = dir.join("journal.sqlite3");
     let db = Connection::open(&path).unwrap();
-    db.execute_batch(&fixture("format-2.sql")).unwrap();
+    db.execute_batch(&fixture("journal.sql")).unwrap();
     assert_eq!(format_of(&path), 2);
     path
 }
