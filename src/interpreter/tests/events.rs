@@ -86,3 +86,27 @@ fn thousands_of_skipped_steps_do_not_use_the_stack() {
     let case = Case::new(&format!("steps:\n{steps}"), json!({}));
     assert_eq!(case.run.outcome(), Some(&Outcome::Completed { output: Arc::new(Value::Null) }));
 }
+
+#[test]
+fn a_run_in_the_middle_of_a_transition_is_at_work_whatever_waits() {
+    let yaml = r#"
+steps:
+  - id: both
+    step_type: parallel
+    branches:
+      asks: [{id: ask, step_type: input, prompt: "well?"}]
+      works: [{id: many, step_type: map, items: "{{ workflow.input }}", steps: [{id: one, step_type: set, value: "{{ item }}"}]}]
+  - {id: last, step_type: input, prompt: "and now?"}
+"#;
+    let mut run = Run::new(plan(yaml));
+    let items: Vec<usize> = (0..crate::limits::TRANSITION_PART).collect();
+    run.enter(started(json!(items))).unwrap();
+    let mut busy_while_asked = 0;
+    while run.is_busy() {
+        busy_while_asked += usize::from(!run.waiting().is_empty());
+        assert_eq!((run.status(), run.snapshot().status), (RunStatus::Running, RunStatus::Running));
+        run.proceed();
+    }
+    assert!(busy_while_asked > 1, "the question came in the first of several parts");
+    assert_eq!((run.status(), run.snapshot().status), (RunStatus::InputRequired, RunStatus::InputRequired));
+}
