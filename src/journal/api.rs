@@ -83,6 +83,13 @@ pub struct Progress {
     pub used: Option<Used>,
 }
 
+impl Progress {
+    /// A run in this status of which nothing else is said: it does not rest, and what it has used is as it was.
+    pub fn at(status: RunStatus) -> Self {
+        Self { status, rests: None, used: None }
+    }
+}
+
 /// The label of a run that was started by a step of another: which run that is.
 pub const PARENT_LABEL: &str = "parent";
 /// The label of a run that was started by a step of another: the run that nobody started so, far above.
@@ -196,20 +203,15 @@ pub trait Journal: Send + Sync + std::fmt::Debug {
     async fn prune(&self, _retention: Retention) -> Result<usize, Error> {
         Ok(0)
     }
-    /// Appends events. `status` is where the run is after them. Without events only the status is stored: a run may get somewhere by
-    /// its first event alone.
-    async fn append(&self, run: &RunId, events: &[Event], status: RunStatus) -> Result<(), Error>;
-    /// Appends as [`append`](Self::append) does, and remembers that the run waits for nothing but people and timers until it is appended
-    /// to again; the first timer is due at `until`. A journal that does not remember it has the run among the unfinished.
-    async fn append_resting(&self, run: &RunId, events: &[Event], status: RunStatus, _until: Option<Timestamp>) -> Result<(), Error> {
-        self.append(run, events, status).await
-    }
-    /// Appends as the two above do, and remembers what the run has used, if that is said. A journal that does not remember it counts from the restart on.
-    async fn advance(&self, run: &RunId, events: &[Event], progress: Progress) -> Result<(), Error> {
-        match progress.rests {
-            None => self.append(run, events, progress.status).await,
-            Some(until) => self.append_resting(run, events, progress.status, until).await,
-        }
+    /// Appends events. `progress` is where the run is after them. Without events only that is stored: a run may get somewhere by its
+    /// first event alone.
+    ///
+    /// That the run rests is remembered until it is appended to again; a journal that does not remember it has the run among the
+    /// unfinished. So is what it has used, until something else is said; a journal that does not remember that counts from the restart on.
+    async fn advance(&self, run: &RunId, events: &[Event], progress: Progress) -> Result<(), Error>;
+    /// Appends events, and says no more than the status: see [`advance`](Self::advance).
+    async fn append(&self, run: &RunId, events: &[Event], status: RunStatus) -> Result<(), Error> {
+        self.advance(run, events, Progress::at(status)).await
     }
     /// The runs with this [`ROOT_LABEL`], and that run itself; nothing when there are none.
     async fn members(&self, _root: &RunId) -> Result<Vec<Member>, Error> {

@@ -82,10 +82,6 @@ impl Journal for Memory {
         Ok(self.insert(header, history, status))
     }
 
-    async fn append(&self, run: &RunId, events: &[Event], status: RunStatus) -> Result<(), Error> {
-        self.extend(run, events, status)
-    }
-
     async fn advance(&self, run: &RunId, events: &[Event], progress: Progress) -> Result<(), Error> {
         self.extend(run, events, progress.status)
     }

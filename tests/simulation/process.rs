@@ -13,9 +13,8 @@ use gantry::engine::embedded::{Embedded, Options};
 use gantry::engine::{Engine, Next, Start};
 use gantry::ids::RunId;
 use gantry::interpreter::{Event, RunStatus, Snapshot, StepStatus};
-use gantry::journal::{Created, Error, Header, Journal, Record, Resting, Sqlite};
+use gantry::journal::{Created, Error, Header, Journal, Progress, Record, Resting, Sqlite};
 use gantry::registry::Layout;
-use gantry::time::Timestamp;
 use serde_json::json;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Notify;
@@ -99,26 +98,14 @@ impl Journal for Deadly {
         self.write(self.sqlite.create(header, first)).await
     }
 
-    async fn append(&self, run: &RunId, events: &[Event], status: RunStatus) -> Result<(), Error> {
-        let count = events.len();
-        if count == 0 {
-            return self.write(self.sqlite.append(run, events, status)).await;
-        }
-        // Events that share a write may as well have come one by one, and a crash may come after each.
-        for (n, event) in events.iter().enumerate() {
-            let status = if n + 1 == count { status } else { RunStatus::Running };
-            self.write(self.sqlite.append(run, std::slice::from_ref(event), status)).await?;
-        }
-        Ok(())
-    }
-
-    async fn append_resting(&self, run: &RunId, events: &[Event], status: RunStatus, until: Option<Timestamp>) -> Result<(), Error> {
-        // As above; at rest is the run after the last of them only.
+    async fn advance(&self, run: &RunId, events: &[Event], progress: Progress) -> Result<(), Error> {
+        // Events that share a write may as well have come one by one, and a crash may come after each. Where the run is said to be, it is
+        // after the last of them only.
         let (before, last) = events.split_at(events.len().saturating_sub(1));
         for event in before {
             self.write(self.sqlite.append(run, std::slice::from_ref(event), RunStatus::Running)).await?;
         }
-        self.write(self.sqlite.append_resting(run, last, status, until)).await
+        self.write(self.sqlite.advance(run, last, progress)).await
     }
 
     async fn resting(&self) -> Result<Vec<Resting>, Error> {

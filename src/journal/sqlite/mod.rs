@@ -101,20 +101,6 @@ impl Sqlite {
         answer.await.map_err(|_| gone())?
     }
 
-    async fn store(
-        &self,
-        run: &RunId,
-        events: &[Event],
-        status: RunStatus,
-        rests_until: Option<Timestamp>,
-        used: Option<Used>,
-    ) -> Result<(), Error> {
-        let changed_at = events.iter().map(Event::at).max().unwrap_or_default();
-        let events = events.iter().map(encode).collect::<Result<_, _>>()?;
-        let run = run.clone();
-        self.write(|reply| Request::Append { run, events, status, changed_at, rests_until, used, reply }).await
-    }
-
     async fn read<T: Send + 'static>(&self, query: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static) -> Result<T, Error> {
         let reader = Arc::clone(&self.reader);
         let read = tokio::task::spawn_blocking(move || query(&reader.lock().unwrap_or_else(PoisonError::into_inner)));
@@ -151,17 +137,12 @@ impl Journal for Sqlite {
         }
     }
 
-    async fn append(&self, run: &RunId, events: &[Event], status: RunStatus) -> Result<(), Error> {
-        self.store(run, events, status, None, None).await
-    }
-
-    async fn append_resting(&self, run: &RunId, events: &[Event], status: RunStatus, until: Option<Timestamp>) -> Result<(), Error> {
-        self.store(run, events, status, Some(until.unwrap_or(NO_TIMER)), None).await
-    }
-
     async fn advance(&self, run: &RunId, events: &[Event], progress: Progress) -> Result<(), Error> {
-        let rests_until = progress.rests.map(|until| until.unwrap_or(NO_TIMER));
-        self.store(run, events, progress.status, rests_until, progress.used).await
+        let changed_at = events.iter().map(Event::at).max().unwrap_or_default();
+        let events = events.iter().map(encode).collect::<Result<_, _>>()?;
+        let Progress { status, rests, used } = progress;
+        let (run, rests_until) = (run.clone(), rests.map(|until| until.unwrap_or(NO_TIMER)));
+        self.write(|reply| Request::Append { run, events, status, changed_at, rests_until, used, reply }).await
     }
 
     async fn members(&self, root: &RunId) -> Result<Vec<Member>, Error> {

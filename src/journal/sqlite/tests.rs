@@ -324,10 +324,7 @@ async fn a_runs_row_is_written_when_there_is_something_to_say_and_no_event_is_lo
         (1_950, RunStatus::Canceled, false, 1_950),
     ] {
         let event = [cancel(begun + after)];
-        match rests {
-            true => journal.append_resting(&run, &event, status, None).await.unwrap(),
-            false => journal.append(&run, &event, status).await.unwrap(),
-        }
+        journal.advance(&run, &event, Progress { status, rests: rests.then_some(None), used: None }).await.unwrap();
         events += 1;
         assert_eq!((changed(&journal).await, journal.record(&run).await.unwrap().status), (told_at, status), "after {after} ms");
         assert_eq!(journal.resting().await.unwrap().len(), usize::from(rests), "after {after} ms");

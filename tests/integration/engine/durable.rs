@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use gantry::engine::Engine;
 use gantry::ids::RunId;
 use gantry::interpreter::{Event, RunStatus, Snapshot, StepStatus};
-use gantry::journal::{Created, Error, Header, Journal, Record, Sqlite};
+use gantry::journal::{Created, Error, Header, Journal, Progress, Record, Sqlite};
 use serde_json::{Value, json};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Notify;
@@ -61,12 +61,12 @@ impl Journal for Deadly {
         self.sqlite.create(header, first).await
     }
 
-    async fn append(&self, run: &RunId, events: &[Event], status: RunStatus) -> Result<(), Error> {
+    async fn advance(&self, run: &RunId, events: &[Event], progress: Progress) -> Result<(), Error> {
         if !self.is_last().await {
-            return self.sqlite.append(run, events, status).await;
+            return self.sqlite.advance(run, events, progress).await;
         }
         if self.stores_the_last {
-            self.sqlite.append(run, events, status).await?;
+            self.sqlite.advance(run, events, progress).await?;
         }
         self.die().await
     }

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use gantry::engine::{Engine, Error as EngineError};
 use gantry::ids::RunId;
 use gantry::interpreter::{Event, RunStatus};
-use gantry::journal::{Created, Error, Header, Journal, Memory, Record};
+use gantry::journal::{Created, Error, Header, Journal, Memory, Progress, Record};
 use serde_json::json;
 
 use super::agent::{Act, Agent, Gate, Speaks};
@@ -43,9 +43,9 @@ impl Journal for Small {
         self.memory.create(header, first).await
     }
 
-    async fn append(&self, run: &RunId, events: &[Event], status: RunStatus) -> Result<(), Error> {
+    async fn advance(&self, run: &RunId, events: &[Event], progress: Progress) -> Result<(), Error> {
         self.space()?;
-        self.memory.append(run, events, status).await
+        self.memory.advance(run, events, progress).await
     }
 
     async fn record(&self, run: &RunId) -> Result<Record, Error> {

@@ -14,7 +14,7 @@ use gantry::engine::embedded::{Counts, Embedded, Options};
 use gantry::engine::{Engine, Error, Start};
 use gantry::ids::RunId;
 use gantry::interpreter::{Change, Event, RunStatus, SEMANTICS};
-use gantry::journal::{Header, Journal, Memory, Sqlite};
+use gantry::journal::{Header, Journal, Memory, Progress, Sqlite};
 use gantry::plan::Plan;
 use gantry::time::Timestamp;
 use serde_json::json;
@@ -256,7 +256,8 @@ async fn parked(journal: &Arc<dyn Journal>, plan: &Arc<Plan>, runs: usize, rests
             let first = Event::Started { run: run.clone(), workflow, semantics: SEMANTICS, input, ancestry: vec![], at };
             journal.create(header, first).await.unwrap();
             if rests {
-                journal.append_resting(&run, &[], RunStatus::InputRequired, None).await.unwrap();
+                let progress = Progress { rests: Some(None), ..Progress::at(RunStatus::InputRequired) };
+                journal.advance(&run, &[], progress).await.unwrap();
             }
             run
         })

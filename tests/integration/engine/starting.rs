@@ -8,7 +8,7 @@ use gantry::engine::embedded::{Embedded, Options};
 use gantry::engine::{Engine, Error, Filter, Start};
 use gantry::ids::RunId;
 use gantry::interpreter::{Event, RunStatus};
-use gantry::journal::{self, Created, Header, Journal, Memory, Record, Sqlite};
+use gantry::journal::{self, Created, Header, Journal, Memory, Progress, Record, Sqlite};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
@@ -99,8 +99,8 @@ impl Journal for Late {
         created
     }
 
-    async fn append(&self, run: &RunId, events: &[Event], status: RunStatus) -> Result<(), journal::Error> {
-        self.memory.append(run, events, status).await
+    async fn advance(&self, run: &RunId, events: &[Event], progress: Progress) -> Result<(), journal::Error> {
+        self.memory.advance(run, events, progress).await
     }
 
     async fn record(&self, run: &RunId) -> Result<Record, journal::Error> {

@@ -8,6 +8,7 @@ use gantry::engine::{Engine, Error, Filter, Start};
 use gantry::ids::RunId;
 use gantry::interpreter::{ErrorClass, Event, RunStatus, Snapshot};
 use gantry::journal::{Journal, Sqlite};
+use gantry::limits;
 use serde_json::{Value, json};
 
 use super::agent::{Act, Agent, Gate, Speaks};
@@ -232,4 +233,81 @@ async fn a_tree_that_has_used_its_steps_starts_nothing_more() {
     assert_eq!(end(&engine, &other).await.status, RunStatus::Completed, "another tree has its own");
     let refused = engine.retry(&run, Default::default()).await;
     assert!(!matches!(refused, Err(Error::Limit(_))), "a retry begins a new count");
+}
+
+/// Asks, starts a run below that calls an agent, and does a lot: all of it follows from its start.
+const LONG: &str = "limits: {max_agent_calls: 2}
+steps:
+  - id: all
+    step_type: parallel
+    branches:
+      asks: [{id: ask, step_type: input, prompt: well?}]
+      works: [{id: many, step_type: map, items: \"{{ workflow.input }}\", steps: [{id: one, step_type: set, value: 1}]},
+              {id: sub, step_type: workflow, workflow: single}]";
+
+#[tokio::test]
+async fn the_parts_of_a_long_start_that_were_counted_before_a_restart_are_not_counted_again() {
+    let items = limits::TRANSITION_PART * 4;
+    // `all`, `ask`, `many` and its items, `sub`, and the one step below.
+    let steps = items as u64 + 5;
+    for (steps_max, fits) in [(steps, true), (steps - 1, false)] {
+        let gate = Gate::new();
+        let closed = gate.clone();
+        let agent = Agent::start("agent", &["work"], Speaks::Plain, move |_| Act::Reply(json!(1)).behind(&closed)).await;
+        let dir = tempfile::tempdir().unwrap();
+        let world = World::with(Arc::new(Sqlite::open(dir.path()).unwrap()));
+        world.meet(&[&agent]);
+        world.push_workflow("metadata: {id: single, name: S, version: 1.0.0}\nsteps: [{id: call, skill: work}]").await;
+        let before = engine(&world, steps);
+        let run = start(&before, &world, LONG, (0..items).collect()).await;
+        agent.until("the call below", |seen| seen.in_flight == 1).await;
+        before.shutdown(std::time::Duration::from_millis(1)).await;
+        assert_eq!(world.journal.events(&run).await.unwrap().len(), 1, "nothing but the start");
+        let used = world.journal.members(&run).await.unwrap().into_iter().find(|member| member.run == run).unwrap().used;
+        assert_eq!((used.steps, used.calls), (steps - 1, 1), "the journal knows all of what followed from it");
+
+        gate.open();
+        let after = engine(&world, steps_max);
+        assert!(after.recover().await.unwrap().stuck.is_empty());
+        if fits {
+            agent.until("the call made again", |seen| seen.calls.len() == 2).await;
+            after.answer(&run, None, Arc::new(json!("yes"))).await.unwrap();
+        }
+        let ended = end(&after, &run).await;
+        if fits {
+            assert_eq!(ended.status, RunStatus::Completed, "{:?}", ended.outcome);
+        } else {
+            is_too_many_steps(&ended, steps_max);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_retry_counts_what_it_keeps_once() {
+    // `kept` and `sub`, which the run has from the one before, and `last`.
+    for (steps_max, fits) in [(3, true), (2, false)] {
+        let agent = Agent::start("agent", &["work", "moody"], Speaks::Plain, |call| match call.skill.as_str() {
+            "moody" if call.before == 0 => Act::Fail("not in the mood".to_owned()),
+            _ => Act::Reply(json!(1)),
+        })
+        .await;
+        let dir = tempfile::tempdir().unwrap();
+        let world = World::with(Arc::new(Sqlite::open(dir.path()).unwrap()));
+        world.meet(&[&agent]);
+        world.push_workflow(THREE).await;
+        let yaml = "limits: {max_agent_calls: 5}
+steps: [{id: kept, step_type: set, value: 1}, {id: sub, step_type: workflow, workflow: three}, {id: last, skill: moody, retry: {max_attempts: 1}}]";
+        let first = engine(&world, 1_000);
+        let failed = start(&first, &world, yaml, json!({})).await;
+        assert_eq!(failure(&end(&first, &failed).await).code, ErrorClass::AgentError);
+        let second = engine(&world, steps_max);
+        let run = second.retry(&failed, Default::default()).await.unwrap().run;
+        let ended = end(&second, &run).await;
+        if fits {
+            assert_eq!(ended.status, RunStatus::Completed, "{:?}", ended.outcome);
+        } else {
+            is_too_many_steps(&ended, steps_max);
+        }
+        assert_eq!(agent.look(|seen| seen.of("work").len()), 3, "what the run below did is not done again");
+    }
 }

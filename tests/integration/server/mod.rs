@@ -8,6 +8,7 @@ mod conformance;
 mod dialects;
 mod leaving;
 mod limits;
+mod lists;
 mod malformed;
 mod methods;
 mod nested;

@@ -1,0 +1,112 @@
+//! Events out of their order: questions and answers, events that cannot be, and many transitions at once.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::Do::{Answer, Ask, Cancel, Reply};
+use super::{Case, check, digest, plan, started};
+use crate::ids::Digest;
+use crate::interpreter::{Event, Mismatch, Outcome, Run, RunStatus, SEMANTICS, Timer};
+use crate::plan::Path;
+use crate::time::Timestamp;
+
+#[test]
+fn a_question_waits_and_its_answer_goes_to_the_same_task() {
+    let yaml = "steps: [{id: a, skill: s}, {id: b, skill: s}]";
+    check(
+        yaml,
+        &[
+            Ask("a"),
+            Answer("a", json!({"colour": "red"})),
+            Ask("a"),
+            Answer("a", json!("blue")),
+            Answer("a", json!("late")),
+            Reply("a", json!(1)),
+            Reply("b", json!(2)),
+        ],
+        r#"
+        call a#1 {}
+        a waiting
+        call a#2 to task-a {"colour":"red"}
+        a waiting
+        call a#3 to task-a "blue"
+        call b#1 {}
+        a completed
+        b completed
+        completed 2
+        "#,
+    );
+    let mut case = Case::new(yaml, json!({}));
+    case.perform(&Ask("a"));
+    assert_eq!(case.run.status(), RunStatus::InputRequired);
+    assert_eq!(case.run.waiting().iter().map(Path::step).collect::<Vec<_>>(), ["a"]);
+    case.perform(&Cancel);
+    assert_eq!(case.run.status(), RunStatus::Canceled);
+    assert_eq!(case.trace.last().unwrap(), "canceled enough");
+}
+
+#[test]
+fn impossible_events_are_mismatches_and_change_nothing() {
+    let plan = plan("steps: [{id: a, skill: s}, {id: b, skill: s}]");
+    let at = Timestamp::from_unix_ms(1);
+    let reply = |path: &str, attempt| Event::Replied { path: Path::new(path), attempt, value: Arc::new(json!(1)), by: None, at };
+    let mut run = Run::new(Arc::clone(&plan));
+    assert_eq!(run.apply(reply("/0:a", 1)), Err(Mismatch::Start));
+    let Event::Started { run: id, input, .. } = started(json!({})) else { unreachable!() };
+    let with = |workflow: Digest, semantics| Event::Started {
+        run: id.clone(),
+        workflow,
+        semantics,
+        input: Arc::clone(&input),
+        ancestry: vec![],
+        at,
+    };
+    let other = Digest::parse(&format!("sha256:{}", "1".repeat(64))).unwrap();
+    assert!(matches!(run.apply(with(other, SEMANTICS)), Err(Mismatch::Plan { .. })));
+    assert_eq!(run.apply(with(digest(), SEMANTICS + 1)), Err(Mismatch::Semantics(SEMANTICS + 1)));
+    run.apply(started(json!({}))).unwrap();
+    assert_eq!(run.apply(started(json!({}))), Err(Mismatch::Start));
+    for (event, mismatch) in [
+        (reply("/1:b", 1), Mismatch::Path(Path::new("/1:b"))),
+        (reply("/9:x", 1), Mismatch::Path(Path::new("/9:x"))),
+        (reply("/0:a", 2), Mismatch::Attempt { path: Path::new("/0:a"), attempt: 2 }),
+        (reply("/0:a", 0), Mismatch::Attempt { path: Path::new("/0:a"), attempt: 0 }),
+        (Event::Answered { path: Path::new("/1:b"), answer: Arc::new(json!(1)), at }, Mismatch::Path(Path::new("/1:b"))),
+        (Event::TimerFired { path: Path::new("/1:b"), timer: Timer::Retry, at }, Mismatch::Path(Path::new("/1:b"))),
+    ] {
+        assert_eq!(run.apply(event), Err(mismatch));
+    }
+    assert!(!run.apply(reply("/0:a", 1)).unwrap().commands.is_empty());
+}
+
+#[test]
+fn thousands_of_skipped_steps_do_not_use_the_stack() {
+    let steps: String = (0..6_000).map(|n| format!("  - {{id: s{n}, skill: s, when: 1 > 2}}\n")).collect();
+    let case = Case::new(&format!("steps:\n{steps}"), json!({}));
+    assert_eq!(case.run.outcome(), Some(&Outcome::Completed { output: Arc::new(Value::Null) }));
+}
+
+#[test]
+fn a_run_in_the_middle_of_a_transition_is_at_work_whatever_waits() {
+    let yaml = r#"
+steps:
+  - id: both
+    step_type: parallel
+    branches:
+      asks: [{id: ask, step_type: input, prompt: "well?"}]
+      works: [{id: many, step_type: map, items: "{{ workflow.input }}", steps: [{id: one, step_type: set, value: "{{ item }}"}]}]
+  - {id: last, step_type: input, prompt: "and now?"}
+"#;
+    let mut run = Run::new(plan(yaml));
+    let items: Vec<usize> = (0..crate::limits::TRANSITION_PART).collect();
+    run.enter(started(json!(items))).unwrap();
+    let mut busy_while_asked = 0;
+    while run.is_busy() {
+        busy_while_asked += usize::from(!run.waiting().is_empty());
+        assert_eq!((run.status(), run.snapshot().status), (RunStatus::Running, RunStatus::Running));
+        run.proceed();
+    }
+    assert!(busy_while_asked > 1, "the question came in the first of several parts");
+    assert_eq!((run.status(), run.snapshot().status), (RunStatus::InputRequired, RunStatus::InputRequired));
+}

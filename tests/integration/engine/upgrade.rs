@@ -1,0 +1,141 @@
+//! A data directory of an earlier gantry: its runs are there, are as they were, and go on. One of a later gantry is let be.
+//!
+//! `tests/fixtures/journals/format-2/journal.sql` is what a gantry of that format left when it was stopped; `runs.json` is what that gantry
+//! itself said of the runs just before. Neither is ever written again.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use gantry::engine::embedded::Counts;
+use gantry::engine::{Engine, Filter};
+use gantry::ids::RunId;
+use gantry::interpreter::{Outcome, RunStatus};
+use gantry::journal::Sqlite;
+use rusqlite::Connection;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::world::{World, output};
+
+/// A run as the gantry that wrote it showed it.
+#[derive(Deserialize)]
+struct Recorded {
+    run: RunId,
+    workflow: String,
+    status: String,
+    events: usize,
+    outcome: Option<Outcome>,
+    /// By path, as far as they had begun.
+    steps: BTreeMap<String, String>,
+}
+
+fn fixture(name: &str) -> String {
+    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/journals/format-2").join(name)).unwrap()
+}
+
+/// The newest change first.
+fn recorded() -> Vec<Recorded> {
+    serde_json::from_str(&fixture("runs.json")).unwrap()
+}
+
+/// Makes the journal of format 2 anew.
+fn journal_of_format_2(dir: &Path) -> PathBuf {
+    let path = dir.join("journal.sqlite3");
+    let db = Connection::open(&path).unwrap();
+    db.execute_batch(&fixture("journal.sql")).unwrap();
+    assert_eq!(format_of(&path), 2);
+    path
+}
+
+fn format_of(path: &Path) -> i64 {
+    Connection::open(path).unwrap().pragma_query_value(None, "user_version", |row| row.get(0)).unwrap()
+}
+
+/// The format that this gantry writes.
+fn current_format() -> i64 {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = Sqlite::open(dir.path()).unwrap();
+    format_of(journal.path())
+}
+
+async fn is_as_recorded(world: &World, recorded: &[Recorded]) {
+    let listed = world.engine.list(&Filter::default()).await.unwrap();
+    let line = |run: &RunId, workflow: &str, status: &str| format!("{run} {workflow} {status}");
+    let listed: Vec<_> = listed.iter().map(|run| line(&run.run, &run.workflow, run.status.as_str())).collect();
+    let expected: Vec<_> = recorded.iter().map(|run| line(&run.run, &run.workflow, &run.status)).collect();
+    assert_eq!(listed, expected);
+    for Recorded { run, workflow, status, events, outcome, steps } in recorded {
+        assert_eq!(world.journal.events(run).await.unwrap().len(), *events, "{workflow}");
+        let snapshot = world.engine.snapshot(run).await.unwrap();
+        assert_eq!((snapshot.status.as_str(), &snapshot.outcome), (status.as_str(), outcome), "{workflow}");
+        let replayed = snapshot.steps.iter().map(|step| (step.path.to_string(), step.status.as_str().to_owned()));
+        let replayed: BTreeMap<_, _> = replayed.filter(|(path, _)| steps.contains_key(path)).collect();
+        assert_eq!(&replayed, steps, "{workflow}");
+    }
+}
+
+#[tokio::test]
+async fn the_runs_of_format_2_are_there_as_they_were_and_go_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = journal_of_format_2(dir.path());
+    let onlooker = Sqlite::open_to_read(dir.path()).unwrap_err().to_string();
+    assert!(onlooker.contains("format 2") && onlooker.contains("gantry serve"), "{onlooker}");
+
+    let world = World::with(Arc::new(Sqlite::open(dir.path()).unwrap()));
+    assert_eq!(format_of(&path), current_format());
+    let recorded = recorded();
+    is_as_recorded(&world, &recorded).await;
+
+    // Nothing is brought back by the start, and what waits goes on from its answer: a run alone, and one through the run below it.
+    assert_eq!(world.engine.recover().await.unwrap().resumed, 3);
+    assert_eq!(world.engine.counts(), Counts { awake: 0, resting: 3 });
+    let waits = |workflow: &'static str| recorded.iter().filter(move |run| run.status == "input_required" && run.workflow == workflow);
+    let above = &waits("editorial").next().unwrap().run;
+    let records = world.engine.list(&Filter { labelled: Some("parent".to_owned()), ..Filter::default() }).await.unwrap();
+    let [below] = &records[..] else { panic!("{records:#?}") };
+    assert_eq!(below.labels["parent"], above.as_str());
+    let alone = &waits("approval").find(|run| run.run != below.run).unwrap().run;
+
+    let refused = world.engine.answer(alone, Some("approve"), Arc::new(json!({"publish": "perhaps"}))).await.unwrap_err().to_string();
+    assert!(refused.contains("publish"), "the question is the one that was asked: {refused}");
+    let said = |draft: &str| json!({"answer": {"publish": true}, "draft": draft});
+    let expected: [(&RunId, &str, Value); 2] =
+        [(alone, "approve", said("Say yes")), (above, "inner", json!({"inner": said("Say it below"), "numbers": [1, 2, 3]}))];
+    for (run, step, expected) in expected {
+        world.engine.answer(run, Some(step), Arc::new(json!({"publish": true}))).await.unwrap();
+        assert_eq!(output(&world.end(run).await), &expected);
+    }
+    assert_eq!(world.engine.snapshot(&below.run).await.unwrap().status, RunStatus::Completed);
+
+    // It is a journal like any other from then on; what had ended is still as it was.
+    world.engine.shutdown(std::time::Duration::from_secs(5)).await;
+    drop(world);
+    let again = World::with(Arc::new(Sqlite::open(dir.path()).unwrap()));
+    assert_eq!(again.engine.recover().await.unwrap().resumed, 0);
+    let completed = again.engine.list(&Filter { status: Some(RunStatus::Completed), ..Filter::default() }).await.unwrap();
+    assert_eq!(completed.len(), 2 + 3);
+    for ended in recorded.iter().filter(|run| run.outcome.is_some()) {
+        assert_eq!(again.engine.snapshot(&ended.run).await.unwrap().outcome, ended.outcome);
+    }
+}
+
+#[test]
+fn a_journal_of_the_next_format_is_refused_and_nothing_is_changed() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = journal_of_format_2(dir.path());
+    let next = current_format() + 1;
+    Connection::open(&path).unwrap().pragma_update(None, "user_version", next).unwrap();
+    let content = || {
+        let entries = std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().path());
+        entries.map(|path| (path.clone(), std::fs::read(path).unwrap())).collect::<BTreeMap<_, _>>()
+    };
+    let before = content();
+    for refused in [Sqlite::open(dir.path()).unwrap_err(), Sqlite::open_to_read(dir.path()).unwrap_err()] {
+        let refused = refused.to_string();
+        for part in [path.to_str().unwrap(), &format!("format {next}"), "use a newer gantry", "Nothing was changed"] {
+            assert!(refused.contains(part), "{part}: {refused}");
+        }
+    }
+    assert!(before == content(), "a file was made, changed or taken away");
+}
