@@ -1,6 +1,6 @@
 //! Reads, lists and cancels tasks, and keeps their webhooks. Everything is scoped to the caller: not-yours is not there.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -158,6 +158,9 @@ pub(super) async fn list(app: &Arc<App>, caller: &Caller, params: &ListTasksPara
         let changed_after = after.map(|after| Timestamp::from_unix_ms(after.unix_ms().saturating_sub(1)));
         let filter = engine::Filter { labels, changed_after, ..engine::Filter::default() };
         (rows, total) = of_runs(app, filter, wanted, from.as_ref(), page_size as usize + 1).await?;
+        // A request that has found its workflow meanwhile is known as both.
+        let found: HashSet<&str> = rows.iter().map(|row| row.id.as_str()).collect();
+        tasks.retain(|task| !found.contains(task.id.as_str()));
     } else {
         up_to_date(&tasks).await;
     }
@@ -169,8 +172,6 @@ pub(super) async fn list(app: &Arc<App>, caller: &Caller, params: &ListTasksPara
     let in_memory = tasks.into_iter().map(|task| Row { at: task.state().1, id: task.id.clone(), what: What::Task(task) });
     rows.extend(in_memory.filter(|row| from.as_ref().is_none_or(|(at, id)| (row.at, &row.id) < (*at, id))));
     rows.sort_by(|a, b| (b.at, &b.id).cmp(&(a.at, &a.id)));
-    // A request that has just found its workflow is known as both.
-    rows.dedup_by(|a, b| a.id == b.id);
     let more = rows.len() > page_size as usize;
     rows.truncate(page_size as usize);
     let next_page_token = rows.last().filter(|_| more).map(|row| write_token(row.at, &row.id)).unwrap_or_default();

@@ -1,35 +1,34 @@
 //! One run's task: what happens → event → interpreter → journal → commands, in a loop.
 
 mod bounds;
+mod carry_out;
 mod control;
+mod record;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
-use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument, debug, error, info, info_span, warn};
+use tracing::{Instrument, debug, error, info, info_span};
 
 pub(super) use self::control::Control;
 use super::invoke::Lineage;
 use super::outstanding::Outstanding;
 use super::registrar::Running;
-use super::rest::{Resting, rests_until};
+use super::rest::Resting;
 use super::timers::Timers;
 use super::tree::{Exceeded, Usage};
 use super::{Embedded, now};
 use crate::engine::watchers::{Updates, Watchers};
-use crate::engine::{Error, Subscription, Update};
+use crate::engine::{Error, Subscription};
 use crate::ids::RunId;
-use crate::interpreter::{Ancestor, Change, Command, Event, Mismatch, Run, RunStatus, Snapshot, Transition};
-use crate::journal::{self, Progress, Used};
-use crate::limits;
+use crate::interpreter::{Event, Mismatch, Run, RunStatus, Snapshot, Transition};
+use crate::journal::Used;
 use crate::plan::Path;
 use crate::time::Timestamp;
 
@@ -238,82 +237,6 @@ impl Driver {
         self.record(Vec::new()).await
     }
 
-    /// Makes what is left of a long transition part by part, so that others have their turn in between and watchers can take in what
-    /// they are told. `at`: when its event happened.
-    async fn go_on(&mut self, at: Timestamp) -> Result<(), Error> {
-        while self.run.is_busy() {
-            if self.watchers.have_room() {
-                tokio::task::yield_now().await;
-            } else {
-                // Once for each part, so that one who takes nothing does not hold up the run.
-                tokio::time::sleep(limits::WATCHER_REST).await;
-            }
-            while let Ok(control) = self.inbox.try_recv() {
-                match self.look(control) {
-                    None => {}
-                    Some(control) => self.deferred.push_back(control),
-                }
-            }
-            let part = self.run.proceed();
-            self.count();
-            self.settle_status(&part).await?;
-            self.carry_out(at, part);
-        }
-        Ok(())
-    }
-
-    /// A run may end, or wait, by its first event alone, or by a late part of a transition; the journal has it as it was before.
-    async fn settle_status(&mut self, transition: &Transition) -> Result<(), Error> {
-        if self.run.is_busy() {
-            return Ok(());
-        }
-        let status = self.run.status();
-        let rests = self.rests_until(status, std::slice::from_ref(transition));
-        // What the journal knows need not be said again, and a short wait is not worth a write of its own.
-        let is_long = rests.is_some_and(|due| due.is_none_or(|due| due > self.at.plus(self.engine.inner.options.rest_after)));
-        if self.is_known_to_rest || (status == self.told && !is_long) {
-            return Ok(());
-        }
-        self.append(&[], status, rests).await
-    }
-
-    /// Whether the run will wait for nothing but people and timers, and until when. What was kept back while parking is not known here.
-    fn rests_until(&self, status: RunStatus, transitions: &[Transition]) -> Option<Option<Timestamp>> {
-        if self.parking || self.run.is_busy() { None } else { rests_until(status, transitions, &self.tokens, &self.timers) }
-    }
-
-    /// Waits while the journal is full, so that the run goes on by itself when there is space again. A shutdown ends the wait:
-    /// what could not be stored then has not happened, and is asked for again after the restart.
-    async fn append(&mut self, events: &[Event], status: RunStatus, rests: Option<Option<Timestamp>>) -> Result<(), Error> {
-        // Of a run that stands alone nobody else has to know.
-        let is_in_a_tree = self.run.plan().may_start_runs() || !self.run.ancestry().is_empty();
-        let Self { engine, id, counted, near: call, heard, .. } = self;
-        let inner = &engine.inner;
-        let progress = Progress { status, rests, used: is_in_a_tree.then_some(*counted) };
-        let mut rest = limits::JOURNAL_FULL_REST;
-        loop {
-            let appended = beside(inner.journal.advance(id, events, progress), call, heard).await;
-            match appended {
-                Err(journal::Error::Full(why)) if !inner.stopping.is_cancelled() => {
-                    warn!(%why, "run waits for the journal");
-                    let wait = async {
-                        tokio::select! {
-                            () = tokio::time::sleep(rest) => {}
-                            () = inner.stopping.cancelled() => {}
-                        }
-                    };
-                    beside(wait, call, heard).await;
-                    rest = (rest * 2).min(limits::JOURNAL_FULL_REST_MAX);
-                }
-                outcome => {
-                    self.is_known_to_rest = rests.is_some();
-                    self.told = status;
-                    return outcome.map_err(|error| Error::Journal(error.to_string()));
-                }
-            }
-        }
-    }
-
     async fn work(&mut self) -> Result<(), Error> {
         let abandon = self.engine.inner.abandon.clone();
         let mut abandoned = std::pin::pin!(abandon.cancelled());
@@ -393,148 +316,6 @@ impl Driver {
         }
     }
 
-    /// A call's event, and those of the calls that have ended meanwhile: they share one write.
-    fn with_others(&mut self, first: Event) -> Vec<Event> {
-        let mut events = vec![first];
-        while events.len() < limits::JOURNAL_BATCH
-            && let Some(joined) = self.calls.try_join_next()
-        {
-            match joined {
-                Ok(event) => events.extend(event),
-                Err(failure) => error!(%failure, "a call's task failed"),
-            }
-        }
-        // Before the events are acted on: what follows may be the next attempt, which has a token of its own.
-        for path in events.iter().filter_map(Event::path) {
-            self.tokens.remove(path);
-        }
-        events
-    }
-
-    /// The transitions are pure and come first; nothing acts on them before their events are in the journal.
-    async fn record(&mut self, events: Vec<Event>) -> Result<(), Error> {
-        let mut events = events.into_iter();
-        loop {
-            let (mut kept, mut transitions) = (Vec::with_capacity(events.len()), Vec::with_capacity(events.len()));
-            let mut times = Vec::with_capacity(events.len());
-            // First, when a run below has used the last of it: how that run ended is not to be coped with.
-            let mut end = self.exhausted();
-            while !self.run.is_busy()
-                && let Some(event) = end.take().or_else(|| events.next())
-            {
-                // After the end there is nothing that an event could change.
-                if self.run.outcome().is_some() {
-                    break;
-                }
-                let event = self.in_order(event);
-                let transition = self.run.enter(event.clone())?;
-                if transition == Transition::default() && !self.run.is_busy() && self.run.outcome().is_none() {
-                    debug!("late event ignored");
-                    continue;
-                }
-                times.push(self.at);
-                kept.push(event);
-                transitions.push(transition);
-            }
-            if !kept.is_empty() {
-                self.count();
-                if let Some(event) = self.exhausted() {
-                    self.stop(event.clone(), &mut transitions)?;
-                    times.push(self.at);
-                    kept.push(event);
-                }
-                let status = self.run.status();
-                self.append(&kept, status, self.rests_until(status, &transitions)).await?;
-                for (at, transition) in times.into_iter().zip(transitions) {
-                    self.carry_out(at, transition);
-                }
-                if self.run.is_busy() {
-                    Box::pin(self.go_on(self.at)).await?;
-                }
-            }
-            if events.len() == 0 && self.exhausted().is_none() {
-                return Ok(());
-            }
-        }
-    }
-
-    /// An event no earlier than the one before it.
-    fn in_order(&mut self, event: Event) -> Event {
-        self.at = self.at.max(event.at());
-        event.stamped(self.at)
-    }
-
-    /// `at`: when what the transition follows from happened, as the run has it. Its timers count from there.
-    fn carry_out(&mut self, at: Timestamp, transition: Transition) {
-        if self.run.status() != RunStatus::Running {
-            for waiter in std::mem::take(&mut self.waiters) {
-                // Who waited may have gone.
-                drop(waiter.send(self.run.snapshot()));
-            }
-        }
-        for change in transition.changes {
-            self.publish(change);
-        }
-        for command in transition.commands {
-            match command {
-                // Stays outstanding in the journal, and is asked for after the restart.
-                Command::Call(_) if self.parking => {}
-                Command::Call(invocation) => {
-                    let token = CancellationToken::new();
-                    self.tokens.insert(invocation.path.clone(), token.clone());
-                    if let Some(refused) = self.refusal(&invocation) {
-                        self.calls.spawn(async move { (!token.is_cancelled()).then_some(refused) });
-                        continue;
-                    }
-                    let call = self.engine.clone().invoke(self.id.clone(), invocation, Arc::clone(&self.lineage), token);
-                    if self.near.is_none() {
-                        self.near = Some(call.boxed());
-                    } else {
-                        self.calls.spawn(call.in_current_span());
-                    }
-                }
-                Command::CancelCall { path } => {
-                    if let Some(token) = self.tokens.remove(&path) {
-                        token.cancel();
-                    }
-                }
-                Command::CancelTask { path, skill, own, agent, remote } => {
-                    debug!(step = path.step(), task = %remote.task_id, "task that waits for an answer is canceled");
-                    let told = self.engine.clone().give_up(skill, own, agent, remote);
-                    self.calls.spawn(async move {
-                        told.await;
-                        None
-                    });
-                }
-                Command::StartTimer { path, timer, due } => {
-                    let wait = Duration::from_millis(due.since_ms(at));
-                    self.timers.start(path, timer, Instant::now() + wait, due);
-                }
-                Command::CancelTimer { path, timer } => self.timers.cancel(&path, timer),
-            }
-        }
-    }
-
-    fn publish(&mut self, change: Change) {
-        self.seq += 1;
-        if let Change::StepFinished { step, status, attempts, error, .. } = &change {
-            info!(%step, status = status.as_str(), attempts, error = error.as_ref().map(|error| error.code.code()), "step finished");
-        }
-        if !self.watchers.is_empty() {
-            self.watchers.tell(&Arc::new(Update { seq: self.seq, at: self.run.changed_at(), change }));
-        }
-    }
-
-    /// The chain that runs started by this one carry on.
-    fn set_lineage(&mut self) {
-        let plan = self.run.plan();
-        let own = Ancestor { digest: plan.digest().clone(), workflow: plan.workflow().metadata.id.to_string() };
-        self.lineage = {
-            let runs = self.run.ancestry().iter().cloned().chain([own]).collect();
-            Arc::new(Lineage::new(runs, Arc::clone(&self.lineage.usage)))
-        };
-    }
-
     /// Within a run timestamps never go backwards, whatever the wall clock does.
     fn now(&mut self) -> Timestamp {
         self.at = self.at.max(now());
@@ -571,20 +352,6 @@ impl Driver {
         }
         while self.calls.join_next().await.is_some() {}
     }
-}
-
-/// Waits for something, and lets the call that the run's task makes itself go on meanwhile: its answer must be read when it comes, not when
-/// the journal has room. Costs nothing when there is no such call.
-async fn beside<T>(wait: impl Future<Output = T>, call: &mut Option<BoxFuture<'static, Option<Event>>>, heard: &mut Option<Event>) -> T {
-    let mut wait = std::pin::pin!(wait);
-    while call.is_some() && heard.is_none() {
-        tokio::select! {
-            biased;
-            done = &mut wait => return done,
-            event = near(call) => *heard = event,
-        }
-    }
-    wait.await
 }
 
 /// Waits for the call that the run's task makes itself, and takes its place away; for ever when there is none. Safe to drop.

@@ -1,0 +1,88 @@
+//! What follows from an event that is in the journal: commands are carried out, watchers are told.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, debug, info};
+
+use super::Driver;
+use crate::engine::Update;
+use crate::engine::embedded::invoke::Lineage;
+use crate::interpreter::{Ancestor, Change, Command, RunStatus, Transition};
+use crate::time::Timestamp;
+
+impl Driver {
+    /// `at`: when what the transition follows from happened, as the run has it. Its timers count from there.
+    pub(super) fn carry_out(&mut self, at: Timestamp, transition: Transition) {
+        if self.run.status() != RunStatus::Running {
+            for waiter in std::mem::take(&mut self.waiters) {
+                // Who waited may have gone.
+                drop(waiter.send(self.run.snapshot()));
+            }
+        }
+        for change in transition.changes {
+            self.publish(change);
+        }
+        for command in transition.commands {
+            match command {
+                // Stays outstanding in the journal, and is asked for after the restart.
+                Command::Call(_) if self.parking => {}
+                Command::Call(invocation) => {
+                    let token = CancellationToken::new();
+                    self.tokens.insert(invocation.path.clone(), token.clone());
+                    if let Some(refused) = self.refusal(&invocation) {
+                        self.calls.spawn(async move { (!token.is_cancelled()).then_some(refused) });
+                        continue;
+                    }
+                    let call = self.engine.clone().invoke(self.id.clone(), invocation, Arc::clone(&self.lineage), token);
+                    if self.near.is_none() {
+                        self.near = Some(call.boxed());
+                    } else {
+                        self.calls.spawn(call.in_current_span());
+                    }
+                }
+                Command::CancelCall { path } => {
+                    if let Some(token) = self.tokens.remove(&path) {
+                        token.cancel();
+                    }
+                }
+                Command::CancelTask { path, skill, own, agent, remote } => {
+                    debug!(step = path.step(), task = %remote.task_id, "task that waits for an answer is canceled");
+                    let told = self.engine.clone().give_up(skill, own, agent, remote);
+                    self.calls.spawn(async move {
+                        told.await;
+                        None
+                    });
+                }
+                Command::StartTimer { path, timer, due } => {
+                    let wait = Duration::from_millis(due.since_ms(at));
+                    self.timers.start(path, timer, Instant::now() + wait, due);
+                }
+                Command::CancelTimer { path, timer } => self.timers.cancel(&path, timer),
+            }
+        }
+    }
+
+    pub(super) fn publish(&mut self, change: Change) {
+        self.seq += 1;
+        if let Change::StepFinished { step, status, attempts, error, .. } = &change {
+            info!(%step, status = status.as_str(), attempts, error = error.as_ref().map(|error| error.code.code()), "step finished");
+        }
+        if !self.watchers.is_empty() {
+            self.watchers.tell(&Arc::new(Update { seq: self.seq, at: self.run.changed_at(), change }));
+        }
+    }
+
+    /// The chain that runs started by this one carry on.
+    pub(super) fn set_lineage(&mut self) {
+        let plan = self.run.plan();
+        let own = Ancestor { digest: plan.digest().clone(), workflow: plan.workflow().metadata.id.to_string() };
+        self.lineage = {
+            let runs = self.run.ancestry().iter().cloned().chain([own]).collect();
+            Arc::new(Lineage::new(runs, Arc::clone(&self.lineage.usage)))
+        };
+    }
+}

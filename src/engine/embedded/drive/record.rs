@@ -1,0 +1,175 @@
+//! What happened becomes part of the run: event → interpreter → journal, and only then what follows from it.
+
+use futures_util::future::BoxFuture;
+use tracing::{debug, error, warn};
+
+use super::{Driver, near};
+use crate::engine::Error;
+use crate::engine::embedded::rest::rests_until;
+use crate::interpreter::{Event, RunStatus, Transition};
+use crate::journal::{self, Progress};
+use crate::limits;
+use crate::time::Timestamp;
+
+impl Driver {
+    /// A call's event, and those of the calls that have ended meanwhile: they share one write.
+    pub(super) fn with_others(&mut self, first: Event) -> Vec<Event> {
+        let mut events = vec![first];
+        while events.len() < limits::JOURNAL_BATCH
+            && let Some(joined) = self.calls.try_join_next()
+        {
+            match joined {
+                Ok(event) => events.extend(event),
+                Err(failure) => error!(%failure, "a call's task failed"),
+            }
+        }
+        // Before the events are acted on: what follows may be the next attempt, which has a token of its own.
+        for path in events.iter().filter_map(Event::path) {
+            self.tokens.remove(path);
+        }
+        events
+    }
+
+    /// The transitions are pure and come first; nothing acts on them before their events are in the journal.
+    pub(super) async fn record(&mut self, events: Vec<Event>) -> Result<(), Error> {
+        let mut events = events.into_iter();
+        loop {
+            let (mut kept, mut transitions) = (Vec::with_capacity(events.len()), Vec::with_capacity(events.len()));
+            let mut times = Vec::with_capacity(events.len());
+            // First, when a run below has used the last of it: how that run ended is not to be coped with.
+            let mut end = self.exhausted();
+            while !self.run.is_busy()
+                && let Some(event) = end.take().or_else(|| events.next())
+            {
+                // After the end there is nothing that an event could change.
+                if self.run.outcome().is_some() {
+                    break;
+                }
+                let event = self.in_order(event);
+                let transition = self.run.enter(event.clone())?;
+                if transition == Transition::default() && !self.run.is_busy() && self.run.outcome().is_none() {
+                    debug!("late event ignored");
+                    continue;
+                }
+                times.push(self.at);
+                kept.push(event);
+                transitions.push(transition);
+            }
+            if !kept.is_empty() {
+                self.count();
+                if let Some(event) = self.exhausted() {
+                    self.stop(event.clone(), &mut transitions)?;
+                    times.push(self.at);
+                    kept.push(event);
+                }
+                let status = self.run.status();
+                self.append(&kept, status, self.rests_until(status, &transitions)).await?;
+                for (at, transition) in times.into_iter().zip(transitions) {
+                    self.carry_out(at, transition);
+                }
+                if self.run.is_busy() {
+                    Box::pin(self.go_on(self.at)).await?;
+                }
+            }
+            if events.len() == 0 && self.exhausted().is_none() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// An event no earlier than the one before it.
+    pub(super) fn in_order(&mut self, event: Event) -> Event {
+        self.at = self.at.max(event.at());
+        event.stamped(self.at)
+    }
+
+    /// Makes what is left of a long transition part by part, so that others have their turn in between and watchers can take in what
+    /// they are told. `at`: when its event happened.
+    pub(super) async fn go_on(&mut self, at: Timestamp) -> Result<(), Error> {
+        while self.run.is_busy() {
+            if self.watchers.have_room() {
+                tokio::task::yield_now().await;
+            } else {
+                // Once for each part, so that one who takes nothing does not hold up the run.
+                tokio::time::sleep(limits::WATCHER_REST).await;
+            }
+            while let Ok(control) = self.inbox.try_recv() {
+                match self.look(control) {
+                    None => {}
+                    Some(control) => self.deferred.push_back(control),
+                }
+            }
+            let part = self.run.proceed();
+            self.count();
+            self.settle_status(&part).await?;
+            self.carry_out(at, part);
+        }
+        Ok(())
+    }
+
+    /// A run may end, or wait, by its first event alone, or by a late part of a transition; the journal has it as it was before.
+    pub(super) async fn settle_status(&mut self, transition: &Transition) -> Result<(), Error> {
+        if self.run.is_busy() {
+            return Ok(());
+        }
+        let status = self.run.status();
+        let rests = self.rests_until(status, std::slice::from_ref(transition));
+        // What the journal knows need not be said again, and a short wait is not worth a write of its own.
+        let is_long = rests.is_some_and(|due| due.is_none_or(|due| due > self.at.plus(self.engine.inner.options.rest_after)));
+        if self.is_known_to_rest || (status == self.told && !is_long) {
+            return Ok(());
+        }
+        self.append(&[], status, rests).await
+    }
+
+    /// Whether the run will wait for nothing but people and timers, and until when. What was kept back while parking is not known here.
+    pub(super) fn rests_until(&self, status: RunStatus, transitions: &[Transition]) -> Option<Option<Timestamp>> {
+        if self.parking || self.run.is_busy() { None } else { rests_until(status, transitions, &self.tokens, &self.timers) }
+    }
+
+    /// Waits while the journal is full, so that the run goes on by itself when there is space again. A shutdown ends the wait:
+    /// what could not be stored then has not happened, and is asked for again after the restart.
+    pub(super) async fn append(&mut self, events: &[Event], status: RunStatus, rests: Option<Option<Timestamp>>) -> Result<(), Error> {
+        // Of a run that stands alone nobody else has to know.
+        let is_in_a_tree = self.run.plan().may_start_runs() || !self.run.ancestry().is_empty();
+        let Self { engine, id, counted, near: call, heard, .. } = self;
+        let inner = &engine.inner;
+        let progress = Progress { status, rests, used: is_in_a_tree.then_some(*counted) };
+        let mut rest = limits::JOURNAL_FULL_REST;
+        loop {
+            let appended = beside(inner.journal.advance(id, events, progress), call, heard).await;
+            match appended {
+                Err(journal::Error::Full(why)) if !inner.stopping.is_cancelled() => {
+                    warn!(%why, "run waits for the journal");
+                    let wait = async {
+                        tokio::select! {
+                            () = tokio::time::sleep(rest) => {}
+                            () = inner.stopping.cancelled() => {}
+                        }
+                    };
+                    beside(wait, call, heard).await;
+                    rest = (rest * 2).min(limits::JOURNAL_FULL_REST_MAX);
+                }
+                outcome => {
+                    self.is_known_to_rest = rests.is_some();
+                    self.told = status;
+                    return outcome.map_err(|error| Error::Journal(error.to_string()));
+                }
+            }
+        }
+    }
+}
+
+/// Waits for something, and lets the call that the run's task makes itself go on meanwhile: its answer must be read when it comes, not when
+/// the journal has room. Costs nothing when there is no such call.
+async fn beside<T>(wait: impl Future<Output = T>, call: &mut Option<BoxFuture<'static, Option<Event>>>, heard: &mut Option<Event>) -> T {
+    let mut wait = std::pin::pin!(wait);
+    while call.is_some() && heard.is_none() {
+        tokio::select! {
+            biased;
+            done = &mut wait => return done,
+            event = near(call) => *heard = event,
+        }
+    }
+    wait.await
+}
