@@ -26,7 +26,10 @@ impl HttpClient {
     pub(crate) fn new(make: impl Fn() -> reqwest::ClientBuilder + Send + Sync + 'static) -> Self {
         // One provider for the whole process; whoever installed one before us keeps it.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let plain = make().tls_certs_only([]).build().expect("a client without certificates needs nothing from the machine");
+        // What may be tried again without harm, and when, is the caller's to say; the client's own way needs a copy of every request.
+        let no_retry = reqwest::retry::never().max_retries_per_request(0);
+        let plain =
+            make().tls_certs_only([]).retry(no_retry).build().expect("a client without certificates needs nothing from the machine");
         Self { make: Box::new(make), plain, secure: OnceLock::new() }
     }
 
@@ -55,6 +58,8 @@ impl HttpClient {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::*;
 
     #[test]
@@ -64,5 +69,22 @@ mod tests {
         assert!(http.secure.get().is_none());
         http.of(&Url::parse("https://localhost:1").unwrap());
         assert!(http.secure.get().is_some());
+    }
+
+    #[test]
+    fn without_certificates_https_fails_by_itself_and_http_does_not() {
+        let made = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&made);
+        // The first is the client for `http`; what is asked of the second cannot be.
+        let http = HttpClient::new(move || match counted.fetch_add(1, Ordering::Relaxed) {
+            0 => reqwest::Client::builder(),
+            _ => reqwest::Client::builder().user_agent("\n"),
+        });
+        for _ in 0..3 {
+            assert!(http.secure().is_err());
+            let url = Url::parse("https://localhost:1").unwrap();
+            assert!(std::ptr::eq(http.of(&url), &raw const http.plain), "a call fails with an error of its own");
+        }
+        assert_eq!(made.load(Ordering::Relaxed), 2, "it was tried once");
     }
 }

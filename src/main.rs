@@ -1,5 +1,7 @@
 //! The program: reads arguments and configuration, sets up logging, carries out one subcommand, and says how it ended.
 
+mod allocator;
+
 use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -8,9 +10,6 @@ use clap::Parser;
 use gantry::cli::{self, Arguments, Exit, Failure, Terminal};
 use gantry::config::LogFormat;
 use gantry::telemetry;
-
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Threads that are still busy (a file being read, a name being resolved) are not waited for any longer at the end.
 const LEAVE: Duration = Duration::from_millis(200);
@@ -43,6 +42,8 @@ fn run(arguments: Arguments) -> Result<Exit, Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::internal(format!("cannot start the runtime: {error}")))?;
+    // Ends with the runtime.
+    let _giving = runtime.spawn(allocator::give_back_when_quiet());
     let outcome = runtime.block_on(cli::dispatch(arguments.command, config, terminal));
     runtime.shutdown_timeout(LEAVE);
     outcome

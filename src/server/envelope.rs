@@ -23,7 +23,7 @@ const ID_BYTES_MAX: usize = 1024;
 pub(super) struct Envelope<'a> {
     pub(super) id: Value,
     pub(super) method: String,
-    /// As they were written: an object, a list, or `null`.
+    /// As they were written: an object or a list. None when there are none, or `null`.
     pub(super) params: Option<&'a str>,
 }
 
@@ -80,7 +80,7 @@ impl<'a> Envelope<'a> {
             return Err(refuse(id, ErrorCode::InvalidRequest, "`method` must be a string"));
         };
         if let Some(params) = outer.params
-            && !matches!(params.get().as_bytes().first(), Some(b'{' | b'[' | b'n'))
+            && !matches!(params.get().as_bytes().first(), Some(b'{' | b'['))
         {
             return Err(refuse(id, ErrorCode::InvalidRequest, "`params` must be an object"));
         }

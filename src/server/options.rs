@@ -175,7 +175,8 @@ pub struct LimitOptions {
     pub stream_bytes_max: usize,
     /// Tasks kept; the oldest that have ended go first.
     pub tasks_max: usize,
-    /// How long a task that has ended stays in memory when a durable journal has it: later it is read from there.
+    /// How long a task that has ended stays in memory when a durable journal has it: later it is read from there. Shorter while there are
+    /// more than 500 and others come.
     #[serde(deserialize_with = "duration")]
     pub ended_tasks_stay: Duration,
     /// Messages kept in a task's history.

@@ -160,7 +160,8 @@ pub(super) async fn list(app: &Arc<App>, caller: &Caller, params: &ListTasksPara
         (rows, total) = of_runs(app, filter, wanted, from.as_ref(), page_size as usize + 1).await?;
         // A request that has found its workflow meanwhile is known as both.
         let found: HashSet<&str> = rows.iter().map(|row| row.id.as_str()).collect();
-        tasks.retain(|task| !found.contains(task.id.as_str()));
+        let is_one = |task: &Arc<Task>| found.contains(task.id.as_str()) || (from.is_some() && matches!(task.kind(), Kind::Run(_)));
+        tasks.retain(|task| !is_one(task));
     } else {
         up_to_date(&tasks).await;
     }

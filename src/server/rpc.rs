@@ -111,11 +111,14 @@ fn dispatch(methods: &Methods, envelope: &Envelope<'_>, call: Call) -> BoxFuture
     let id = envelope.rpc_id();
     let (name, params) = match envelope.method.strip_prefix(WORKFLOW_PREFIX) {
         None => (&*envelope.method, Params::new(envelope.params).into_owned()),
-        Some(workflow) => {
-            let input = envelope.params.and_then(|params| serde_json::from_str(params).ok()).filter(|input: &Value| !input.is_null());
-            let params = json!({ "workflow_id": workflow, "input": input.unwrap_or_else(|| json!({})) }).to_string();
-            (EXECUTE, Params::new(Some(&params)).into_owned())
-        }
+        Some(workflow) => match serde_json::from_str::<Value>(envelope.params.unwrap_or("{}")) {
+            Ok(input) => {
+                let params = json!({ "workflow_id": workflow, "input": input }).to_string();
+                (EXECUTE, Params::new(Some(&params)).into_owned())
+            }
+            // What cannot be read is refused there, with the reason.
+            Err(_) => (EXECUTE, Params::new(envelope.params).into_owned()),
+        },
     };
     let Some(MethodCallback::Async(method)) = methods.method(name) else {
         return future::ready(MethodResponse::error(id, ErrorObjectOwned::from(RpcCode::MethodNotFound))).boxed();

@@ -78,7 +78,7 @@ impl Begun {
     /// Waits until a blocking call may answer, and follows the run meanwhile: for one caller that needs no task of its own. What is
     /// left of it goes on in the background, also when the caller has gone.
     pub(super) async fn settle(&mut self, app: &Arc<App>) {
-        let mut following = Foreground { app, work: self.following.take() };
+        let mut following = Foreground { app, task: &self.task, work: self.following.take() };
         tokio::select! {
             biased;
             () = following.ended() => {}
@@ -90,6 +90,7 @@ impl Begun {
 /// Work that a request does itself as long as it is there.
 struct Foreground<'a> {
     app: &'a Arc<App>,
+    task: &'a Task,
     work: Option<BoxFuture<'static, ()>>,
 }
 
@@ -104,10 +105,12 @@ impl Foreground<'_> {
 
 impl Drop for Foreground<'_> {
     fn drop(&mut self) {
-        // Without a runtime the process is at its end.
-        if let Some(work) = self.work.take()
-            && tokio::runtime::Handle::try_current().is_ok()
-        {
+        let Some(work) = self.work.take() else { return };
+        if std::thread::panicking() {
+            // It may be what broke. Whoever asks for the task next has it made anew.
+            self.task.lose();
+        } else if tokio::runtime::Handle::try_current().is_ok() {
+            // Without a runtime the process is at its end.
             self.app.spawn(work);
         }
     }

@@ -142,7 +142,8 @@ impl Driver {
     /// Drives the run from the events that are in the journal already to its end: from `Started` alone for a new run, from
     /// all of them after a restart. What had an outcome is not asked for again.
     pub(super) fn drive(mut self: Box<Self>, events: Vec<Event>) -> impl Future<Output = ()> {
-        let span = info_span!("run", run_id = %self.id, workflow = %self.run.plan().workflow().metadata.id);
+        // Nobody's span is around it, whoever starts it: it goes on without them.
+        let span = info_span!(parent: None, "run", run_id = %self.id, workflow = %self.run.plan().workflow().metadata.id);
         async move {
             let outcome = match self.replay(events) {
                 Ok(transition) => {

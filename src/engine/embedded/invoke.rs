@@ -43,7 +43,7 @@ impl Lineage {
     }
 
     /// The same as agents are told. Made once for each run, not for each call.
-    fn metadata(&self) -> Arc<Map<String, Value>> {
+    pub(super) fn metadata(&self) -> Arc<Map<String, Value>> {
         let make = || {
             let Self { runs, .. } = self;
             Arc::new(Map::from_iter([(extension::RUN.to_owned(), json!({"depth": runs.len(), "ancestry": runs}))]))
@@ -176,7 +176,10 @@ impl Embedded {
         timeout: Duration,
         mut pass: Option<&mut Pass>,
     ) -> Result<Outcome, agent::Error> {
-        let call = agent_call(run, invocation, lineage, Arc::clone(&found.card), timeout);
+        // The plain dialect has no place for it.
+        let is_plain = found.card.interfaces.first().is_some_and(|interface| interface.dialect == Dialect::Plain);
+        let metadata = (!is_plain).then(|| lineage.metadata());
+        let call = agent_call(run, invocation, metadata, Arc::clone(&found.card), timeout);
         let step = &invocation.step;
         let progress = |news: Progress| {
             if let Some(pass) = &mut pass {
@@ -206,16 +209,21 @@ impl Embedded {
 }
 
 /// What an agent is asked by an attempt.
-pub(super) fn agent_call(run: &RunId, invocation: &Invocation, lineage: &Lineage, card: Arc<Card>, timeout: Duration) -> agent::Call {
+pub(super) fn agent_call(
+    run: &RunId,
+    invocation: &Invocation,
+    metadata: Option<Arc<Map<String, Value>>>,
+    card: Arc<Card>,
+    timeout: Duration,
+) -> agent::Call {
     let remote = invocation.resume.as_ref();
-    let has_metadata = card.interfaces.first().is_some_and(|interface| interface.dialect != Dialect::Plain);
     agent::Call {
         card,
         skill: invocation.skill.to_string(),
         inputs: Arc::clone(&invocation.inputs),
         message_id: format!("{run}{}#{}", invocation.path, invocation.attempt),
         timeout,
-        metadata: has_metadata.then(|| lineage.metadata()),
+        metadata,
         resume: remote.map(|remote| agent::Remote { task_id: remote.task_id.clone(), context_id: remote.context_id.clone() }),
     }
 }

@@ -43,7 +43,7 @@ impl Embedded {
         if let Some(child) = self.child_of(&child_key(parent, invocation)).await? {
             return self.attend(Ok(child), rest(), cancel).await;
         }
-        let call = agent_call(parent, invocation, lineage, Arc::clone(own.card), invocation.timeout);
+        let call = agent_call(parent, invocation, Some(lineage.metadata()), Arc::clone(own.card), invocation.timeout);
         // All three are safe to drop; dropping the call is how it is given up.
         let reply = tokio::select! {
             reply = own.skills.call(call) => reply?,

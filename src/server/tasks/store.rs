@@ -7,9 +7,9 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use super::task::{Bounds, NewTask, Task};
+use super::task::{Bounds, Kind, NewTask, Task};
 
-/// So many tasks are a crowd: those that have ended leave as others come.
+/// So many tasks of runs are a crowd: those that have ended leave as others come.
 const CROWD: usize = 500;
 /// How many are looked at for each that comes to a crowd: more than come, so that the crowd gets smaller.
 const LOOKS: usize = 4;
@@ -26,7 +26,7 @@ pub(in crate::server) struct Store {
 #[derive(Default)]
 struct Tasks {
     by_id: HashMap<String, Arc<Task>>,
-    /// In the order in which they came, or were looked at. Of those that may leave only.
+    /// Those of runs, in the order in which they came or were looked at. None where nothing may leave.
     line: VecDeque<Weak<Task>>,
 }
 
@@ -46,7 +46,8 @@ impl Store {
         }
         let task = Arc::new(Task::new(new, self.bounds));
         tasks.by_id.insert(task.id.clone(), Arc::clone(&task));
-        let left = if self.may_leave { tasks.stand_in_line(&task) } else { Vec::new() };
+        let stands_in_line = self.may_leave && matches!(task.kind(), Kind::Run(_));
+        let left = if stands_in_line { tasks.stand_in_line(&task) } else { Vec::new() };
         // What has left is dropped when the lock is free again.
         drop(tasks);
         drop(left);
@@ -66,7 +67,7 @@ impl Store {
     /// Forgets a task, unless another has taken its place.
     pub(in crate::server) fn remove(&self, task: &Arc<Task>) {
         let mut tasks = self.tasks();
-        if tasks.by_id.get(&task.id).is_some_and(|known| Arc::ptr_eq(known, task)) {
+        if is_listed(&tasks.by_id, task) {
             tasks.by_id.remove(&task.id);
         }
     }
@@ -89,7 +90,7 @@ impl Store {
         if by_id.len() < by_id.capacity() / 4 {
             by_id.shrink_to_fit();
         }
-        line.retain(|task| task.upgrade().is_some_and(|task| by_id.contains_key(&task.id)));
+        line.retain(|task| task.upgrade().is_some_and(|task| is_listed(by_id, &task)));
         if line.len() < line.capacity() / 4 {
             line.shrink_to_fit();
         }
@@ -105,10 +106,13 @@ impl Tasks {
     /// Puts a task at the end of the line. In a crowd some of those at its beginning leave; those that cannot yet stand in line again.
     fn stand_in_line(&mut self, new: &Arc<Task>) -> Vec<Arc<Task>> {
         let mut left = Vec::new();
-        let looks = if self.by_id.len() > CROWD { LOOKS } else { 0 };
+        let looks = if self.line.len() > CROWD { LOOKS } else { 0 };
         for _ in 0..looks {
             let Some(first) = self.line.pop_front() else { break };
             let Some(task) = first.upgrade() else { continue };
+            if !is_listed(&self.by_id, &task) {
+                continue;
+            }
             // One is ours, one is the list's.
             if Arc::strong_count(&task) == 2 && task.may_leave(Duration::ZERO, Instant::now()) {
                 left.extend(self.by_id.remove(&task.id));
@@ -119,6 +123,11 @@ impl Tasks {
         self.line.push_back(Arc::downgrade(new));
         left
     }
+}
+
+/// Whether just this task is there: another can have taken its place.
+fn is_listed(by_id: &HashMap<String, Arc<Task>>, task: &Arc<Task>) -> bool {
+    by_id.get(&task.id).is_some_and(|known| Arc::ptr_eq(known, task))
 }
 
 /// Forgets the oldest tenth of those that have ended. Tasks under way stay: the engine bounds them.
@@ -133,7 +142,7 @@ fn make_room(tasks: &mut HashMap<String, Arc<Task>>, tasks_max: usize) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::task::{Kind, now};
+    use super::super::task::now;
     use super::*;
     use crate::a2a::TaskState;
     use crate::ids::RunId;
@@ -206,7 +215,7 @@ mod tests {
         // Nothing of them is left.
         store.leave(Duration::ZERO, Instant::now());
         let in_line = store.tasks().line.len();
-        assert_eq!(in_line, store.all().len());
+        assert_eq!(in_line, store.all().iter().filter(|task| matches!(task.kind(), Kind::Run(_))).count());
     }
 
     #[test]

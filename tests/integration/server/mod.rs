@@ -13,6 +13,7 @@ mod malformed;
 mod methods;
 mod nested;
 mod own;
+mod plain;
 mod push;
 mod runs;
 mod scale;

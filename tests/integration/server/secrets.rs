@@ -10,7 +10,6 @@ use gantry::journal::Memory;
 use gantry::registry::Layout;
 use gantry::server::{Options, Token};
 use serde_json::{Value, json};
-use tracing_subscriber::layer::SubscriberExt as _;
 use wiremock::matchers::method;
 use wiremock::{Mock, MockServer, Request, Respond, ResponseTemplate};
 
@@ -102,7 +101,7 @@ async fn secrets_are_in_no_log_error_history_or_list() {
         .with_env_filter(gantry::telemetry::filter("trace").unwrap())
         .with_ansi(false)
         .with_writer(move || writer.clone());
-    let _guard = tracing::subscriber::set_default(subscriber.finish().with(gantry::telemetry::without_bodies()));
+    let _guard = tracing::subscriber::set_default(subscriber.finish());
     let agents = gossips().await;
     let secret = |agent: &MockServer| (agent.address().to_string(), Secret::new(&format!("{CANARY}-agent")));
     let credentials: BTreeMap<String, Secret> = agents.iter().map(secret).collect();

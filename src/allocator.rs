@@ -1,0 +1,117 @@
+//! The binary's allocator, and how it is made to give memory back.
+//!
+//! A step is many small allocations on several threads, which mimalloc serves fast. What is free it returns to the system while threads ask
+//! it for more, and not by itself: a process that was busy and is quiet would keep what it had at its busiest, for ever. So when the
+//! process has become quiet, each of its threads asks for some memory.
+
+use std::hint::black_box;
+use std::time::Duration;
+
+use tokio::runtime::{Handle, RuntimeMetrics};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Between two looks at how busy the process is.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// Threads that have worked for less than this between two looks, together, are quiet.
+const QUIET: Duration = Duration::from_millis(50);
+/// At which of the looks since it became quiet memory is given back. What ended tasks and idle connections hold is free only later.
+const GIVE_BACK_AT: [u32; 5] = [1, 3, 7, 13, 25];
+/// A thread's memory is looked through once in ten thousand allocations that are not small.
+const ALLOCATIONS: usize = 11_000;
+/// Not small.
+const ALLOCATION_BYTES: usize = 2 * 1024;
+/// So large that it is none of a thread's own memory: for this, what no thread needs is looked through.
+const LARGE_ALLOCATION_BYTES: usize = 4 * 1024 * 1024;
+/// Tasks for each thread, so that none of them finds nothing to do.
+const TASKS_PER_THREAD: usize = 4;
+
+/// Gives memory back whenever the process has been busy and is quiet. Never ends.
+pub(crate) async fn give_back_when_quiet() {
+    let metrics = Handle::current().metrics();
+    let mut look = tokio::time::interval(LOOK_EVERY);
+    let (mut worked, mut quiet_looks) = (worked(&metrics), None);
+    loop {
+        look.tick().await;
+        let now = self::worked(&metrics);
+        let is_quiet = now.saturating_sub(worked) < QUIET;
+        worked = now;
+        quiet_looks = match quiet_looks {
+            _ if !is_quiet => Some(0),
+            Some(looks) if looks < GIVE_BACK_AT[GIVE_BACK_AT.len() - 1] => Some(looks + 1),
+            Some(_) | None => None,
+        };
+        if quiet_looks.is_some_and(|looks| GIVE_BACK_AT.contains(&looks)) {
+            give_back().await;
+            worked = self::worked(&metrics);
+        }
+    }
+}
+
+/// How long all threads have worked so far.
+fn worked(metrics: &RuntimeMetrics) -> Duration {
+    (0..metrics.num_workers()).map(|worker| metrics.worker_total_busy_duration(worker)).sum()
+}
+
+/// Lets every thread of the runtime ask for memory, for a millisecond or two.
+async fn give_back() {
+    let tasks = Handle::current().metrics().num_workers() * TASKS_PER_THREAD;
+    let asking: Vec<_> = (0..tasks).map(|_| tokio::spawn(async { ask() })).collect();
+    for asked in asking {
+        // It cannot fail, and nothing depends on it.
+        let _ = asked.await;
+    }
+}
+
+fn ask() {
+    for _ in 0..ALLOCATIONS {
+        drop(black_box(Vec::<u8>::with_capacity(ALLOCATION_BYTES)));
+    }
+    drop(black_box(Vec::<u8>::with_capacity(LARGE_ALLOCATION_BYTES)));
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    /// Kilobytes of this process that are no part of a file.
+    fn resident() -> usize {
+        let status = std::fs::read_to_string("/proc/self/status").expect("Linux has it");
+        let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).expect("Linux says it");
+        line.trim().trim_end_matches(" kB").parse().expect("a number")
+    }
+
+    async fn busy(task: usize) {
+        let mut held: Vec<Vec<u8>> = Vec::new();
+        for n in 0..60 {
+            held.push(vec![1; 16 + (n * 97 + task * 31) % 900]);
+            if n % 20 == 0 {
+                // Ends on another thread, maybe, than it began on.
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_process_that_was_busy_has_its_memory_back_after_a_while() {
+        let before = resident();
+        let tasks: Vec<_> = (0..3_000).map(|task| tokio::spawn(busy(task))).collect();
+        for task in tasks {
+            task.await.expect("it cannot fail");
+        }
+        let at_its_end = resident();
+        assert!(at_its_end > before + 50_000, "the test takes memory: {before} KB before, {at_its_end} KB after");
+        let mut after = at_its_end;
+        for _ in 0..10 {
+            give_back().await;
+            after = resident();
+            if after < before + (at_its_end - before) / 4 {
+                return;
+            }
+            // What is free is given back when it has been free for a second.
+            tokio::time::sleep(Duration::from_millis(300)).await;
+        }
+        panic!("{before} KB before, {at_its_end} KB when all had ended, {after} KB later");
+    }
+}
