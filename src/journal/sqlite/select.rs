@@ -15,6 +15,8 @@ const ENDED: &str = "status NOT IN ('running', 'input_required')";
 const UNFINISHED: &str = "status IN ('running', 'input_required')";
 
 pub(super) fn select(db: &Connection, query: &Query) -> rusqlite::Result<Found> {
+    // All parts are of one moment: a run that ends meanwhile is in one of them.
+    let db = db.unchecked_transaction()?;
     let (parts, more, values) = conditions(query);
     let runs_max = query.runs_max.map_or(-1, |runs| i64::try_from(runs).unwrap_or(i64::MAX));
     let mut found = Found { records: Vec::new(), total: 0 };
@@ -24,7 +26,7 @@ pub(super) fn select(db: &Connection, query: &Query) -> rusqlite::Result<Found> 
         found.total += usize::try_from(count).unwrap_or(usize::MAX);
         let (place, mut values) = (if query.before.is_some() { " AND (changed_at, run) < (?, ?)" } else { "" }, values.clone());
         values.extend(query.before.iter().flat_map(|(at, run)| [Value::from(at.unix_ms()), Value::from(run.clone())]));
-        found.records.append(&mut records(db, &latest(part, &format!("{more}{place}"), runs_max), &values)?);
+        found.records.append(&mut records(&db, &latest(part, &format!("{more}{place}"), runs_max), &values)?);
     }
     found.records.sort_by(|a, b| (b.changed_at, &b.header.run).cmp(&(a.changed_at, &a.header.run)));
     found.records.truncate(query.runs_max.unwrap_or(usize::MAX));

@@ -94,3 +94,27 @@ async fn no_query_looks_at_every_run() {
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_that_ends_while_runs_are_listed_is_there_once() {
+    const RUNS: usize = 200;
+    let dir = tempfile::tempdir().unwrap();
+    let journal = Sqlite::open(dir.path()).unwrap();
+    let ids: Vec<String> = (0..RUNS).map(|n| format!("r-{n:03}")).collect();
+    for id in &ids {
+        journal.create(header(id, None), started(id)).await.unwrap();
+    }
+    let end = async {
+        for (n, id) in ids.iter().enumerate() {
+            journal.append(&RunId::parse(id).unwrap(), &[cancel(1_000)], STATUSES[2 + n % 3]).await.unwrap();
+        }
+    };
+    let list = async {
+        for _ in 0..RUNS {
+            let found = journal.select(&Query::default()).await.unwrap();
+            let distinct: std::collections::BTreeSet<_> = found.records.iter().map(|record| &record.header.run).collect();
+            assert_eq!((found.records.len(), distinct.len(), found.total), (RUNS, RUNS, RUNS));
+        }
+    };
+    tokio::join!(end, list);
+}
