@@ -9,6 +9,9 @@ use super::error::{ErrorKind, Failure, Reach};
 /// `ENOMEM`, `ENFILE`, `EMFILE`: this machine's trouble, whoever is called.
 const LOCAL_TROUBLE: [i32; 3] = [12, 23, 24];
 
+/// What is copied rather than kept: a small answer would keep the connection from using its buffer again.
+const COPIED_BYTES_MAX: usize = 4 * 1024;
+
 /// What a content type announces.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Content {
@@ -57,8 +60,8 @@ pub(super) async fn read(mut response: Response, bytes_max: usize) -> Result<Byt
         if body.len().max(first.len()) + chunk.len() > bytes_max {
             return Err(too_large());
         }
-        if first.is_empty() {
-            // Most answers are one chunk, which need not be copied.
+        if first.is_empty() && chunk.len() > COPIED_BYTES_MAX {
+            // Most large answers are one chunk, which need not be copied.
             first = chunk;
             continue;
         }
