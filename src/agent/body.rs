@@ -60,7 +60,7 @@ pub(super) async fn read(mut response: Response, bytes_max: usize) -> Result<Byt
         if body.len().max(first.len()) + chunk.len() > bytes_max {
             return Err(too_large());
         }
-        if first.is_empty() && chunk.len() > COPIED_BYTES_MAX {
+        if first.is_empty() && body.is_empty() && chunk.len() > COPIED_BYTES_MAX {
             // Most large answers are one chunk, which need not be copied.
             first = chunk;
             continue;
@@ -118,4 +118,43 @@ pub(super) fn transport(error: &reqwest::Error) -> Failure {
 /// No file descriptors, memory or ports are left here.
 fn is_local(error: &std::io::Error) -> bool {
     error.kind() == std::io::ErrorKind::AddrNotAvailable || error.raw_os_error().is_some_and(|code| LOCAL_TROUBLE.contains(&code))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use super::*;
+
+    fn answer(sizes: &[usize]) -> (Response, Vec<u8>) {
+        let chunks: Vec<Vec<u8>> = sizes.iter().enumerate().map(|(n, size)| vec![b'a' + n as u8; *size]).collect();
+        let whole = chunks.concat();
+        let stream = futures_util::stream::iter(chunks.into_iter().map(|chunk| Ok::<_, Infallible>(Bytes::from(chunk))));
+        (Response::from(axum::http::Response::new(reqwest::Body::wrap_stream(stream))), whole)
+    }
+
+    #[tokio::test]
+    async fn an_answer_is_its_chunks_in_their_order_up_to_the_limit() {
+        let (small, large) = (10, COPIED_BYTES_MAX + 1);
+        for sizes in [
+            &[][..],
+            &[0],
+            &[small],
+            &[large],
+            &[0, large],
+            &[large, 0],
+            &[small, small],
+            &[small, large],
+            &[large, small],
+            &[large, large, small],
+            &[small, large, small, large],
+        ] {
+            let (response, whole) = answer(sizes);
+            assert!(read(response, whole.len()).await.unwrap() == whole, "{sizes:?}");
+            if !whole.is_empty() {
+                let (response, whole) = answer(sizes);
+                assert_eq!(read(response, whole.len() - 1).await.unwrap_err().kind, ErrorKind::TooLarge, "{sizes:?}");
+            }
+        }
+    }
 }
