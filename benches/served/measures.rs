@@ -389,6 +389,12 @@ impl Bench<'_> {
         self.bar(group, "MB idle", megabytes(idle), 15.0, false);
         self.load(&subject, &shape("chain-3"), MANY, MANY * 20).await?;
         self.bar(group, "MB at the peak of 64 at a time", megabytes(subject.process.memory("VmHWM")?), 40.0, false);
+        if !self.wish.quick {
+            tokio::time::sleep(SETTLE).await;
+        }
+        let used = subject.process.memory("VmRSS")?;
+        let text = format!("{:.1} MB idle again", megabytes(used));
+        self.line(group, "MB idle again", json!(megabytes(used)), &text);
         let runs = if self.wish.quick { 100 } else { 9_000 };
         let slow = slow();
         let before = subject.process.memory("VmRSS")?;
@@ -409,9 +415,9 @@ impl Bench<'_> {
             self.http = callers()?;
             tokio::time::sleep(SETTLE).await;
             let after = subject.process.memory("VmRSS")?;
-            let text = format!("{:.1} MB a minute later", megabytes(after));
+            let text = format!("{:.1} MB a minute later, {:.2} times idle at first", megabytes(after), after as f64 / idle as f64);
             self.line(group, "MB a minute later", json!(megabytes(after)), &text);
-            self.bar(group, "a minute later, times idle", after as f64 / idle as f64, 1.2, false);
+            self.bar(group, "a minute later, times idle before", after as f64 / used as f64, 1.2, false);
         }
         Ok(())
     }
