@@ -1,9 +1,10 @@
 //! What the engine costs beside a bare reqwest loop that makes the same calls: `cargo bench --bench engine`.
 //!
 //! The stub agent is a process of its own (this program again, with `--stub`), so that neither side pays for it. Each shape runs
-//! with 1 and with 64 runs at once, bare loop and engine in turn, several rounds; medians are printed, and their ratio. `calls` or `start`
-//! as argument measures only that.
+//! with 1 and with 64 runs at once, bare loop and engine in turn, several rounds; medians are printed, and their ratio. `calls`, `park`
+//! or `start` as argument measures only that.
 
+mod park;
 mod start;
 
 use std::collections::BTreeMap;
@@ -40,7 +41,7 @@ fn main() -> Result<(), Failure> {
     if arguments.iter().any(|argument| argument == "--stub") {
         return runtime.block_on(stub());
     }
-    if runtime.block_on(start::part(&arguments))? {
+    if runtime.block_on(start::part(&arguments))? || runtime.block_on(park::part(&arguments))? {
         return Ok(());
     }
     // `cargo test --benches` runs this too: one quick round proves that it works.
@@ -50,6 +51,11 @@ fn main() -> Result<(), Failure> {
     if wanted("calls") {
         let stub = Stub::start()?;
         runtime.block_on(measure(&stub.url, quick))?;
+    }
+    if wanted("park") {
+        let stub = Stub::start()?;
+        report("\n10000 runs that wait for an agent");
+        park::measure(&stub.url, quick)?;
     }
     if wanted("start") {
         report("\nstart with 100000 unfinished runs: those that wait for people, and those of which nobody knows yet that they do");
@@ -61,6 +67,9 @@ fn main() -> Result<(), Failure> {
 /// An agent that answers at once, in the plain dialect.
 async fn stub() -> Result<(), Failure> {
     let execute = post(|Json(call): Json<Value>| async move {
+        if let Some(pause) = call["params"]["pause_ms"].as_u64() {
+            tokio::time::sleep(Duration::from_millis(pause)).await;
+        }
         Json(json!({"jsonrpc": "2.0", "id": call["id"], "result": {"value": call["params"]["value"]}}))
     });
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
@@ -121,7 +130,8 @@ async fn measure(url: &str, quick: bool) -> Result<(), Failure> {
             let runs = if quick { concurrency } else { (if concurrency == 1 { 6_000 } else { 48_000 }) / steps };
             let (mut bare_times, mut engine_times) = (Vec::new(), Vec::new());
             for _ in 0..rounds {
-                bare_times.push(load(concurrency, runs, |_| bare_run(bare.clone(), format!("{url}/execute"), shape.waves.clone())).await?);
+                bare_times
+                    .push(load(concurrency, runs, |_| bare_run(bare.clone(), format!("{url}/execute"), shape.waves.clone(), 0)).await?);
                 engine_times.push(load(concurrency, runs, |_| engine_run(engine.clone(), Arc::clone(&shape.plan))).await?);
             }
             let (bare_time, engine_time) = (median(bare_times), median(engine_times));
@@ -180,11 +190,14 @@ where
     Ok(start.elapsed())
 }
 
-async fn bare_run(client: reqwest::Client, url: String, waves: Vec<usize>) -> Result<(), Failure> {
+async fn bare_run(client: reqwest::Client, url: String, waves: Vec<usize>, pause_ms: u64) -> Result<(), Failure> {
     let mut value = json!("hello");
     for wave in waves {
         let calls = (0..wave).map(|_| {
-            let body = json!({"jsonrpc": "2.0", "id": "1", "method": "echo", "params": {"value": value}});
+            let mut body = json!({"jsonrpc": "2.0", "id": "1", "method": "echo", "params": {"value": value}});
+            if pause_ms > 0 {
+                body["params"]["pause_ms"] = json!(pause_ms);
+            }
             let request = client.post(&url).json(&body).send();
             async move { request.await?.error_for_status()?.json::<Value>().await }
         });

@@ -158,14 +158,15 @@ async fn start(directory: &Path, parked: Parked, quick: bool) -> Result<(), Fail
 }
 
 /// Megabytes of this process.
-fn memory(which: &str) -> Result<f64, Failure> {
+pub(super) fn memory(which: &str) -> Result<f64, Failure> {
     let status = std::fs::read_to_string("/proc/self/status")?;
     let line = status.lines().find_map(|line| line.strip_prefix(which)).ok_or("no such line")?;
     Ok(line.trim_start_matches(':').trim().trim_end_matches(" kB").parse::<f64>()? * 1024.0 / 1e6)
 }
 
-fn bar(what: &str, measured: f64, bar: f64, at_least: bool) {
+pub(super) fn bar(what: &str, measured: f64, bar: f64, at_least: bool) {
     let met = if at_least { measured >= bar } else { measured <= bar };
     let (sign, word) = (if at_least { "≥" } else { "≤" }, if met { "met" } else { "MISSED" });
-    report(&format!("  {what:<36} {measured:>9.0}   bar {sign} {bar:<6} {word}"));
+    let digits = if measured < 10.0 { 2 } else { 0 };
+    report(&format!("  {what:<36} {measured:>9.digits$}   bar {sign} {bar:<6} {word}"));
 }
