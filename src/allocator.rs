@@ -31,12 +31,12 @@ const TASKS_PER_THREAD: usize = 4;
 pub(crate) async fn give_back_when_quiet() {
     let metrics = Handle::current().metrics();
     let mut look = tokio::time::interval(LOOK_EVERY);
-    let (mut worked, mut quiet_looks) = (worked(&metrics), None);
+    let (mut before, mut quiet_looks) = (worked(&metrics), None);
     loop {
         look.tick().await;
-        let now = self::worked(&metrics);
-        let is_quiet = now.saturating_sub(worked) < QUIET;
-        worked = now;
+        let now = worked(&metrics);
+        let is_quiet = now.saturating_sub(before) < QUIET;
+        before = now;
         quiet_looks = match quiet_looks {
             _ if !is_quiet => Some(0),
             Some(looks) if looks < GIVE_BACK_AT[GIVE_BACK_AT.len() - 1] => Some(looks + 1),
@@ -44,7 +44,8 @@ pub(crate) async fn give_back_when_quiet() {
         };
         if quiet_looks.is_some_and(|looks| GIVE_BACK_AT.contains(&looks)) {
             give_back().await;
-            worked = self::worked(&metrics);
+            // What that took is no work of the process's own.
+            before = worked(&metrics);
         }
     }
 }

@@ -85,6 +85,14 @@ impl Begun {
             () = send::settle(app, &self.task) => {}
         }
     }
+
+    /// Follows the run in the background.
+    fn in_background(self, app: &App) -> (Arc<Task>, Option<Opened>) {
+        if let Some(following) = self.following {
+            app.spawn(following);
+        }
+        (self.task, self.opened)
+    }
 }
 
 /// Work that a request does itself as long as it is there.
@@ -124,11 +132,7 @@ pub(super) async fn run(
     input: Value,
     metadata: Map<String, Value>,
 ) -> Result<(Arc<Task>, Option<Opened>), Failure> {
-    let Begun { task, opened, following } = begin(app, origin, found, input, metadata).await?;
-    if let Some(following) = following {
-        app.spawn(following);
-    }
-    Ok((task, opened))
+    Ok(begin(app, origin, found, input, metadata).await?.in_background(app))
 }
 
 /// The same, for one who follows the run.
@@ -167,13 +171,13 @@ pub(super) async fn begin(
         // What repeated steps yielded is gone from the run's snapshot when they have ended: who wants it must follow the run.
         task.want();
     }
-    match open(app, &task, &origin) {
-        Ok(opened) => Ok(Begun { task, opened, following }),
+    let opened = open(app, &task, &origin);
+    let begun = Begun { task, opened: None, following };
+    match opened {
+        Ok(opened) => Ok(Begun { opened, ..begun }),
         Err(failure) => {
             // The run goes on, and its task with it.
-            if let Some(following) = following {
-                app.spawn(following);
-            }
+            begun.in_background(app);
             Err(failure)
         }
     }
