@@ -1,20 +1,22 @@
 //! What the engine costs beside a bare reqwest loop that makes the same calls: `cargo bench --bench engine`.
 //!
 //! The stub agent is a process of its own (this program again, with `--stub`), so that neither side pays for it. Each shape runs
-//! with 1 and with 64 runs at once, bare loop and engine in turn, several rounds; medians are printed, and their ratio. `calls`, `park`
-//! or `start` as argument measures only that.
+//! with 1 and with 64 runs at once, bare loop and engine in turn, several rounds; medians are printed, and their ratio. `calls`, `park`,
+//! `start` or `serving` as argument measures only that.
 
 mod park;
+mod serving;
 mod start;
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use axum::Json;
-use axum::routing::post;
+use axum::routing::{get, post};
 use gantry::a2a::Card;
 use gantry::agent;
 use gantry::discovery::{self, Discovery};
@@ -61,12 +63,18 @@ fn main() -> Result<(), Failure> {
         report("\nstart with 100000 unfinished runs: those that wait for people, and those of which nobody knows yet that they do");
         runtime.block_on(start::measure(quick))?;
     }
+    if wanted("serving") {
+        report("\ngantry serve, started on a journal of unfinished runs");
+        runtime.block_on(serving::measure(quick))?;
+    }
     Ok(())
 }
 
-/// An agent that answers at once, in the plain dialect.
+/// An agent that answers at once, in the plain dialect, and says how often it did.
 async fn stub() -> Result<(), Failure> {
+    static CALLS: AtomicU64 = AtomicU64::new(0);
     let execute = post(|Json(call): Json<Value>| async move {
+        CALLS.fetch_add(1, Ordering::Relaxed);
         if let Some(pause) = call["params"]["pause_ms"].as_u64() {
             tokio::time::sleep(Duration::from_millis(pause)).await;
         }
@@ -77,7 +85,8 @@ async fn stub() -> Result<(), Failure> {
     {
         println!("http://{}", listener.local_addr()?);
     }
-    let app = axum::Router::new().route("/execute", execute);
+    let calls = get(|| async { CALLS.load(Ordering::Relaxed).to_string() });
+    let app = axum::Router::new().route("/execute", execute).route("/calls", calls);
     axum::serve(axum::serve::ListenerExt::tap_io(listener, |stream| drop(stream.set_nodelay(true))), app).await?;
     Ok(())
 }

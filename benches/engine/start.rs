@@ -26,7 +26,7 @@ use super::{Failure, report};
 const RUNS: usize = 100_000;
 const RUNS_QUICK: usize = 200;
 /// They ask, and say what they were told.
-const WORKFLOW: &str = "metadata: {id: ask, name: Ask, version: 1.0.0}\nsteps:\n  - {id: ask, step_type: input, prompt: yes?}\n  \
+pub(super) const WORKFLOW: &str = "metadata: {id: ask, name: Ask, version: 1.0.0}\nsteps:\n  - {id: ask, step_type: input, prompt: yes?}\n  \
                         - {id: told, step_type: set, value: \"{{ steps.ask.outputs }}\"}\n";
 /// Runs at the same time, where something is done for each.
 const AT_ONCE: usize = 64;
@@ -34,8 +34,8 @@ const AT_ONCE: usize = 64;
 const PATIENCE: Duration = Duration::from_secs(300);
 
 /// How the runs of a journal are.
-#[derive(Clone, Copy)]
-enum Parked {
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Parked {
     /// The journal knows that they wait for people.
     AtRest,
     /// It does not: the process ended in between.
@@ -63,7 +63,7 @@ pub(super) async fn part(arguments: &[String]) -> Result<bool, Failure> {
 pub(super) async fn measure(quick: bool) -> Result<(), Failure> {
     for parked in [Parked::AtRest, Parked::AtWork] {
         let directory = tempfile::tempdir()?;
-        fill(directory.path(), parked, quick).await?;
+        fill(directory.path(), WORKFLOW, parked, runs(quick)).await?;
         let quick = if quick { "quick" } else { "full" };
         let status = Command::new(std::env::current_exe()?).args(["--start", parked.flag()]).arg(directory.path()).arg(quick).status()?;
         if !status.success() {
@@ -81,16 +81,16 @@ fn run_id(n: usize) -> Result<RunId, Failure> {
     Ok(RunId::parse(&format!("00000000-0000-4000-8000-{n:012}"))?)
 }
 
-fn runs(quick: bool) -> usize {
+pub(super) fn runs(quick: bool) -> usize {
     if quick { RUNS_QUICK } else { RUNS }
 }
 
-/// Writes what an earlier process would have left.
-async fn fill(directory: &Path, parked: Parked, quick: bool) -> Result<(), Failure> {
+/// Writes what an earlier process would have left: the journal of that many runs of a workflow.
+pub(super) async fn fill(directory: &Path, workflow: &str, parked: Parked, runs: usize) -> Result<(), Failure> {
     let journal = Sqlite::open(directory)?;
-    let plan = discovery()?.plan_from_text("ask", WORKFLOW.as_bytes())?;
+    let plan = discovery()?.plan_from_text("workflow", workflow.as_bytes())?;
     let (journal, plan) = (&journal, &plan);
-    stream::iter(0..runs(quick)).map(|n| leave(journal, plan, n, parked)).buffer_unordered(AT_ONCE * 4).try_collect().await
+    stream::iter(0..runs).map(|n| leave(journal, plan, n, parked)).buffer_unordered(AT_ONCE * 4).try_collect().await
 }
 
 async fn leave(journal: &Sqlite, plan: &Arc<Plan>, n: usize, parked: Parked) -> Result<(), Failure> {
@@ -159,7 +159,12 @@ async fn start(directory: &Path, parked: Parked, quick: bool) -> Result<(), Fail
 
 /// Megabytes of this process.
 pub(super) fn memory(which: &str) -> Result<f64, Failure> {
-    let status = std::fs::read_to_string("/proc/self/status")?;
+    memory_of("self", which)
+}
+
+/// Megabytes of a process.
+pub(super) fn memory_of(process: &str, which: &str) -> Result<f64, Failure> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status"))?;
     let line = status.lines().find_map(|line| line.strip_prefix(which)).ok_or("no such line")?;
     Ok(line.trim_start_matches(':').trim().trim_end_matches(" kB").parse::<f64>()? * 1024.0 / 1e6)
 }

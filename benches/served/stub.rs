@@ -1,4 +1,5 @@
-//! The agent that everything here calls: answers at once, or after `pause_ms`, in the plain dialect.
+//! The agent that everything here calls: answers with the value it was given, or with `change` with another one, at once or after
+//! `pause_ms`, in the plain dialect.
 
 use std::time::Duration;
 
@@ -36,6 +37,11 @@ async fn execute(Json(mut call): Json<Value>) -> Json<Value> {
     if let Some(pause) = call["params"]["pause_ms"].as_u64() {
         tokio::time::sleep(Duration::from_millis(pause)).await;
     }
-    let value = call["params"]["value"].take();
+    let mut value = call["params"]["value"].take();
+    if let (Some(true), Value::String(text)) = (call["params"]["change"].as_bool(), &mut value) {
+        // The first character becomes the last, so that no two values of a chain are alike.
+        let first = text.remove(0);
+        text.push(first);
+    }
     Json(json!({"jsonrpc": "2.0", "id": call["id"], "result": {"value": value}}))
 }
