@@ -23,7 +23,7 @@ fn plan(text: &str, digit: &str) -> Arc<Plan> {
 fn recorded() -> Export {
     let (run, at) = (RunId::parse("r").unwrap(), Timestamp::from_unix_ms(1));
     let digest = plan(RECORDED, "0").digest().clone();
-    let reply = |path: &str, value| Event::Replied { path: Path::new(path), attempt: 1, value: Arc::new(value), by: None, at };
+    let reply = |path: &str, value| Event::Replied { path: Path::new(path), attempt: 1, value: Arc::new(value), by: None, inputs: None, at };
     let events = vec![
         Event::Started {
             run: run.clone(),
