@@ -25,6 +25,22 @@ pub(super) fn bytes(value: &Value) -> u64 {
     through.bytes
 }
 
+/// Whether a value has more bytes as JSON than these. No more of it is looked at than it takes to know.
+pub(super) fn exceeds(value: &Value, bytes_max: usize) -> bool {
+    struct Room(usize);
+    impl Write for Room {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0 = self.0.checked_sub(bytes.len()).ok_or(io::ErrorKind::FileTooLarge)?;
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    serde_json::to_writer(Room(bytes_max), value).is_err()
+}
+
 /// Takes every byte, and keeps none.
 struct Through {
     bytes: u64,
@@ -65,6 +81,7 @@ mod tests {
             let digest = format!("sha256:{}", hex::encode(Sha256::digest(text.as_bytes())));
             assert_eq!((of(&value).digest.as_str(), of(&value).bytes), (digest.as_str(), text.len() as u64));
             assert_eq!(bytes(&value), text.len() as u64);
+            assert_eq!((exceeds(&value, text.len()), exceeds(&value, text.len() - 1)), (false, true));
         }
         assert_ne!(of(&json!({"a": 1, "b": 2})).digest, of(&json!({"b": 2, "a": 1})).digest, "order counts");
     }

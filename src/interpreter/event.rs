@@ -177,7 +177,7 @@ pub struct Ancestor {
 pub struct AgentUsed {
     /// Its name.
     pub name: String,
-    /// Digest of its card, when it came from a registry.
+    /// Digest of its card: of the manifest in the registry, or of the bytes of one given by hand. None where there is no card.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub card: Option<Digest>,
     /// Why it and not another.

@@ -19,7 +19,7 @@ use crate::engine::payload;
 use crate::ids::{RunId, SkillId};
 use crate::interpreter::{AgentUsed, Ancestor, ErrorClass, Event, Invocation, Question, RemoteTask, StepError};
 use crate::limits;
-use crate::plan::{EXECUTE_WORKFLOW, WORKFLOW_PREFIX};
+use crate::plan::{EXECUTE_WORKFLOW, ROUTE_REQUEST, WORKFLOW_PREFIX};
 
 /// What came of an attempt.
 pub(super) enum Outcome {
@@ -180,9 +180,9 @@ impl Embedded {
         timeout: Duration,
         mut pass: Option<&mut Pass>,
     ) -> Result<Outcome, agent::Error> {
-        // The plain dialect has no place for it.
+        // Over the plain dialect only another gantry knows what to do with it.
         let is_plain = found.card.interfaces.first().is_some_and(|interface| interface.dialect == Dialect::Plain);
-        let metadata = (!is_plain).then(|| lineage.metadata());
+        let metadata = (!is_plain || is_served_by_gantrys(invocation.skill.as_str())).then(|| lineage.metadata());
         let call = agent_call(run, invocation, metadata, Arc::clone(&found.card), timeout);
         let step = &invocation.step;
         let progress = |news: Progress| {
@@ -235,6 +235,11 @@ pub(super) fn agent_call(
 /// Skills of ours that run a workflow, and nothing else.
 fn runs_a_workflow(skill: &str) -> bool {
     skill == EXECUTE_WORKFLOW || skill.starts_with(WORKFLOW_PREFIX)
+}
+
+/// Skills that a gantry serves.
+fn is_served_by_gantrys(skill: &str) -> bool {
+    runs_a_workflow(skill) || skill == ROUTE_REQUEST
 }
 
 /// The same call as one of `execute_workflow`, when it runs a workflow.
