@@ -73,7 +73,7 @@ pub const LOOP_ITERATIONS_MAX: u64 = 2_000_000;
 pub const RUN_STEPS_MAX: u64 = 10_000_000;
 /// Pieces of work that a run does at a time, a few for each step, before others have their turn and what changed is told.
 pub const TRANSITION_PART: usize = 512;
-/// Largest input of a run.
+/// Largest input of a run, and largest answer, whoever gives it: both are held in memory as long as the run is, and the journal has them.
 pub const RUN_INPUT_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Runs under way at once in one engine. Each waits on a connection of its own, and those are bounded by the file limit.
 pub const RUNS_MAX: usize = 20_000;

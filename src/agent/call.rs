@@ -20,7 +20,7 @@ pub struct Call {
     pub message_id: String,
     /// How long the whole call may take, body included.
     pub timeout: Duration,
-    /// Metadata that travels with the message (depth, ancestry), where the dialect has any.
+    /// Metadata that travels with the message: the runs above the call. The plain dialect has no metadata, and tells them in a header.
     pub metadata: Option<Arc<Map<String, Value>>>,
     /// The task that waits for these inputs, when this call answers a question.
     pub resume: Option<Remote>,

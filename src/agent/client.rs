@@ -118,6 +118,11 @@ impl Client {
 
     /// Reads the card at a URL (the card itself, or an agent's base: `/.well-known/agent-card.json`, then `/agent-card`).
     pub async fn fetch_card(&self, url: &str) -> Result<Card, Error> {
+        Ok(self.fetch_card_and_bytes(url).await?.0)
+    }
+
+    /// The same, with the bytes that it was read from.
+    pub async fn fetch_card_and_bytes(&self, url: &str) -> Result<(Card, Vec<u8>), Error> {
         let outcome = match tokio::time::timeout(CARD_TIMEOUT, self.find_card(url)).await {
             Ok(outcome) => outcome,
             Err(_) => Err(Failure::new(ErrorKind::Timeout, format!("no card within {CARD_TIMEOUT:?}"))),
@@ -125,7 +130,7 @@ impl Client {
         outcome.map_err(|failure| failure.at(&shown(url), ""))
     }
 
-    async fn find_card(&self, url: &str) -> Result<Card, Failure> {
+    async fn find_card(&self, url: &str) -> Result<(Card, Vec<u8>), Failure> {
         let base = self.http.url(url)?;
         let mut first: Option<Failure> = None;
         for place in places(base.as_str()) {
@@ -139,19 +144,20 @@ impl Client {
         Err(first.unwrap_or_else(|| Failure::invalid("it has no card")))
     }
 
-    async fn read_card(&self, place: &str) -> Result<Card, Failure> {
+    async fn read_card(&self, place: &str) -> Result<(Card, Vec<u8>), Failure> {
         let url = self.http.url(place)?;
         self.card_at(&url).await.map_err(|failure| self.hidden(failure, &url))
     }
 
-    async fn card_at(&self, url: &url::Url) -> Result<Card, Failure> {
+    async fn card_at(&self, url: &url::Url) -> Result<(Card, Vec<u8>), Failure> {
         let response = self.http.get(url).await?;
         match Content::of(response.headers()) {
             Content::Json => {}
             other => return Err(other.refused("JSON")),
         }
         let bytes = body::read(response, CARD_BYTES_MAX).await?;
-        Card::parse(&bytes).map_err(|error| Failure::invalid(error.to_string()))
+        let card = Card::parse(&bytes).map_err(|error| Failure::invalid(error.to_string()))?;
+        Ok((card, bytes.into()))
     }
 
     /// Tells an agent, in the background and bounded, that a task of its is no longer wanted: one that waits for an answer that will

@@ -283,3 +283,6 @@ async fn tell_parked(engine: &Embedded, runs: usize) {
         say(&format!("… and {} more: {runs} runs are parked in all", runs - parked.len()));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -126,11 +126,18 @@ impl Discovery {
         Ok(agents::entries(&given, &read.value))
     }
 
-    /// Adds a card beside the registry's; it goes before theirs. It takes the place of one that was added with the same name.
+    /// Adds a card beside the registry's; it goes before theirs. It takes the place of one that was added with the same name. Runs know it
+    /// by the digest of what gantry would write of it.
     pub fn add_card(&self, card: Card) {
+        let digest = digest::sha256(card.to_json().to_string().as_bytes());
+        self.add_card_read(card, digest);
+    }
+
+    /// The same for a card that was read from bytes with this digest, by which runs know it.
+    pub fn add_card_read(&self, card: Card, digest: Digest) {
         let mut given = self.given.write().unwrap_or_else(PoisonError::into_inner);
         let name = card.name.clone();
-        match given.with(card) {
+        match given.with(card, digest) {
             Some(more) => *given = Arc::new(more),
             None => warn!(agent = %name, limit = limits::AGENTS_MAX, "too many cards were given, this one is left out"),
         }

@@ -53,7 +53,7 @@ pub struct WorkflowEntry {
 pub struct FoundAgent {
     /// Its card.
     pub card: Arc<Card>,
-    /// The card's manifest, when it came from the registry.
+    /// Of the card's manifest in the registry, or of the bytes of a card given by hand.
     pub digest: Option<Digest>,
     /// Why this agent: "only agent with the skill", "first of 2 by name".
     pub reason: String,
@@ -68,6 +68,6 @@ pub struct AgentEntry {
     pub repository: Option<String>,
     /// The tag.
     pub tag: Option<String>,
-    /// The manifest's digest.
+    /// The manifest's digest; of a card given by hand that of its bytes.
     pub digest: Option<Digest>,
 }

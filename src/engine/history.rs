@@ -4,12 +4,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde::Serialize;
-use serde_json::Value;
-use sha2::{Digest as _, Sha256};
 
-use super::Export;
+use super::{Export, payload};
 use crate::ids::{RunId, SkillId};
-use crate::interpreter::{AgentUsed, Change, Command, Event, Invocation, Mismatch, Outcome, Run, RunStatus, StepError, StepStatus};
+use crate::interpreter::{AgentUsed, Change, Command, Event, Invocation, Mismatch, Outcome, Payload, Run, RunStatus, StepError, StepStatus};
 use crate::plan::{Path, Plan};
 use crate::time::Timestamp;
 
@@ -89,22 +87,6 @@ pub enum EntryStatus {
     Canceled,
 }
 
-/// A value, without it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Payload {
-    /// SHA-256 of its JSON.
-    pub digest: String,
-    /// Bytes of its JSON.
-    pub bytes: usize,
-}
-
-impl Payload {
-    fn of(value: &Value) -> Self {
-        let json = value.to_string();
-        Self { digest: format!("sha256:{}", hex::encode(Sha256::digest(json.as_bytes()))), bytes: json.len() }
-    }
-}
-
 impl Timeline {
     /// Replays a run's events. They must fit the plan.
     pub fn new(export: &Export, plan: Arc<Plan>) -> Result<Self, Mismatch> {
@@ -113,7 +95,7 @@ impl Timeline {
         let mut history = History::default();
         for event in &export.events {
             if let Event::Started { input: given, .. } = event {
-                input = Some(Payload::of(given));
+                input = Some(payload::of(given));
             }
             history.at = history.at.max(event.at());
             history.event(event);
@@ -151,11 +133,15 @@ struct History {
 impl History {
     /// What came of an attempt.
     fn event(&mut self, event: &Event) {
-        let (path, attempt, by, status, value, error) = match event {
-            Event::Replied { path, attempt, value, by, .. } => (path, attempt, by, EntryStatus::Completed, Some(Payload::of(value)), None),
-            Event::Failed { path, attempt, error, by, .. } => (path, attempt, by, EntryStatus::Failed, None, Some(error.clone())),
-            Event::Asked { path, attempt, question, by, .. } => {
-                (path, attempt, by, EntryStatus::Waiting, Some(Payload::of(&question.prompt)), None)
+        let (path, attempt, by, inputs, status, value, error) = match event {
+            Event::Replied { path, attempt, value, by, inputs, .. } => {
+                (path, attempt, by, inputs, EntryStatus::Completed, Some(payload::of(value)), None)
+            }
+            Event::Failed { path, attempt, error, by, inputs, .. } => {
+                (path, attempt, by, inputs, EntryStatus::Failed, None, Some(error.clone()))
+            }
+            Event::Asked { path, attempt, question, by, inputs, .. } => {
+                (path, attempt, by, inputs, EntryStatus::Waiting, Some(payload::of(&question.prompt)), None)
             }
             Event::Started { .. }
             | Event::Answered { .. }
@@ -169,6 +155,10 @@ impl History {
         };
         entry.status = status;
         entry.agent.clone_from(by);
+        if inputs.is_some() {
+            // What was asked with, whatever it would be today.
+            entry.inputs.clone_from(inputs);
+        }
         entry.value = value;
         entry.error = error;
         if status != EntryStatus::Waiting {
@@ -183,7 +173,7 @@ impl History {
             // The answer to its question is on its way to the agent.
             Some(entry) if entry.attempt == attempt => entry.status = EntryStatus::Running,
             Some(_) | None => {
-                let inputs = Some(Payload::of(&inputs));
+                let inputs = Some(payload::of(&inputs));
                 let entry = Entry { skill: Some(skill), attempt, inputs, ..self.entry(path, step.to_string()) };
                 self.begin(entry);
             }
@@ -223,7 +213,7 @@ impl History {
                 entry.status = status;
                 entry.finished_at = Some(self.at);
                 entry.error = error;
-                entry.value = (status == EntryStatus::Completed).then(|| Payload::of(&outputs));
+                entry.value = (status == EntryStatus::Completed).then(|| payload::of(&outputs));
             }
         }
     }

@@ -1,11 +1,11 @@
-//! Is the input what the workflow's schema says? Checked before a run is accepted.
+//! Is the input within its bound, and what the workflow's schema says? Checked before a run is accepted. Answers likewise.
 
 use std::sync::{Arc, LazyLock};
 
 use quick_cache::sync::Cache;
 use serde_json::Value;
 
-use super::Error;
+use super::{Error, payload};
 use crate::ids::Digest;
 use crate::limits;
 use crate::plan::Plan;
@@ -16,8 +16,9 @@ static VALIDATORS: LazyLock<Cache<Digest, Arc<jsonschema::Validator>>> = LazyLoc
 /// Most problems that are listed.
 const PROBLEMS_MAX: usize = 20;
 
-/// Checks `input` against the `input:` schema of a workflow. Every problem is named, with its place in the input.
+/// Checks the size of `input`, and it against the `input:` schema of a workflow. Every problem is named, with its place in the input.
 pub fn check(plan: &Plan, input: &Value) -> Result<(), Error> {
+    check_size("input", input)?;
     let Some(schema) = &plan.workflow().input else { return Ok(()) };
     let validator = match VALIDATORS.get(plan.digest()) {
         Some(validator) => validator,
@@ -31,6 +32,15 @@ pub fn check(plan: &Plan, input: &Value) -> Result<(), Error> {
     };
     let problems: Vec<_> = validator.iter_errors(input).take(PROBLEMS_MAX).map(|error| describe("input", &error)).collect();
     if problems.is_empty() { Ok(()) } else { Err(Error::InvalidInput(problems)) }
+}
+
+/// Refuses an input or answer that is larger than a run may be given, whoever gives it.
+pub(super) fn check_size(what: &str, value: &Value) -> Result<(), Error> {
+    if payload::exceeds(value, limits::RUN_INPUT_BYTES_MAX) {
+        let problem = format!("{what}: is larger than {} bytes (RUN_INPUT_BYTES_MAX)", limits::RUN_INPUT_BYTES_MAX);
+        return Err(Error::InvalidInput(vec![problem]));
+    }
+    Ok(())
 }
 
 /// Checks an answer against the `schema:` of the step that asked. Answers are rare: the schema is compiled each time.

@@ -9,13 +9,14 @@ mod own;
 
 mod export;
 mod history;
+mod payload;
 mod replay;
 mod retry;
 mod watchers;
 
 pub use api::{Engine, Error, Filter, Next, Page, RETRY_OF_LABEL, RunSummary, Start, Started, Subscription, Update};
 pub use export::{Export, ExportHeader};
-pub use history::{Entry, EntryStatus, Payload, Timeline};
+pub use history::{Entry, EntryStatus, Timeline};
 pub use input::check as check_input;
 pub use own::{OwnReply, OwnSkills};
 pub use replay::{Divergence, Replayed, replay};

@@ -1,6 +1,7 @@
 //! Runs a recorded run again against its recorded answers, with the same workflow or a changed one, and says where they part.
 //!
-//! Pure: no agent is called and no time passes. Both workflows get the same events, side by side.
+//! Pure: no agent is called and no time passes. Both workflows get the same events, side by side. What the record says of the run itself,
+//! the digests of what its calls were made with and how it ended, counts for more than what today's interpreter makes of its workflow.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,8 +9,8 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::Export;
-use crate::interpreter::{Change, Command, Event, Invocation, Mismatch, Outcome, Run, Transition};
+use super::{Export, payload};
+use crate::interpreter::{Change, Command, Event, Invocation, Mismatch, Outcome, Payload, Run, Transition};
 use crate::plan::{Path, Plan};
 
 /// What came of it.
@@ -41,6 +42,7 @@ pub struct Divergence {
 /// Replays with `plan` what `recorded` is the plan of. The recorded side must fit its own events: otherwise the file is damaged.
 pub fn replay(export: &Export, recorded: Arc<Plan>, plan: Arc<Plan>) -> Result<Replayed, Mismatch> {
     let digest = plan.digest().clone();
+    let asked_with = asked_with(&export.events);
     let (mut then, mut now) = (Run::new(recorded), Run::new(plan));
     for (index, event) in export.events.iter().enumerate() {
         let diverged = |(step, recorded, now)| Replayed {
@@ -59,20 +61,44 @@ pub fn replay(export: &Export, recorded: Arc<Plan>, plan: Arc<Plan>) -> Result<R
         match now.apply(event) {
             Err(mismatch) => return Ok(diverged((step, "this event was taken".to_owned(), mismatch.to_string()))),
             Ok(transition) => {
-                if let Some(difference) = difference(&recorded, &transition) {
+                if let Some(difference) = difference(&recorded, &transition, &asked_with) {
                     return Ok(diverged(difference));
                 }
             }
         }
     }
-    Ok(Replayed { events: export.events.len(), divergence: None, outcome: now.outcome().cloned() })
+    let events = export.events.len();
+    if let (true, Some(last)) = (export.status.is_terminal() && now.status() != export.status, export.events.last()) {
+        let recorded = format!("the run ends ({})", export.status.as_str());
+        let now = now.outcome().map_or("the run goes on".to_owned(), |outcome| format!("the run ends ({})", outcome.status().as_str()));
+        let divergence = Some(Divergence { event: events, after: name(last), step: None, recorded, now });
+        return Ok(Replayed { events: events - 1, divergence, outcome: None });
+    }
+    Ok(Replayed { events, divergence: None, outcome: now.outcome().cloned() })
+}
+
+/// What each attempt was made with, as far as the record says so.
+type AskedWith<'a> = BTreeMap<(&'a Path, u32), &'a Payload>;
+
+fn asked_with(events: &[Event]) -> AskedWith<'_> {
+    let mut found = BTreeMap::new();
+    for event in events {
+        if let Event::Replied { path, attempt, inputs: Some(inputs), .. }
+        | Event::Failed { path, attempt, inputs: Some(inputs), .. }
+        | Event::Asked { path, attempt, inputs: Some(inputs), .. } = event
+        {
+            // Of several the first: a later one came too late and changed nothing.
+            found.entry((path, *attempt)).or_insert(inputs);
+        }
+    }
+    found
 }
 
 type Difference = (Option<Path>, String, String);
 
 /// The first difference that matters: what is called with what, what is asked, what steps and the run end as. Not: timeouts, lines.
-fn difference(recorded: &Transition, now: &Transition) -> Option<Difference> {
-    settled(recorded, now).or_else(|| asked(recorded, now)).or_else(|| called(recorded, now)).or_else(|| ended(recorded, now))
+fn difference(recorded: &Transition, now: &Transition, asked_with: &AskedWith<'_>) -> Option<Difference> {
+    settled(recorded, now).or_else(|| asked(recorded, now)).or_else(|| called(recorded, now, asked_with)).or_else(|| ended(recorded, now))
 }
 
 /// Steps that are over on one side: how, with what.
@@ -134,7 +160,7 @@ fn questions(transition: &Transition) -> BTreeMap<&Path, &Value> {
     found
 }
 
-fn called(recorded: &Transition, now: &Transition) -> Option<Difference> {
+fn called(recorded: &Transition, now: &Transition, asked_with: &AskedWith<'_>) -> Option<Difference> {
     let (then, now) = (calls(recorded), calls(now));
     for (path, before) in &then {
         let step = Some((*path).clone());
@@ -146,12 +172,30 @@ fn called(recorded: &Transition, now: &Transition) -> Option<Difference> {
         if target(before) != target(after) {
             return Some((step, format!("it calls {}", target(before)), format!("it calls {}", target(after))));
         }
-        if let Some((place, before, after)) = first_difference(&before.inputs, &after.inputs, "inputs") {
-            return Some((step, format!("{place} is {before}"), format!("{place} is {after}")));
+        if let Some((recorded, now)) = other_inputs(before, after, asked_with.get(&(&before.path, before.attempt)).copied()) {
+            return Some((step, recorded, now));
         }
     }
     let more = now.values().find(|call| !then.contains_key(&call.path))?;
     Some((Some(more.path.clone()), "it is not called".to_owned(), format!("it calls {}", target(more))))
+}
+
+/// Other inputs than the recorded ones. Where the recorded workflow still resolves to what was recorded, the place is known.
+fn other_inputs(before: &Invocation, after: &Invocation, recorded: Option<&Payload>) -> Option<(String, String)> {
+    match recorded {
+        Some(recorded) if payload::of(&before.inputs) != *recorded => {
+            let now = payload::of(&after.inputs);
+            (now != *recorded).then(|| (by_digest(recorded), format!("{}: {}", by_digest(&now), short(&after.inputs))))
+        }
+        Some(_) | None => {
+            let (place, before, after) = first_difference(&before.inputs, &after.inputs, "inputs")?;
+            Some((format!("{place} is {before}"), format!("{place} is {after}")))
+        }
+    }
+}
+
+fn by_digest(payload: &Payload) -> String {
+    format!("inputs of {} bytes with the digest {}", payload.bytes, payload.digest)
 }
 
 fn calls(transition: &Transition) -> BTreeMap<&Path, &Invocation> {

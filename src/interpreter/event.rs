@@ -44,6 +44,9 @@ pub enum Event {
         /// Who gave it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         by: Option<Arc<AgentUsed>>,
+        /// What was asked with. Absent in what older gantries wrote, and when nobody was asked.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        inputs: Option<Payload>,
         /// When.
         at: Timestamp,
     },
@@ -58,6 +61,9 @@ pub enum Event {
         /// Who was asked.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         by: Option<Arc<AgentUsed>>,
+        /// What was asked with. Absent in what older gantries wrote, and when nobody was asked.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        inputs: Option<Payload>,
         /// Random bits for the jitter of a retry: randomness comes in as data.
         entropy: u32,
         /// When.
@@ -74,6 +80,9 @@ pub enum Event {
         /// Who asks.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         by: Option<Arc<AgentUsed>>,
+        /// What was asked with. Absent in what older gantries wrote, and when nobody was asked.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        inputs: Option<Payload>,
         /// When.
         at: Timestamp,
     },
@@ -168,11 +177,20 @@ pub struct Ancestor {
 pub struct AgentUsed {
     /// Its name.
     pub name: String,
-    /// Digest of its card, when it came from a registry.
+    /// Digest of its card: of the manifest in the registry, or of the bytes of one given by hand. None where there is no card.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub card: Option<Digest>,
     /// Why it and not another.
     pub reason: String,
+}
+
+/// A value, without it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Payload {
+    /// SHA-256 of its JSON.
+    pub digest: Digest,
+    /// Bytes of its JSON.
+    pub bytes: u64,
 }
 
 /// A task at an agent.

@@ -121,24 +121,24 @@ impl Case {
         let path = |id: &str| self.plan.node(self.plan.find(id).unwrap_or_else(|| panic!("no step {id}"))).path.clone();
         let attempt = |id: &str| self.attempts.get(&path(id)).copied().unwrap_or(1);
         let at = Timestamp::from_unix_ms(self.events.len() as i64);
-        let fail = |id: &str, error| Event::Failed { path: path(id), attempt: attempt(id), error, by: None, entropy: 0, at };
+        let fail = |id: &str, error| Event::Failed { path: path(id), attempt: attempt(id), error, by: None, inputs: None, entropy: 0, at };
         let event = match act {
-            Reply(id, value) => Event::Replied { path: path(id), attempt: attempt(id), value: Arc::new(value.clone()), by: None, at },
+            Reply(id, value) => Event::Replied { path: path(id), attempt: attempt(id), value: Arc::new(value.clone()), by: None, inputs: None, at },
             Fail(id, class) => fail(id, StepError::new(*class, "boom")),
             FailAfter(id, ms) => fail(id, StepError { retry_after_ms: Some(*ms), ..StepError::new(ErrorClass::RateLimited, "busy") }),
             Ask(id) => {
                 let remote = RemoteTask { task_id: format!("task-{id}"), context_id: "c".into() };
                 let question = Question { remote: Some(remote), schema: None, auth: false, prompt: Arc::new(json!({"text": "which?"})) };
-                Event::Asked { path: path(id), attempt: attempt(id), question, by: None, at }
+                Event::Asked { path: path(id), attempt: attempt(id), question, by: None, inputs: None, at }
             }
             Answer(id, value) => Event::Answered { path: path(id), answer: Arc::new(value.clone()), at },
             Fire(id, timer) => Event::TimerFired { path: path(id), timer: *timer, at },
             RunDeadline => Event::TimerFired { path: Path::run(), timer: Timer::Deadline, at },
             Cancel => Event::CancelRequested { reason: "enough".into(), at },
-            ReplyAt(path, value) => Event::Replied { path: Path::new(*path), attempt: 1, value: Arc::new(value.clone()), by: None, at },
+            ReplyAt(path, value) => Event::Replied { path: Path::new(*path), attempt: 1, value: Arc::new(value.clone()), by: None, inputs: None, at },
             FailAt(path, class) => {
                 let error = StepError::new(*class, "boom");
-                Event::Failed { path: Path::new(*path), attempt: 1, error, by: None, entropy: 0, at }
+                Event::Failed { path: Path::new(*path), attempt: 1, error, by: None, inputs: None, entropy: 0, at }
             }
             Again => self.events.last().cloned().unwrap(),
         };

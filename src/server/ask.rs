@@ -230,7 +230,11 @@ struct Lineage {
 /// Reads the runs above a message and refuses what is too deep. What is claimed can only make a call more restricted.
 pub(super) fn ancestry(message: &Message, depth_max: u32) -> Result<Vec<Ancestor>, Failure> {
     let Some(told) = message.metadata.get(RUN_EXTENSION) else { return Ok(Vec::new()) };
-    let field = || format!("message.metadata.{RUN_EXTENSION}");
+    runs_above(told, || format!("message.metadata.{RUN_EXTENSION}"), depth_max)
+}
+
+/// The same of what stands in `field`.
+pub(super) fn runs_above(told: &Value, field: impl Fn() -> String, depth_max: u32) -> Result<Vec<Ancestor>, Failure> {
     let lineage = Lineage::deserialize(told).map_err(|error| Failure::field(field(), error.to_string()))?;
     let depth = lineage.depth.unwrap_or(0).max(u32::try_from(lineage.ancestry.len()).unwrap_or(u32::MAX));
     if depth >= depth_max {

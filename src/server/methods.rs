@@ -16,7 +16,8 @@ use super::auth::Caller;
 use super::error::Failure;
 use super::start::Opened;
 use super::state::{Accepted, App};
-use super::{plain, query, send};
+use super::plain::{self, Beside};
+use super::{query, send};
 use crate::a2a::v03::V03;
 use crate::a2a::{
     CancelTaskParams, ErrorCode, GetExtendedAgentCardParams, GetTaskParams, ListPushConfigsParams, ListPushConfigsResult, ListTasksParams,
@@ -27,6 +28,8 @@ use crate::a2a::{
 #[derive(Clone)]
 pub(super) struct Call {
     pub(super) caller: Caller,
+    /// What callers of the plain protocol say beside the parameters.
+    pub(super) beside: Option<Arc<Beside>>,
     pub(super) slot: Arc<Slot>,
 }
 
@@ -88,8 +91,8 @@ pub(super) fn module(app: Arc<App>) -> RpcModule<Arc<App>> {
             register(&mut module, name, move |call, params, app| a2a_method(method, Dialect::V03, call, params, app));
         }
     }
-    register(&mut module, EXECUTE, |call, params, app| async move { raw(&plain::execute(&app, &call.caller, read(&params)?).await?) });
-    register(&mut module, ROUTE, |call, params, app| async move { raw(&plain::route(&app, &call.caller, &read(&params)?).await?) });
+    register(&mut module, EXECUTE, |call, params, app| async move { raw(&plain::execute(&app, &call, read(&params)?).await?) });
+    register(&mut module, ROUTE, |call, params, app| async move { raw(&plain::route(&app, &call, &read(&params)?).await?) });
     module
 }
 
@@ -125,7 +128,7 @@ async fn a2a_method(
     params: Params<'static>,
     app: Arc<App>,
 ) -> Result<Box<RawValue>, Failure> {
-    let Call { caller, slot } = &call;
+    let Call { caller, slot, .. } = &call;
     offered(&app, method)?;
     match method {
         Method::SendMessage => {

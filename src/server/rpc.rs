@@ -21,6 +21,7 @@ use super::ask::{EXECUTE, WORKFLOW_PREFIX};
 use super::envelope::{Envelope, Refusal};
 use super::error::{Failure, OwnCode};
 use super::methods::{self, Call, Slot};
+use super::plain::Beside;
 use super::state::App;
 use super::stream;
 use crate::a2a::{EXTENSIONS_HEADER, ErrorCode, Method, VERSION_HEADER};
@@ -78,7 +79,7 @@ async fn answer(rpc: Rpc, request: Request, manner: Manner) -> Response {
     }
     let slot = Arc::new(Slot::default());
     let span = tracing::debug_span!("request", method = %envelope.method.chars().take(64).collect::<String>());
-    let dispatched = dispatch(&rpc.methods, &envelope, Call { caller, slot: Arc::clone(&slot) });
+    let dispatched = dispatch(&rpc.methods, &envelope, Call { caller, slot: Arc::clone(&slot), beside: Beside::of(&parts.headers) });
     let Envelope { id, method, .. } = envelope;
     // What was read is in a buffer of the connection, which needs another as long as this one is held.
     drop(body);

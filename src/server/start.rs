@@ -43,6 +43,8 @@ pub(super) enum Key {
     Given(String),
     /// The id of the message.
     Message(String),
+    /// The header of a call over the plain protocol.
+    Header(String),
 }
 
 impl Key {
@@ -51,6 +53,7 @@ impl Key {
         match self {
             Self::Given(key) => format!("{caller}\u{1f}{key}"),
             Self::Message(id) => format!("{caller}\u{1f}message\u{1f}{id}"),
+            Self::Header(key) => format!("{caller}\u{1f}header\u{1f}{key}"),
         }
     }
 
@@ -58,6 +61,7 @@ impl Key {
     fn reused(&self) -> Failure {
         match self {
             Self::Given(key) => Failure::field("idempotency_key", engine::Error::KeyReused(key.clone()).to_string()),
+            Self::Header(key) => Failure::field("Idempotency-Key", engine::Error::KeyReused(key.clone()).to_string()),
             Self::Message(id) => {
                 let id: String = id.chars().take(80).collect();
                 Failure::field("message.messageId", format!("message id `{id}` was used before with another workflow or input"))

@@ -8,11 +8,13 @@ use serde_json::Value;
 
 mod docs;
 mod exits;
+mod explain;
 mod faults;
 mod interrupts;
 mod kills;
 mod local;
 mod outputs;
+mod retention;
 mod runs;
 mod scripts;
 mod send;

@@ -130,3 +130,48 @@ async fn what_nests_too_deep_is_refused_with_its_chain() {
     assert!(told.starts_with("FAILED: ") && told.contains("the limit is 2") && told.contains("nested-top → nested-middle"), "{told}");
     assert!(three.c.tasks().await.is_empty());
 }
+
+/// Two processes that know each other by cards of the plain protocol.
+async fn two_plain() -> (Gantry, Gantry, Site) {
+    let site = Site::new().await;
+    let (a, b) = tokio::join!(site.serve("gantry-a", ""), site.serve("gantry-b", ""));
+    site.push_plain("plain-a", &a.url, &["execute_workflow", "workflow:plain-ping"]).await;
+    site.push_plain("plain-b", &b.url, &["execute_workflow"]).await;
+    (a, b, site)
+}
+
+#[tokio::test]
+async fn a_loop_over_plain_json_rpc_is_refused_with_its_chain() {
+    let (a, b, site) = two_plain().await;
+    let more = "\"{{ workflow.input.n + 1 }}\"";
+    // Were it not refused, it would end after a few rounds.
+    let there = format!("{{id: there, skill: execute_workflow, agent: plain-b, when: \"{{{{ workflow.input.n < 5 }}}}\", inputs: {{workflow_id: plain-pong, input: {{n: {more}}}}}}}");
+    site.push_steps("plain-ping", &format!("steps:\n  - {there}\n")).await;
+    let back = format!("{{id: back, skill: \"workflow:plain-ping\", agent: plain-a, inputs: {{n: {more}}}}}");
+    site.push_steps("plain-pong", &format!("steps:\n  - {back}\n")).await;
+    let task = a.execute("plain-ping", json!({ "n": 1 })).await;
+    let told = status(&task);
+    assert!(told.starts_with("FAILED: ") && told.contains("plain-ping → plain-pong → plain-ping"), "{told}");
+    assert_eq!((a.tasks().await.len(), b.tasks().await.len()), (1, 1), "the second round was never begun");
+}
+
+#[tokio::test]
+async fn a_plain_call_that_is_made_again_after_a_crash_finds_its_run() {
+    let (a, b, site) = two_plain().await;
+    site.push_steps("plain-slow", "steps:\n  - {id: breath, step_type: wait, for: 1s}\n  - {id: said, step_type: set, value: rested}\n").await;
+    let call = "{id: there, skill: execute_workflow, agent: plain-b, inputs: {workflow_id: plain-slow, input: {}}}";
+    site.push_steps("plain-calls", &format!("steps:\n  - {call}\n")).await;
+    let task = a.begin("plain-calls", json!({})).await;
+    wait_for("the run at the other", || async { (!b.tasks().await.is_empty()).then_some(()) }).await;
+    a.signal("KILL");
+    a.ended().await;
+    let a = site.serve("gantry-a", "").await;
+    let done = wait_for("the end", || async {
+        let task = a.task(&task["id"]).await;
+        (!["SUBMITTED", "WORKING"].iter().any(|state| status(&task).starts_with(state))).then_some(task)
+    })
+    .await;
+    assert_eq!(status(&done), "COMPLETED", "{done:#}");
+    assert_eq!(artifact(&done, "output")[0]["text"], "rested", "{done:#}");
+    assert_eq!(b.tasks().await.len(), 1, "the call that was made again is the same call");
+}

@@ -59,7 +59,7 @@ fn run(plan: &Arc<Plan>, input: &Value) -> Cost {
 }
 
 fn reply(path: Path, value: Arc<Value>, at: Timestamp) -> Event {
-    Event::Replied { path, attempt: 1, value, by: None, at }
+    Event::Replied { path, attempt: 1, value, by: None, inputs: None, at }
 }
 
 fn assert_flat(what: &str, cost: &Cost) {

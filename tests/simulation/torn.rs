@@ -98,7 +98,7 @@ async fn write(journal: &Sqlite, n: usize) {
     let bytes = if n % 3 == 1 { 700_000 } else { 300 };
     let path = gantry::plan::Path::new(format!("/0:s{n}"));
     let value = Arc::new(json!(format!("{n}{}", "v".repeat(bytes))));
-    let event = Event::Replied { path, attempt: 1, value, by: None, at };
+    let event = Event::Replied { path, attempt: 1, value, by: None, inputs: None, at };
     let status = if n % 5 == 4 { RunStatus::Completed } else { RunStatus::Running };
     journal.append(&run(n - n % 5), &[event], status).await.unwrap();
 }

@@ -217,15 +217,15 @@ impl<'a> World<'a> {
         let by = self.random.percent(50).then(used);
         if self.random.percent(self.failures) {
             let (error, entropy) = (self.error(), self.random.next() as u32);
-            return Event::Failed { path, attempt, error, by, entropy, at };
+            return Event::Failed { path, attempt, error, by, inputs: None, entropy, at };
         }
         if self.random.percent(self.questions) {
             let remote = RemoteTask { task_id: format!("task-{}", self.events.len()), context_id: "context".to_owned() };
             let (schema, prompt) = (None, Arc::new(generate::small(&mut self.random)));
             let question = Question { remote: Some(remote), schema, auth: self.random.percent(10), prompt };
-            return Event::Asked { path, attempt, question, by, at };
+            return Event::Asked { path, attempt, question, by, inputs: None, at };
         }
-        Event::Replied { path, attempt, value: Arc::new(generate::small(&mut self.random)), by, at }
+        Event::Replied { path, attempt, value: Arc::new(generate::small(&mut self.random)), by, inputs: None, at }
     }
 
     fn error(&mut self) -> StepError {

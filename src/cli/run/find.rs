@@ -12,6 +12,7 @@ use crate::agent;
 use crate::discovery::Discovery;
 use crate::limits;
 use crate::plan::Plan;
+use crate::registry::digest::sha256;
 
 /// A file when it looks like one or is one, else a reference in the registry.
 pub(super) async fn workflow(workflow: &str, version: Option<&str>, surroundings: &Surroundings) -> Result<(Arc<Plan>, Origin), Failure> {
@@ -48,15 +49,16 @@ fn has_version(reference: &str) -> bool {
 /// Adds the agents given by `--agent-card`.
 pub(super) async fn add_cards(cards: &[String], discovery: &Discovery, agents: &agent::Client) -> Result<(), Failure> {
     for place in cards {
-        let card = if place.starts_with("http://") || place.starts_with("https://") {
-            agents.fetch_card(place).await.map_err(|error| {
+        let (card, bytes) = if place.starts_with("http://") || place.starts_with("https://") {
+            agents.fetch_card_and_bytes(place).await.map_err(|error| {
                 Failure::unavailable(format!("no agent card at `{place}`: {}", error.message)).hint("is the agent running?")
             })?
         } else {
             let bytes = read_card(Path::new(place))?;
-            Card::parse(&bytes).map_err(|error| Failure::usage(format!("`{place}`: {}", chain(&error))))?
+            let card = Card::parse(&bytes).map_err(|error| Failure::usage(format!("`{place}`: {}", chain(&error))))?;
+            (card, bytes)
         };
-        discovery.add_card(card);
+        discovery.add_card_read(card, sha256(&bytes));
     }
     Ok(())
 }

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::super::terminal::{one_line, printable, table};
-use crate::engine::{Entry, EntryStatus, Payload, RETRY_OF_LABEL, Timeline};
+use crate::engine::{Entry, EntryStatus, RETRY_OF_LABEL, Timeline};
 use crate::ids::Digest;
-use crate::interpreter::Outcome;
+use crate::interpreter::{Outcome, Payload};
 use crate::time::{Timestamp, humanize};
 
 /// Characters of the whole time.
@@ -113,7 +113,7 @@ fn payload(payload: &Payload) -> String {
         bytes @ 0..10_000 => format!("{bytes} B"),
         bytes => format!("{} kB", bytes / 1000),
     };
-    format!("{size} {}", short(&payload.digest))
+    format!("{size} {}", payload.digest.short())
 }
 
 fn short(digest: &str) -> String {

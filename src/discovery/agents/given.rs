@@ -4,28 +4,38 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::a2a::Card;
-use crate::ids::SkillId;
+use crate::discovery::FoundAgent;
+use crate::ids::{Digest, SkillId};
 use crate::limits;
+
+/// One of them.
+#[derive(Debug, Clone)]
+pub(in crate::discovery) struct GivenCard {
+    pub(super) card: Arc<Card>,
+    /// Of the bytes that it was read from.
+    pub(super) digest: Digest,
+}
 
 /// Cards in the order given.
 #[derive(Debug, Clone, Default)]
 pub(in crate::discovery) struct Given {
-    cards: Vec<Arc<Card>>,
+    cards: Vec<GivenCard>,
     by_skill: HashMap<SkillId, Arc<[usize]>>,
 }
 
 impl Given {
     /// With one more card. It takes the place of one with its name. False when there is no more room.
-    pub(in crate::discovery) fn with(&self, card: Card) -> Option<Self> {
+    pub(in crate::discovery) fn with(&self, card: Card, digest: Digest) -> Option<Self> {
         let mut cards = self.cards.clone();
-        match cards.iter().position(|known| known.name == card.name) {
-            Some(at) => cards[at] = Arc::new(card),
+        let given = GivenCard { card: Arc::new(card), digest };
+        match cards.iter().position(|known| known.card.name == given.card.name) {
+            Some(at) => cards[at] = given,
             None if cards.len() == limits::AGENTS_MAX => return None,
-            None => cards.push(Arc::new(card)),
+            None => cards.push(given),
         }
         let mut by_skill = HashMap::<_, Vec<_>>::new();
-        for (index, card) in cards.iter().enumerate() {
-            for skill in &card.skills {
+        for (index, given) in cards.iter().enumerate() {
+            for skill in &given.card.skills {
                 by_skill.entry(skill.id.clone()).or_default().push(index);
             }
         }
@@ -34,7 +44,7 @@ impl Given {
     }
 
     /// The first card with a skill, and how many have it.
-    pub(super) fn offering(&self, skill: &str) -> Option<(&Arc<Card>, usize)> {
+    pub(super) fn offering(&self, skill: &str) -> Option<(&GivenCard, usize)> {
         let offering = self.by_skill.get(skill)?;
         Some((&self.cards[*offering.first()?], offering.len()))
     }
@@ -45,12 +55,23 @@ impl Given {
     }
 
     /// Every card.
-    pub(super) fn cards(&self) -> &[Arc<Card>] {
+    pub(super) fn cards(&self) -> &[GivenCard] {
         &self.cards
+    }
+
+    /// The card of an agent's name.
+    pub(super) fn named(&self, is_meant: impl Fn(&str) -> bool) -> Option<&GivenCard> {
+        self.cards.iter().find(|given| is_meant(&given.card.name))
     }
 
     /// Every skill.
     pub(super) fn skills(&self) -> impl Iterator<Item = &SkillId> {
         self.by_skill.keys()
+    }
+}
+
+impl GivenCard {
+    pub(super) fn chosen(&self, reason: String) -> FoundAgent {
+        FoundAgent { card: Arc::clone(&self.card), digest: Some(self.digest.clone()), reason }
     }
 }

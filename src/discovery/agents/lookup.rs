@@ -22,9 +22,9 @@ pub(in crate::discovery) async fn find(origin: &Arc<Origin>, given: &Given, skil
     if let Some(pin) = pin {
         return pinned(origin, given, skill, pin).await;
     }
-    if let Some((card, count)) = given.offering(skill) {
+    if let Some((first, count)) = given.offering(skill) {
         let reason = if count == 1 { "its card was given by hand".to_owned() } else { format!("first of {count} cards given by hand") };
-        return Ok(FoundAgent { card: Arc::clone(card), digest: None, reason });
+        return Ok(first.chosen(reason));
     }
     if let Some(found) = offered(origin, skill, &index(origin, &origin.ask()).await?).await {
         return Ok(found);
@@ -36,7 +36,12 @@ pub(in crate::discovery) async fn find(origin: &Arc<Origin>, given: &Given, skil
 
 /// Every agent, by name; a card given by hand goes before one of the registry with its name.
 pub(in crate::discovery) fn entries(given: &Given, agents: &Agents) -> Vec<AgentEntry> {
-    let by_hand = given.cards().iter().map(|card| AgentEntry { card: Arc::clone(card), repository: None, tag: None, digest: None });
+    let by_hand = given.cards().iter().map(|given| AgentEntry {
+        card: Arc::clone(&given.card),
+        repository: None,
+        tag: None,
+        digest: Some(given.digest.clone()),
+    });
     let registered = agents.entries.iter().map(|entry| AgentEntry {
         card: Arc::clone(&entry.card),
         repository: Some(entry.repository.clone()),
@@ -91,9 +96,9 @@ pub(super) fn chosen(entry: &Entry, reason: &str, trust: Trust) -> FoundAgent {
 }
 
 async fn pinned(origin: &Arc<Origin>, given: &Given, skill: &str, text: &str) -> Result<FoundAgent, Error> {
-    if let Some(card) = given.cards().iter().find(|card| card.name == text || repository_part(&card.name) == text) {
-        has_skill(card, skill, text)?;
-        return Ok(FoundAgent { card: Arc::clone(card), digest: None, reason: format!("pinned to `{text}`, its card was given by hand") });
+    if let Some(given) = given.named(|name| name == text || repository_part(name) == text) {
+        has_skill(&given.card, skill, text)?;
+        return Ok(given.chosen(format!("pinned to `{text}`, its card was given by hand")));
     }
     let mut read = index(origin, &origin.ask()).await?;
     let pin = Pin::parse(text);
@@ -181,7 +186,7 @@ fn no_such_version(skill: &str, pin: &str, repository: &str) -> Error {
 
 fn no_such_agent(given: &Given, skill: &str, pin: &str, read: &Read<Arc<Agents>>) -> Error {
     let registered = read.value.entries.iter().map(|entry| entry.card.name.as_str());
-    let mut names: Vec<_> = given.cards().iter().map(|card| card.name.as_str()).chain(registered).collect();
+    let mut names: Vec<_> = given.cards().iter().map(|given| given.card.name.as_str()).chain(registered).collect();
     names.sort_unstable();
     names.dedup();
     let instead = hint::instead_of(pin, &names);

@@ -37,7 +37,7 @@ impl Offers {
     pub fn card(&self, place: usize) -> &Arc<Card> {
         let at = self.places[place];
         match &self.source {
-            Source::Hand(given) => &given.cards()[at],
+            Source::Hand(given) => &given.cards()[at].card,
             Source::Registry(agents, _) => &agents.entries[at].card,
         }
     }
@@ -78,7 +78,7 @@ pub(in crate::discovery) async fn take(origin: &Arc<Origin>, offers: &Offers, pl
     let at = *offers.places.get(place)?;
     let reason = offers.reason(place);
     match &offers.source {
-        Source::Hand(given) => Some(FoundAgent { card: Arc::clone(given.cards().get(at)?), digest: None, reason }),
+        Source::Hand(given) => Some(given.cards().get(at)?.chosen(reason)),
         Source::Registry(agents, trust) => {
             let entry = agents.entries.get(at)?;
             if !entry.suspect.load(Ordering::Acquire) {

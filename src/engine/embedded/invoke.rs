@@ -15,10 +15,11 @@ use super::{Embedded, now};
 use crate::a2a::{Card, Dialect, extension};
 use crate::agent::{self, ErrorKind, Pass, Progress, Reply};
 use crate::discovery::{self, FoundAgent};
+use crate::engine::payload;
 use crate::ids::{RunId, SkillId};
 use crate::interpreter::{AgentUsed, Ancestor, ErrorClass, Event, Invocation, Question, RemoteTask, StepError};
 use crate::limits;
-use crate::plan::{EXECUTE_WORKFLOW, WORKFLOW_PREFIX};
+use crate::plan::{EXECUTE_WORKFLOW, ROUTE_REQUEST, WORKFLOW_PREFIX};
 
 /// What came of an attempt.
 pub(super) enum Outcome {
@@ -68,7 +69,10 @@ impl Embedded {
         let (path, attempt) = (path.clone(), *attempt);
         debug!(%step, attempt, %skill, "step started");
         let mut by = None;
-        let made = AssertUnwindSafe(self.bounded_attempt(&run, &invocation, &lineage, &cancel, &mut by)).catch_unwind().await;
+        let making = AssertUnwindSafe(self.bounded_attempt(&run, &invocation, &lineage, &cancel, &mut by)).catch_unwind();
+        // The call goes first each time: what it is asked with is hashed while the agent works.
+        let (made, inputs) = futures_util::future::join(making, async { payload::of(&invocation.inputs) }).await;
+        let inputs = Some(inputs);
         // A fault of ours must end the step: nothing else would.
         let outcome = made.unwrap_or_else(|_| Err(StepError::new(ErrorClass::Internal, "gantry broke while it made this call")));
         if cancel.is_cancelled() {
@@ -76,8 +80,8 @@ impl Embedded {
         }
         let at = now();
         Some(match outcome {
-            Ok(Outcome::Value(value)) => Event::Replied { path, attempt, value: Arc::new(value), by, at },
-            Ok(Outcome::Question(question)) => Event::Asked { path, attempt, question, by, at },
+            Ok(Outcome::Value(value)) => Event::Replied { path, attempt, value: Arc::new(value), by, inputs, at },
+            Ok(Outcome::Question(question)) => Event::Asked { path, attempt, question, by, inputs, at },
             Ok(Outcome::Parked) => return None,
             Err(mut error) => {
                 error.skill.get_or_insert_with(|| skill.to_string());
@@ -85,7 +89,7 @@ impl Embedded {
                     error.agent = by.as_ref().map(|by| by.name.clone());
                 }
                 warn!(%step, attempt, %skill, agent = by.as_ref().map(|by: &Arc<AgentUsed>| by.name.as_str()), code = error.code.code(), "attempt failed");
-                Event::Failed { path, attempt, error, by, entropy: fastrand::u32(..), at }
+                Event::Failed { path, attempt, error, by, inputs, entropy: fastrand::u32(..), at }
             }
         })
     }
@@ -101,7 +105,7 @@ impl Embedded {
     ) -> Result<Outcome, StepError> {
         let outcome = self.attempt(run, invocation, lineage, cancel, by).await?;
         if let (Outcome::Value(value), Some(bytes_max)) = (&outcome, invocation.reply_bytes_max) {
-            let bytes = json_bytes(value);
+            let bytes = payload::bytes(value);
             if bytes > bytes_max {
                 let message = format!("the reply has {bytes} bytes, more than the workflow's `limits.max_payload` of {bytes_max}");
                 return Err(StepError::new(ErrorClass::TooLarge, message));
@@ -176,9 +180,9 @@ impl Embedded {
         timeout: Duration,
         mut pass: Option<&mut Pass>,
     ) -> Result<Outcome, agent::Error> {
-        // The plain dialect has no place for it.
+        // Over the plain dialect only another gantry knows what to do with it.
         let is_plain = found.card.interfaces.first().is_some_and(|interface| interface.dialect == Dialect::Plain);
-        let metadata = (!is_plain).then(|| lineage.metadata());
+        let metadata = (!is_plain || is_served_by_gantrys(invocation.skill.as_str())).then(|| lineage.metadata());
         let call = agent_call(run, invocation, metadata, Arc::clone(&found.card), timeout);
         let step = &invocation.step;
         let progress = |news: Progress| {
@@ -228,27 +232,14 @@ pub(super) fn agent_call(
     }
 }
 
-/// How many bytes a value has as JSON, without writing it anywhere.
-fn json_bytes(value: &Value) -> u64 {
-    struct Count(u64);
-    impl std::io::Write for Count {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0 += bytes.len() as u64;
-            Ok(bytes.len())
-        }
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
-    let mut count = Count(0);
-    // Counting cannot fail, and every value can be written.
-    let _ = serde_json::to_writer(&mut count, value);
-    count.0
-}
-
 /// Skills of ours that run a workflow, and nothing else.
 fn runs_a_workflow(skill: &str) -> bool {
     skill == EXECUTE_WORKFLOW || skill.starts_with(WORKFLOW_PREFIX)
+}
+
+/// Skills that a gantry serves.
+fn is_served_by_gantrys(skill: &str) -> bool {
+    runs_a_workflow(skill) || skill == ROUTE_REQUEST
 }
 
 /// The same call as one of `execute_workflow`, when it runs a workflow.

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::*;
 use crate::ids::{Digest, RunId};
-use crate::interpreter::{RunStatus, SEMANTICS};
+use crate::interpreter::{ErrorClass, RunStatus, SEMANTICS, StepError};
 use crate::journal::{Header, Record};
 use crate::time::Timestamp;
 
@@ -20,28 +20,30 @@ fn plan(text: &str, digit: &str) -> Arc<Plan> {
     Arc::new(Plan::new(workflow, text, Digest::parse(&format!("sha256:{}", digit.repeat(64))).unwrap()))
 }
 
+const AT: Timestamp = Timestamp::from_unix_ms(1);
+
+/// A reply, with what was asked with, if that is recorded.
+fn reply(path: &str, value: Value, asked_with: Option<Value>) -> Event {
+    let (path, value, inputs) = (Path::new(path), Arc::new(value), asked_with.map(|inputs| payload::of(&inputs)));
+    Event::Replied { path, attempt: 1, value, by: None, inputs, at: AT }
+}
+
 fn recorded() -> Export {
-    let (run, at) = (RunId::parse("r").unwrap(), Timestamp::from_unix_ms(1));
-    let digest = plan(RECORDED, "0").digest().clone();
-    let reply = |path: &str, value| Event::Replied { path: Path::new(path), attempt: 1, value: Arc::new(value), by: None, at };
-    let events = vec![
-        Event::Started {
-            run: run.clone(),
-            workflow: digest.clone(),
-            semantics: SEMANTICS,
-            input: Arc::new(json!({})),
-            ancestry: vec![],
-            at,
-        },
-        reply("/0:a", json!({"x": 5})),
-        reply("/1:b", json!({"y": 6})),
-    ];
+    export(RECORDED, vec![reply("/0:a", json!({"x": 5}), None), reply("/1:b", json!({"y": 6}), None)])
+}
+
+/// A run that completed after these events.
+fn export(text: &str, mut events: Vec<Event>) -> Export {
+    let (run, at) = (RunId::parse("r").unwrap(), AT);
+    let digest = plan(text, "0").digest().clone();
+    let (workflow, input) = (digest.clone(), Arc::new(json!({})));
+    events.insert(0, Event::Started { run: run.clone(), workflow, semantics: SEMANTICS, input, ancestry: vec![], at });
     let header = Header {
         run,
         workflow: "w".into(),
         version: "1.0.0".into(),
         digest,
-        source: RECORDED.into(),
+        source: text.into(),
         idempotency_key: Some("secret".into()),
         labels: BTreeMap::new(),
         note: None,
@@ -51,9 +53,13 @@ fn recorded() -> Export {
 }
 
 fn against(text: &str) -> Replayed {
+    replayed(&recorded(), text)
+}
+
+fn replayed(export: &Export, text: &str) -> Replayed {
     // As it comes from a file.
-    let export = serde_json::from_str(&serde_json::to_string(&recorded()).unwrap()).unwrap();
-    replay(&export, plan(RECORDED, "0"), plan(text, "1")).unwrap()
+    let export: Export = serde_json::from_str(&serde_json::to_string(export).unwrap()).unwrap();
+    replay(&export, plan(&export.source, "0"), plan(text, "1")).unwrap()
 }
 
 #[test]
@@ -93,6 +99,77 @@ fn the_first_difference_is_told() {
         let step_found = found.step.as_ref().map(Path::step);
         assert_eq!((found.event, step_found, found.recorded.as_str(), found.now.as_str()), (event, step, recorded, now), "{to}");
     }
+}
+
+const ASKS: &str = "metadata: {id: w, name: W, version: 1.0.0}
+steps:
+  - {id: q, step_type: input, prompt: \"go on?\"}
+  - {id: s, step_type: set, value: {said: \"{{ steps.q.outputs }}\"}}
+  - {id: c, skill: first, on_error: continue}
+output: done
+";
+
+#[test]
+fn other_questions_outcomes_and_agents_are_differences() {
+    let error = StepError::new(ErrorClass::AgentError, "broken");
+    let failed = Event::Failed { path: Path::new("/2:c"), attempt: 1, error, by: None, inputs: None, entropy: 0, at: AT };
+    let answered = Event::Answered { path: Path::new("/0:q"), answer: Arc::new(json!("yes")), at: AT };
+    let export = export(ASKS, vec![answered, failed]);
+    assert_eq!(replayed(&export, ASKS).divergence, None);
+    for (from, to, event, step, recorded, now) in [
+        ("go on?", "stop?", 1, Some("q"), "go on?", "stop?"),
+        ("step_type: input, prompt: \"go on?\"", "step_type: set, value: \"yes\"", 1, Some("q"), "it is not over", "it is over (completed)"),
+        ("{said:", "{heard:", 2, Some("s"), "outputs.said is \"yes\"", "outputs.said is absent"),
+        ("step_type: set, value: {said: \"{{ steps.q.outputs }}\"}", "step_type: fail, error: {code: x, message: no}", 2, Some("s"), "completed", "failed: no (x)"),
+        ("skill: first", "skill: first, agent: z", 2, Some("c"), "it calls `first`, attempt 1", "it calls `first` at `z`, attempt 1"),
+        ("skill: first", "skill: first, retry: {max_attempts: 2}", 3, Some("c"), "it is over (failed)", "it is not over"),
+        (", on_error: continue", "", 3, None, "the run ends (completed)", "the run ends (failed)"),
+    ] {
+        let text = ASKS.replacen(from, to, 1);
+        assert_ne!(text, ASKS, "{from}");
+        let found = replayed(&export, &text).divergence.unwrap_or_else(|| panic!("{to} is a difference"));
+        assert_eq!((found.event, found.step.as_ref().map(Path::step)), (event, step), "{to}: {found:?}");
+        assert!(found.recorded.contains(recorded) && found.now.contains(now), "{to}: {found:?}");
+    }
+}
+
+/// The workflow is the same; what is made of it is not what was made of it then.
+#[test]
+fn what_the_record_says_of_inputs_and_of_the_end_counts_more_than_what_is_made_of_its_workflow_today() {
+    let with = |a: Value, b: Value| export(RECORDED, vec![reply("/0:a", json!({"x": 5}), Some(a)), reply("/1:b", json!({"y": 6}), Some(b))]);
+    let (a, b) = (json!({"n": 1}), json!({"deep": {"value": 5}}));
+    let digest = |value: &Value| payload::of(value).digest.to_string();
+    assert_eq!(replayed(&with(a.clone(), b.clone()), RECORDED).divergence, None);
+
+    let found = replayed(&with(json!({"n": 2}), b.clone()), RECORDED).divergence.expect("other inputs at the start");
+    assert_eq!((found.event, found.step.as_ref().map(Path::step)), (1, Some("a")));
+    assert!(found.recorded.contains(&digest(&json!({"n": 2}))), "{found:?}");
+    assert!(found.now.contains(&digest(&a)) && found.now.ends_with("{\"n\":1}"), "{found:?}");
+    let found = replayed(&with(a.clone(), json!({"deep": {"value": "5"}})), RECORDED).divergence.expect("other inputs later");
+    assert_eq!((found.event, found.step.as_ref().map(Path::step)), (2, Some("b")), "the first divergence is told");
+
+    // A workflow that says what was recorded agrees, whatever the recorded one says by now; and one that does not is shown the place.
+    let changed = RECORDED.replacen("{n: 1}", "{n: 2}", 1);
+    assert_eq!(replayed(&with(json!({"n": 2}), b.clone()), &changed).divergence, None);
+    let found = replayed(&with(a.clone(), b.clone()), &changed).divergence.expect("a change");
+    assert_eq!((found.recorded.as_str(), found.now.as_str()), ("inputs.n is 1", "inputs.n is 2"));
+
+    let ended = Export { status: RunStatus::Failed, ..with(a, b) };
+    let found = replayed(&ended, RECORDED);
+    let divergence = found.divergence.expect("another end");
+    assert_eq!((found.events, divergence.event, divergence.after.as_str()), (2, 3, "the reply to `b`"));
+    assert_eq!((divergence.recorded.as_str(), divergence.now.as_str()), ("the run ends (failed)", "the run ends (completed)"));
+}
+
+#[test]
+fn a_record_of_an_older_gantry_has_no_inputs_and_replays() {
+    let text = serde_json::to_string(&recorded()).unwrap();
+    assert!(!text.contains("\"inputs\""), "nothing is written where nothing is known: {text}");
+    assert_eq!(against(RECORDED).divergence, None);
+    let newer = reply("/0:a", json!(1), Some(json!({"n": 1})));
+    let text = serde_json::to_string(&newer).unwrap();
+    assert!(text.contains("\"inputs\":{\"digest\":\"sha256:") && text.contains("\"bytes\":7}"), "{text}");
+    assert_eq!(serde_json::from_str::<Event>(&text).unwrap(), newer);
 }
 
 #[test]

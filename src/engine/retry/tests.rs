@@ -33,12 +33,12 @@ fn event(run: &Run, calls: &BTreeMap<String, (Path, u32)>, word: &str) -> Event 
         ("", "late") => Event::TimerFired { path: Path::run(), timer: Timer::Deadline, at },
         ("!", _) => {
             let (path, attempt) = called();
-            Event::Failed { path, attempt, error: StepError::new(ErrorClass::AgentError, "no"), by: None, entropy: 0, at }
+            Event::Failed { path, attempt, error: StepError::new(ErrorClass::AgentError, "no"), by: None, inputs: None, entropy: 0, at }
         }
         ("?", _) => {
             let (path, attempt) = called();
             let question = crate::interpreter::Question { remote: None, schema: None, auth: false, prompt: Arc::new(json!("well?")) };
-            Event::Asked { path, attempt, question, by: None, at }
+            Event::Asked { path, attempt, question, by: None, inputs: None, at }
         }
         (">", _) => {
             let waiting = run.waiting().into_iter().find(|path| path.step() == name);
@@ -51,7 +51,7 @@ fn event(run: &Run, calls: &BTreeMap<String, (Path, u32)>, word: &str) -> Event 
         }
         _ => {
             let (path, attempt) = called();
-            Event::Replied { path, attempt, value: Arc::new(json!(name)), by: None, at }
+            Event::Replied { path, attempt, value: Arc::new(json!(name)), by: None, inputs: None, at }
         }
     }
 }

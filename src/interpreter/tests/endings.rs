@@ -128,7 +128,7 @@ error_handling: {on_error: [{id: say, skill: tell, inputs: {why: \"{{ run.error.
     assert_eq!(run.apply(end()).unwrap(), Transition::default(), "its handlers are let be");
     let path = Path::new("on_error/0:say");
     let path = run.snapshot().steps.iter().find(|step| step.id.as_str() == "say").map_or(path, |step| step.path.clone());
-    run.apply(Event::Replied { path, attempt: 1, value: Arc::new(json!(1)), by: None, at }).unwrap();
+    run.apply(Event::Replied { path, attempt: 1, value: Arc::new(json!(1)), by: None, inputs: None, at }).unwrap();
     let Some(Outcome::Failed { error }) = run.outcome() else { panic!("{:?}", run.outcome()) };
     assert_eq!((error.code, error.message.as_str()), (ErrorClass::Limit, "together too much"));
     assert_eq!(run.apply(end()).unwrap(), Transition::default());

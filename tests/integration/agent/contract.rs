@@ -379,8 +379,9 @@ async fn cards_are_fetched_from_where_agents_serve_them() {
     ] {
         let agent = MockServer::start().await;
         Mock::given(matchers::path(served)).respond_with(ResponseTemplate::new(200).set_body_json(&card)).mount(&agent).await;
-        let found = client().fetch_card(&format!("{}{asked}", agent.uri())).await.unwrap();
+        let (found, bytes) = client().fetch_card_and_bytes(&format!("{}{asked}", agent.uri())).await.unwrap();
         assert_eq!(found.name, "found");
+        assert_eq!(bytes, card.to_string().as_bytes(), "the bytes as they were served");
         assert_eq!(agent.received_requests().await.unwrap().len(), requests, "{asked}");
     }
     let agent = MockServer::start().await;

@@ -25,7 +25,7 @@ type Script = dyn Fn(&Call, usize) -> (Duration, Result<Value, String>) + Send +
 
 /// An agent on a runtime of its own that keeps what it was asked, beyond the life of the process that asks.
 pub(super) struct Counting {
-    url: String,
+    pub(super) url: String,
     calls: Arc<Mutex<Vec<Call>>>,
     pub(super) runtime: tokio::runtime::Runtime,
 }
@@ -88,7 +88,7 @@ async fn execute(State((calls, script)): Shared, headers: HeaderMap, body: Strin
 /// A registry with an agent and a workflow, and a data directory that outlives the gantries on it.
 pub(super) struct World {
     pub(super) machine: Machine,
-    registry: String,
+    pub(super) registry: String,
     _registry: Running,
     pub(super) agent: Counting,
     http: reqwest::Client,
@@ -101,7 +101,7 @@ pub(super) struct Gantry {
 }
 
 impl World {
-    fn new(steps: &str, agent: Counting) -> Self {
+    pub(super) fn new(steps: &str, agent: Counting) -> Self {
         let text = format!("metadata: {{id: chain, name: Chain, version: 1.0.0}}\n{steps}");
         Self::of(&["one", "two", "three"], &[text], agent)
     }
@@ -149,7 +149,7 @@ impl World {
     }
 
     /// Starts a run and does not wait for it. None when the gantry has gone.
-    fn start(&self, gantry: &Gantry, n: usize) -> Option<String> {
+    pub(super) fn start(&self, gantry: &Gantry, n: usize) -> Option<String> {
         let data = json!({ "workflow_id": "chain", "input": { "n": n } });
         self.send(gantry, json!({ "messageId": format!("m-{n}"), "parts": [{ "data": data }] }))
     }
@@ -182,7 +182,7 @@ impl World {
         self.runs(&["list", "--json", "--limit", "100000"]).expect(0).json().as_array().unwrap().clone()
     }
 
-    fn until(&self, run: &str, status: &str) -> Value {
+    pub(super) fn until(&self, run: &str, status: &str) -> Value {
         let ended = |line: &Value| ["completed", "failed", "canceled"].iter().any(|ended| line["status"] == *ended);
         wait_for(status, || {
             let line = self.list().into_iter().find(|line| line["run"] == run)?;

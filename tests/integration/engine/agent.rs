@@ -284,7 +284,8 @@ async fn execute(inner: &Arc<Inner>, headers: &HeaderMap, envelope: &Value) -> R
         inputs: envelope["params"].clone(),
         task_id: None,
         context_id: None,
-        metadata: Value::Null,
+        // The plain dialect has no metadata; the runs above a call come in a header.
+        metadata: headers.get("gantry-run").map_or(Value::Null, |runs| serde_json::from_slice(runs.as_bytes()).unwrap()),
         before: 0,
     };
     let mut in_flight = InFlight::begin(inner);

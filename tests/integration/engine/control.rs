@@ -1,10 +1,16 @@
-//! The control channel of a data directory: those who follow a run and go away keep no place.
+//! The control channel of a data directory: who is served, who is refused, and that those who go away or say nothing keep no place.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use gantry::control::{Listener, Reply, Wish, ask};
 use gantry::journal::{DataDir, Memory};
-use serde_json::json;
+use gantry::engine::Engine;
+use gantry::limits;
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::agent::PATIENCE;
@@ -24,7 +30,7 @@ async fn followers_that_have_gone_make_room_while_the_run_tells_nothing() {
     // As many as are served at once, all of whom go away in the middle; and as many again.
     for round in 0..2 {
         let mut followers = Vec::new();
-        for _ in 0..gantry::limits::CONTROL_CONNECTIONS_MAX {
+        for _ in 0..limits::CONTROL_CONNECTIONS_MAX {
             let mut asked = tokio::time::timeout(PATIENCE, ask(dir.path(), &follow)).await.unwrap().unwrap();
             let first = tokio::time::timeout(PATIENCE, asked.next()).await.unwrap_or_else(|_| panic!("round {round}: there is no place"));
             assert!(matches!(first, Ok(Reply::Snapshot(_))), "{first:?}");
@@ -39,4 +45,135 @@ async fn followers_that_have_gone_make_room_while_the_run_tells_nothing() {
     assert_eq!(output(&world.end(&run).await), &json!("yes"));
     stop.cancel();
     tokio::time::timeout(PATIENCE, serving).await.unwrap().unwrap();
+}
+
+/// A gantry that is listened for in a directory of its own.
+struct Served {
+    dir: tempfile::TempDir,
+    world: World,
+    stop: CancellationToken,
+    serving: JoinHandle<()>,
+    /// As announced.
+    address: String,
+    secret: String,
+    _held: DataDir,
+}
+
+impl Served {
+    async fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let mut held = DataDir::lock(dir.path()).unwrap();
+        let listener = Listener::bind(&mut held).await.unwrap();
+        let (world, stop) = (World::with(Arc::new(Memory::default())), CancellationToken::new());
+        let serving = tokio::spawn(listener.serve(world.engine.clone(), stop.clone()));
+        let announced: Value = serde_json::from_str(&DataDir::announced(dir.path()).unwrap()).unwrap();
+        let told = |name: &str| announced[name].as_str().unwrap().to_owned();
+        Self { address: told("address"), secret: told("secret"), dir, world, stop, serving, _held: held }
+    }
+
+    async fn connect(&self) -> TcpStream {
+        TcpStream::connect(&self.address).await.unwrap()
+    }
+
+    /// Says these bytes, as many of them as are taken, and reads what comes back until the end of the connection.
+    async fn says(&self, bytes: &[u8]) -> String {
+        let (mut read, mut write) = self.connect().await.into_split();
+        let mut answer = Vec::new();
+        // The other side may close before it has read everything, and that is an answer, too.
+        let _both = tokio::join!(write.write_all(bytes), read.read_to_end(&mut answer));
+        String::from_utf8(answer).unwrap()
+    }
+
+    /// Whether it still serves those who know the secret.
+    async fn serves(&self) -> bool {
+        let Ok(mut asked) = ask(self.dir.path(), &Wish::Agents).await else { return false };
+        matches!(asked.next().await, Ok(Reply::Done(_)))
+    }
+
+    async fn end(self) {
+        self.stop.cancel();
+        tokio::time::timeout(PATIENCE, self.serving).await.unwrap().unwrap();
+    }
+}
+
+#[tokio::test]
+async fn who_does_not_know_the_secret_is_not_answered_and_changes_nothing() {
+    let served = Served::new().await;
+    let run = served.world.start("steps: [{id: ask, step_type: input, prompt: well}]", json!({})).await;
+    let cancel = json!(Wish::Cancel { run: run.clone(), reason: "no".to_owned() }).to_string();
+    let secret = &served.secret;
+    let (shorter, other) = (&secret[1..], "0".repeat(secret.len()));
+    let longer = "x".repeat(1 << 20);
+    for wrong in ["", shorter, &other, &format!("{secret} "), &format!(" {secret}"), &secret.to_uppercase(), &longer] {
+        assert_eq!(served.says(format!("{wrong}\n{cancel}\n").as_bytes()).await, "", "{}", wrong.len());
+    }
+    assert_eq!(served.says(&[&[0xff; 32][..], b"\n", cancel.as_bytes(), b"\n"].concat()).await, "", "what is no text");
+    assert!(served.world.engine.snapshot(&run).await.unwrap().outcome.is_none(), "the run goes on");
+    let answer = served.says(format!("{secret}\n{cancel}\n").as_bytes()).await;
+    assert!(answer.starts_with("{\"reply\":\"done\""), "{answer}");
+    assert!(served.world.end(&run).await.outcome.is_some());
+    served.end().await;
+}
+
+#[tokio::test]
+async fn wishes_that_are_not_understood_or_too_long_are_refused() {
+    let served = Served::new().await;
+    let secret = &served.secret;
+    for wish in ["{\"wish\":\"dance\"}", "{\"wish\":\"cancel\"}", "[]", "", "{"] {
+        let answer: Value = serde_json::from_str(&served.says(format!("{secret}\n{wish}\n").as_bytes()).await).unwrap();
+        let told = answer["about"].as_str().unwrap();
+        assert_eq!(answer["reply"], "refused", "{wish}: {answer}");
+        assert!(told.contains("does not understand the wish") && told.contains("another version"), "{told}");
+    }
+    let unknown = gantry::ids::RunId::parse("nobody").unwrap();
+    for wish in [Wish::Retry { run: unknown.clone() }, Wish::Follow { run: unknown }] {
+        let answer = served.says(format!("{secret}\n{}\n", json!(wish)).as_bytes()).await;
+        assert!(answer.contains("refused") && answer.contains("nobody"), "{answer}");
+    }
+    // A line that would be longer than any may be is given up at the bound, without an answer.
+    let long = [secret.as_bytes(), b"\n", &vec![b' '; limits::CONTROL_LINE_BYTES_MAX], b"{\"wish\":\"agents\"}\n"].concat();
+    assert_eq!(served.says(&long).await, "");
+    assert!(served.serves().await, "others are served");
+    served.end().await;
+}
+
+#[tokio::test]
+async fn more_connections_than_there_are_places_wait_until_one_has_gone() {
+    let served = Served::new().await;
+    let mut silent = Vec::new();
+    for _ in 0..limits::CONTROL_CONNECTIONS_MAX {
+        silent.push(served.connect().await);
+    }
+    // Connections are taken in the order in which they came, so that this one has no place.
+    let mut asked = ask(served.dir.path(), &Wish::Agents).await.unwrap();
+    let early = tokio::time::timeout(Duration::from_millis(100), asked.next()).await;
+    assert!(early.is_err(), "it was served beyond the places: {early:?}");
+    silent.pop();
+    let answer = tokio::time::timeout(PATIENCE, asked.next()).await.expect("a place is free");
+    assert!(matches!(answer, Ok(Reply::Done(_))), "{answer:?}");
+    served.end().await;
+}
+
+/// The clock stands still but for timers: those who say nothing, or not all, are cut when theirs is due.
+#[tokio::test(start_paused = true)]
+async fn who_says_nothing_is_cut_and_makes_room() {
+    let served = Served::new().await;
+    let begun = tokio::time::Instant::now();
+    let mut silent = Vec::new();
+    for n in 0..limits::CONTROL_CONNECTIONS_MAX {
+        let mut stream = served.connect().await;
+        // Nothing, half a secret, or the secret and half a wish.
+        let said = [String::new(), served.secret[..9].to_owned(), format!("{}\n{{\"wish\":", served.secret)];
+        stream.write_all(said[n % 3].as_bytes()).await.unwrap();
+        silent.push(stream);
+    }
+    assert!(served.serves().await, "there is a place again");
+    assert!(begun.elapsed() >= limits::CONTROL_TIMEOUT, "they had their time");
+    for mut stream in silent {
+        let mut answer = Vec::new();
+        // What was said and not read makes the end of a connection a hard one.
+        let _end = stream.read_to_end(&mut answer).await;
+        assert_eq!(answer, b"");
+    }
+    served.end().await;
 }

@@ -196,3 +196,27 @@ async fn smart_router_leaves_execute_workflow_to_an_agent_that_offers_it() {
     assert_eq!(output(&ended), &json!({"result": {"ran": inputs}}));
     assert_eq!(step(&ended, "run_content_creation").agent.as_ref().unwrap().name, "orchestrator");
 }
+
+/// Parameters of the plain dialect are the skill's inputs, and stay that. Only who offers a gantry's skills is told the runs above.
+#[tokio::test]
+async fn plain_agents_get_the_inputs_alone_and_other_orchestrators_the_runs_above_beside_them() {
+    for (skill, is_gantrys) in [("work", false), ("execute_workflow", true), ("workflow:other", true), ("route_request", true)] {
+        let agent = Agent::plain("agent", &[skill], |call| call.inputs.clone()).await;
+        let inputs = "{workflow_id: \"{{ workflow.input.id }}\", input: {n: 1}, request: \"please\"}";
+        let world = World::knowing(&[&agent]);
+        let ended = world.run(&format!("steps:\n  - {{id: only, skill: \"{skill}\", inputs: {inputs}}}"), json!({"id": "other"})).await;
+        let expected = json!({"workflow_id": "other", "input": {"n": 1}, "request": "please"});
+        assert_eq!(output(&ended).to_string(), expected.to_string(), "{skill}");
+        let call = agent.look(|seen| seen.calls[0].clone());
+        assert_eq!(call.inputs.to_string(), expected.to_string(), "{skill}");
+        let lineage = &call.metadata;
+        if is_gantrys {
+            assert_eq!((&lineage["depth"], &lineage["ancestry"][0]["workflow"]), (&json!(1), &json!("w")), "{skill}: {lineage}");
+            let digest = world.plan("steps: []").digest().clone();
+            assert_ne!(lineage["ancestry"][0]["digest"], json!(digest));
+            assert!(lineage["ancestry"][0]["digest"].as_str().unwrap().starts_with("sha256:"));
+        } else {
+            assert_eq!(lineage, &json!(null), "{skill}");
+        }
+    }
+}

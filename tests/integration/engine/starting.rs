@@ -7,13 +7,13 @@ use gantry::agent::Client;
 use gantry::engine::embedded::{Embedded, Options};
 use gantry::engine::{Engine, Error, Filter, Start};
 use gantry::ids::RunId;
-use gantry::interpreter::{Event, RunStatus};
+use gantry::interpreter::{ErrorClass, Event, RunStatus};
 use gantry::journal::{self, Created, Header, Journal, Memory, Progress, Record, Sqlite};
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use super::agent::{Act, Agent, Gate, Speaks};
-use super::world::{World, client_options, output};
+use super::world::{World, client_options, failure, output};
 
 const ECHO: &str = "steps:\n  - {id: only, skill: echo, inputs: {n: \"{{ workflow.input.n }}\"}}";
 
@@ -264,4 +264,43 @@ async fn shutdown_with_a_journal_in_memory_cancels_runs_and_tells_agents() {
     assert_eq!(tells.look(|seen| seen.inputs("tell")), [json!({"why": "gantry is shutting down"})]);
     let refused = world.try_start("steps: []", json!({})).await.unwrap_err();
     assert!(matches!(refused, Error::ShuttingDown), "{refused}");
+}
+
+/// Every way to start a run, and every answer: the bound is the engine's own.
+#[tokio::test]
+async fn inputs_and_answers_over_the_bound_are_refused_with_its_name() {
+    const NAME: &str = "RUN_INPUT_BYTES_MAX";
+    let text = |bytes: usize| json!("x".repeat(bytes - 2));
+    let max = gantry::limits::RUN_INPUT_BYTES_MAX;
+    let agent = Agent::plain("large", &["large"], |_| json!("x".repeat(2_500_000))).await;
+    let world = World::knowing(&[&agent]);
+    let refused = world.try_start("steps: []", text(max + 1)).await.unwrap_err();
+    assert!(matches!(&refused, Error::InvalidInput(problems) if problems[0].starts_with("input: ") && problems[0].contains(NAME)), "{refused}");
+    world.end(&world.start("steps: []", text(max)).await).await;
+    assert_eq!(world.engine.list(&Filter::default()).await.unwrap().len(), 1, "what is refused was never there");
+
+    world.push_workflow("metadata: {id: below, name: B, version: 1.0.0}\nsteps: []").await;
+    let inputs = "{a: \"{{ steps.a.outputs }}\", b: \"{{ steps.a.outputs }}\"}";
+    for step in [
+        format!("{{id: sub, step_type: workflow, workflow: below, inputs: {inputs}}}"),
+        format!("{{id: sub, skill: execute_workflow, inputs: {{workflow_id: below, input: {inputs}}}}}"),
+    ] {
+        let ended = world.run(&format!("steps:\n  - {{id: a, skill: large}}\n  - {step}"), json!({})).await;
+        let error = failure(&ended);
+        assert_eq!((error.code, error.message.contains(NAME)), (ErrorClass::InvalidInput, true), "{error}");
+    }
+
+    let asks = "steps:\n  - {id: first, step_type: input, prompt: one}\n  - {id: second, step_type: input, prompt: two}";
+    let run = world.start(asks, json!({})).await;
+    world.until(&run, "the question", |snapshot| snapshot.status == RunStatus::InputRequired).await;
+    for step in [None, Some("first"), Some("second")] {
+        let refused = world.engine.answer(&run, step, Arc::new(text(max + 1))).await.unwrap_err();
+        assert!(
+            matches!(&refused, Error::InvalidInput(problems) if problems[0].starts_with("answer: ") && problems[0].contains(NAME)),
+            "{refused}"
+        );
+    }
+    world.engine.answer(&run, Some("second"), Arc::new(json!("early"))).await.unwrap();
+    world.engine.answer(&run, None, Arc::new(text(max))).await.unwrap();
+    assert_eq!(output(&world.end(&run).await), "early");
 }

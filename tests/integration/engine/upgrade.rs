@@ -139,3 +139,53 @@ fn a_journal_of_the_next_format_is_refused_and_nothing_is_changed() {
     }
     assert!(before == content(), "a file was made, changed or taken away");
 }
+
+/// The journal's format is known, but a run in it was begun by a gantry that makes something else of the same events.
+#[tokio::test]
+async fn a_run_of_newer_semantics_is_refused_and_left_as_it_is_and_others_go_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let asks = "steps: [{id: ask, step_type: input, prompt: well}]";
+    let world = World::with(Arc::new(Sqlite::open(dir.path()).unwrap()));
+    let [newer, other] = [world.start(asks, json!({"n": 1})).await, world.start(asks, json!({"n": 2})).await];
+    for run in [&newer, &other] {
+        world.until(run, "the question", |snapshot| snapshot.status == RunStatus::InputRequired).await;
+    }
+    world.engine.shutdown(std::time::Duration::from_secs(5)).await;
+    drop(world);
+
+    let db = Connection::open(dir.path().join("journal.sqlite3")).unwrap();
+    let next = gantry::interpreter::SEMANTICS + 1;
+    let changed = db.execute(
+        "UPDATE events SET body = CAST(replace(CAST(body AS TEXT), ?1, ?2) AS BLOB) \
+         WHERE id = (SELECT id FROM runs WHERE run = ?3) AND instr(CAST(body AS TEXT), ?1) > 0",
+        [format!("\"semantics\":{}", next - 1), format!("\"semantics\":{next}"), newer.to_string()],
+    );
+    assert_eq!(changed.unwrap(), 1);
+    let content = || {
+        let mut rows = db.prepare("SELECT seq, body FROM events WHERE id = (SELECT id FROM runs WHERE run = ?1) ORDER BY seq").unwrap();
+        let rows = rows.query_map([newer.as_str()], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+        let events: Vec<(i64, Vec<u8>)> = rows.map(Result::unwrap).collect();
+        let status: String = db.query_row("SELECT status FROM runs WHERE run = ?1", [newer.as_str()], |row| row.get(0)).unwrap();
+        (events, status)
+    };
+    let before = content();
+
+    let world = World::with(Arc::new(Sqlite::open(dir.path()).unwrap()));
+    world.engine.recover().await.unwrap();
+    let refusal = format!("interpreter semantics {next}, newer than this version's");
+    let said = |error: gantry::engine::Error| error.to_string();
+    assert!(said(world.engine.snapshot(&newer).await.unwrap_err()).contains(&refusal));
+    // Whoever wants to change it is refused, and so is the next one.
+    for _ in 0..2 {
+        let answered = world.engine.answer(&newer, None, Arc::new(json!("yes"))).await.unwrap_err();
+        assert!(said(answered).contains(newer.as_str()));
+        world.engine.cancel(&newer, "no").await.unwrap_err();
+        assert!(said(world.engine.retry(&newer, BTreeMap::new()).await.unwrap_err()).contains(newer.as_str()));
+    }
+    world.engine.answer(&other, None, Arc::new(json!("yes"))).await.unwrap();
+    assert_eq!(output(&world.end(&other).await), "yes");
+    let listed = world.engine.list(&Filter { unfinished: true, ..Filter::default() }).await.unwrap();
+    assert_eq!(listed.iter().map(|run| &run.run).collect::<Vec<_>>(), [&newer], "it is still there to be seen");
+    world.engine.shutdown(std::time::Duration::from_secs(5)).await;
+    assert!(content() == before, "not one event was added or changed, and its status is what it was");
+}

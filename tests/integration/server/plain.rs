@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use gantry::server::Token;
 use serde_json::{Value, json};
 
-use super::world::{PATIENCE, World, echo};
+use super::world::{Answer, PATIENCE, World, echo};
 
 const CALLS: &str =
     "  - {id: one, skill: work, inputs: {n: 1}}\n  - {id: two, skill: work, inputs: {n: \"{{ steps.one.outputs.echo.n }}\"}}\n";
@@ -66,5 +67,70 @@ async fn parameters_that_cannot_be_read_start_nothing() {
             assert_eq!((answer.code(), &answer.body["id"]), (code, &json!(1)), "{params} {:#}", answer.body);
         }
     }
+    assert_eq!(world.call("ListTasks", json!({})).await.result()["totalSize"], 0);
+}
+
+/// Calls as a caller of the plain protocol, with more headers.
+async fn plain(world: &World, headers: &[(&str, &str)], method: &str, params: Value) -> Answer {
+    let body = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params }).to_string();
+    world.post("/execute", headers, body).await
+}
+
+#[tokio::test]
+async fn an_idempotency_key_in_a_header_makes_a_repeat_the_same_call() {
+    let token = |caller: &str| Token { caller: caller.to_owned(), token: Some(format!("{caller}-secret")), sha256: None };
+    let world = World::with(|options| options.auth.tokens = vec![token("ann"), token("bob")]).await;
+    let _agent = world.agent(&["work"], echo).await;
+    world.workflow("calls", CALLS).await;
+    let (ann, bob) = (("Authorization", "Bearer ann-secret"), ("Authorization", "Bearer bob-secret"));
+    let key = ("Idempotency-Key", "k-1");
+    let params = |n: u32| json!({ "workflow_id": "calls", "input": { "n": n } });
+    let runs = async |who| world.call_as(&[("A2A-Version", "1.0"), who], "ListTasks", json!({})).await.result()["totalSize"].clone();
+    for _ in 0..3 {
+        let answer = plain(&world, &[ann, key], "execute_workflow", params(1)).await;
+        assert_eq!(answer.result()["echo"]["n"], 1, "{:#}", answer.body);
+    }
+    let same = plain(&world, &[ann, key], "workflow:calls", json!({ "n": 1 })).await;
+    assert_eq!(same.result()["echo"]["n"], 1, "by its own name it is the same workflow with the same input");
+    assert_eq!(runs(ann).await, 1);
+    let other = plain(&world, &[ann, key], "execute_workflow", params(2)).await;
+    let told = other.body["error"]["message"].as_str().unwrap();
+    assert!(other.code() == -1 && told.contains("Idempotency-Key") && told.contains("k-1") && told.contains("another"), "{:#}", other.body);
+    assert_eq!(runs(ann).await, 1);
+    // What stands in the parameters goes first; keys of the two kinds and of other callers never meet.
+    let mut given = params(2);
+    given["idempotency_key"] = json!("k-1");
+    plain(&world, &[ann, key], "execute_workflow", given).await.result();
+    plain(&world, &[ann, ("Idempotency-Key", "")], "execute_workflow", params(1)).await.result();
+    assert_eq!(runs(ann).await, 3);
+    plain(&world, &[bob, key], "execute_workflow", params(2)).await.result();
+    assert_eq!(runs(bob).await, 1);
+}
+
+#[tokio::test]
+async fn runs_above_a_plain_call_are_read_from_its_header() {
+    let world = World::new().await;
+    world.workflow("sets", "  - {id: one, step_type: set, value: 1}\n").await;
+    let digest = format!("sha256:{}", "0".repeat(64));
+    let above = |depth: usize| json!({ "depth": depth, "ancestry": [{ "digest": digest, "workflow": "top" }] }).to_string();
+    let params = json!({ "workflow_id": "sets" });
+    for method in ["execute_workflow", "workflow:sets"] {
+        assert_eq!(plain(&world, &[("Gantry-Run", &above(1))], method, params.clone()).await.result(), 1);
+        for (runs, expected) in [(above(16), "runs nest 16 deep, the limit is 16: top"), ("{".to_owned(), "gantry-run: ")] {
+            let refused = plain(&world, &[("Gantry-Run", &runs)], method, params.clone()).await;
+            let told = refused.body["error"]["message"].as_str().unwrap();
+            assert!(refused.code() == -1 && told.contains(expected), "{method}: {:#}", refused.body);
+        }
+    }
+    assert_eq!(world.call("ListTasks", json!({})).await.result()["totalSize"], 2);
+}
+
+#[tokio::test]
+async fn an_input_over_the_bound_of_a_run_is_refused_however_large_bodies_may_be() {
+    let world = World::with(|options| options.limits.body_bytes_max = 16 << 20).await;
+    world.workflow("sets", "  - {id: one, step_type: set, value: 1}\n").await;
+    let input = json!({ "text": "x".repeat(gantry::limits::RUN_INPUT_BYTES_MAX) });
+    let refused = world.call("execute_workflow", json!({ "workflow_id": "sets", "input": input })).await;
+    assert!(refused.code() == -32602 && refused.body.to_string().contains("RUN_INPUT_BYTES_MAX"), "{:#}", refused.body);
     assert_eq!(world.call("ListTasks", json!({})).await.result()["totalSize"], 0);
 }

@@ -49,6 +49,6 @@ impl Driver {
         }
         let error = StepError { skill: Some(invocation.skill.to_string()), ..StepError::new(ErrorClass::Limit, exceeded.to_string()) };
         let (path, attempt) = (invocation.path.clone(), invocation.attempt);
-        Some(Event::Failed { path, attempt, error, by: None, entropy: fastrand::u32(..), at: self.now() })
+        Some(Event::Failed { path, attempt, error, by: None, inputs: None, entropy: fastrand::u32(..), at: self.now() })
     }
 }

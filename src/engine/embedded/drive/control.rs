@@ -85,6 +85,7 @@ impl Driver {
             (Err(_), Some((path, schema))) => (path.clone(), schema.cloned(), true),
             (Err(error), None) => return Err(error),
         };
+        input::check_size("answer", answer)?;
         if let Some(schema) = schema {
             input::check_answer(&schema, answer)?;
         }

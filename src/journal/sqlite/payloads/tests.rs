@@ -20,13 +20,13 @@ fn run(id: &str) -> RunId {
 
 fn replied(step: &str, value: Value) -> Event {
     let path = serde_json::from_value(json!(format!("/0:{step}"))).unwrap();
-    Event::Replied { path, attempt: 1, value: Arc::new(value), by: None, at: Timestamp::from_unix_ms(6) }
+    Event::Replied { path, attempt: 1, value: Arc::new(value), by: None, inputs: None, at: Timestamp::from_unix_ms(6) }
 }
 
 fn asked(prompt: Value, schema: Value) -> Event {
     let path = serde_json::from_value(json!("/0:q")).unwrap();
     let question = Question { remote: None, schema: Some(Arc::new(schema)), auth: false, prompt: Arc::new(prompt) };
-    Event::Asked { path, attempt: 1, question, by: None, at: Timestamp::from_unix_ms(6) }
+    Event::Asked { path, attempt: 1, question, by: None, inputs: None, at: Timestamp::from_unix_ms(6) }
 }
 
 fn text(letter: &str, bytes: usize) -> Value {
