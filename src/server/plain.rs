@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use super::ask::{self, Execute};
 use super::auth::Caller;
 use super::error::{Failure, OwnCode};
+use super::query;
 use super::send;
 use super::start::{self, Begun, Key, Origin};
 use super::state::App;
@@ -80,6 +81,7 @@ fn origin<'a>(app: &App, caller: &'a Caller, params: &Value) -> Result<Origin<'a
 async fn output(app: &Arc<App>, begun: &mut Begun) -> Result<Arc<Value>, Failure> {
     begun.settle(app).await;
     let task = &begun.task;
+    query::goes_on(app, task)?;
     let Kind::Run(run) = task.kind() else {
         return Err(Failure::new(ErrorCode::InternalError, "the task has no run"));
     };
