@@ -101,10 +101,16 @@ pub const JOURNAL_WAL_BYTES_KEPT: i64 = 16 * 1024 * 1024;
 /// Largest journal that is checked whole when it is opened, which takes a second or so. Of a larger one the list of runs is, and events
 /// are when they are read.
 pub const JOURNAL_CHECKED_BYTES_MAX: i64 = 256 * 1024 * 1024;
+/// Less space than this counts as none when a write fails: what SQLite needs at once for the index of its write-ahead file.
+pub const JOURNAL_SPACE_MIN: u64 = 64 * 1024;
 /// First rest of a run that could not store an event because the journal is full.
 pub const JOURNAL_FULL_REST: Duration = Duration::from_millis(200);
 /// Longest such rest: how much later than the free space a run goes on.
 pub const JOURNAL_FULL_REST_MAX: Duration = Duration::from_secs(5);
+/// First rest of a step whose run cannot begin because too many are under way.
+pub const RUN_START_REST: Duration = Duration::from_millis(50);
+/// Longest such rest: how much later than a place is free the run begins.
+pub const RUN_START_REST_MAX: Duration = Duration::from_secs(1);
 /// How long ended runs are kept when nobody says otherwise.
 pub const RUN_AGE_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
 /// Ended runs that are kept when nobody says otherwise.

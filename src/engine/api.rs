@@ -205,6 +205,12 @@ pub enum Error {
     /// A bound was met.
     #[error("{0}")]
     Limit(String),
+    /// There is no room for it at the moment: it may be tried again.
+    #[error("{0}")]
+    Busy(String),
+    /// The journal has no space. Nothing new is accepted until it has; what is under way waits, and goes on by itself.
+    #[error("{0}")]
+    Full(String),
     /// The same idempotency key came with another workflow or input.
     #[error("idempotency key `{0}` was used before with another workflow or input")]
     KeyReused(String),

@@ -1,7 +1,8 @@
-//! The data directory: one process at a time, and the second says who holds it.
+//! The data directory: one process at a time, and the second says who holds it. A copy of a directory that is held is refused, too: its
+//! runs are under way already.
 
 use std::fs::{File, OpenOptions};
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use fs4::FileExt;
@@ -9,7 +10,8 @@ use fs4::FileExt;
 use super::Error;
 
 /// As much of a lock file as is read.
-const ANNOUNCED_BYTES_MAX: u64 = 4096;
+const ANNOUNCED_BYTES_MAX: u64 = 16 * 1024;
+const LOCK: &str = "lock";
 
 /// A locked data directory. Dropping it, or the end of the process, frees the lock.
 #[derive(Debug)]
@@ -21,47 +23,58 @@ pub struct DataDir {
 impl DataDir {
     /// Makes the directory when there is none, readable for its owner only, and locks it.
     pub fn lock(path: &Path) -> Result<Self, Error> {
-        let failed = |error: std::io::Error| Error::Failed(format!("cannot use the data directory {}: {error}", path.display()));
+        let failed = |error: io::Error| failure(&format!("cannot use the data directory {}", path.display()), &error);
         std::fs::create_dir_all(path).map_err(failed)?;
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt;
             std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700)).map_err(failed)?;
         }
-        let mut lock = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(path.join("lock")).map_err(failed)?;
+        let mut lock = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(path.join(LOCK)).map_err(failed)?;
         if FileExt::try_lock(&lock).is_err() {
-            let mut holder = String::new();
-            // The holder's name is a courtesy: the lock itself is the kernel's.
-            let _ = lock.read_to_string(&mut holder);
-            let holder = holder.lines().next().unwrap_or("another process").chars().take(100).collect::<String>();
+            let holder = holder(&text(&lock).unwrap_or_default());
             return Err(Error::Failed(format!(
                 "the data directory {} is held by {holder}: stop it, or choose another with --data-dir",
                 path.display()
             )));
         }
+        let before = text(&lock).map_err(failed)?;
+        if let Some((original, holder)) = Place::written(&before).and_then(|place| place.held_elsewhere(&lock)) {
+            return Err(Error::Failed(format!(
+                "the data directory {} is a copy of {}, which is held by {holder}: both would go on with the same runs. Stop that one before \
+                 you use the copy, or choose another directory with --data-dir",
+                path.display(),
+                original.display()
+            )));
+        }
+        let place = Place::of(&lock, &path.canonicalize().map_err(failed)?).map_err(failed)?;
         lock.set_len(0).map_err(failed)?;
         lock.rewind().map_err(failed)?;
-        writeln!(lock, "process {}", std::process::id()).map_err(failed)?;
+        write!(lock, "process {}\n{place}", std::process::id()).map_err(failed)?;
         lock.sync_all().map_err(failed)?;
         Ok(Self { path: path.to_owned(), lock })
     }
 
     /// Tells whoever looks into the directory how to reach its holder. The directory is its owner's alone, so that secrets are safe.
     pub fn announce(&mut self, line: &str) -> Result<(), Error> {
-        let mut announced = || -> std::io::Result<()> {
+        let mut announced = || -> io::Result<()> {
             self.lock.seek(SeekFrom::End(0))?;
             writeln!(self.lock, "{line}")?;
             self.lock.flush()
         };
-        let failed = |error: std::io::Error| Error::Failed(format!("cannot write to {}: {error}", self.path.join("lock").display()));
+        let failed = |error: io::Error| failure(&format!("cannot write to {}", self.path.join(LOCK).display()), &error);
         announced().map_err(failed)
     }
 
-    /// What the holder of a directory announced last. It may have ended since: only who answers there is the holder.
+    /// What the holder of a directory announced last. It may have ended since: only who answers there is the holder. What stands in a copy
+    /// was announced for another directory.
     pub fn announced(path: &Path) -> Option<String> {
-        let mut text = String::new();
-        File::open(path.join("lock")).ok()?.take(ANNOUNCED_BYTES_MAX).read_to_string(&mut text).ok()?;
-        text.lines().nth(1).map(str::to_owned)
+        let lock = File::open(path.join(LOCK)).ok()?;
+        let text = text(&lock).ok()?;
+        if Place::written(&text).is_some_and(|place| !place.is_of(&lock)) {
+            return None;
+        }
+        text.lines().skip(1).find(|line| !line.starts_with(PLACE)).map(str::to_owned)
     }
 
     /// Where it is.
@@ -69,3 +82,88 @@ impl DataDir {
         &self.path
     }
 }
+
+/// What stands in a lock file, from its beginning.
+fn text(mut lock: &File) -> io::Result<String> {
+    let mut text = Vec::new();
+    lock.rewind()?;
+    lock.take(ANNOUNCED_BYTES_MAX).read_to_end(&mut text)?;
+    Ok(String::from_utf8_lossy(&text).into_owned())
+}
+
+/// The holder's name is a courtesy: the lock itself is the kernel's.
+fn holder(text: &str) -> String {
+    text.lines().next().unwrap_or("another process").chars().take(100).collect()
+}
+
+fn failure(what: &str, error: &io::Error) -> Error {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            Error::Full(format!("{what}: {error}; make room there and start again"))
+        }
+        _ => Error::Failed(format!("{what}: {error}")),
+    }
+}
+
+/// How the line begins that says which file the lock file is, and where.
+const PLACE: &str = "place ";
+
+/// Which file a lock file was when it was written, and where its directory was. In a copy it names the original.
+#[derive(Debug, PartialEq, Eq)]
+struct Place {
+    device: u64,
+    inode: u64,
+    directory: PathBuf,
+}
+
+impl Place {
+    fn of(lock: &File, directory: &Path) -> io::Result<Self> {
+        let (device, inode) = identity(lock)?;
+        Ok(Self { device, inode, directory: directory.to_owned() })
+    }
+
+    /// What the last holder wrote.
+    fn written(text: &str) -> Option<Self> {
+        let mut words = text.lines().find_map(|line| line.strip_prefix(PLACE))?.splitn(3, ' ');
+        let (device, inode) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+        Some(Self { device, inode, directory: PathBuf::from(words.next()?) })
+    }
+
+    fn is_of(&self, lock: &File) -> bool {
+        identity(lock).is_ok_and(|identity| identity == (self.device, self.inode))
+    }
+
+    /// Where the original of a copied lock file is, and who holds it. A directory that was moved has no original elsewhere, and that of a
+    /// backup is not held when the backup takes its place.
+    fn held_elsewhere(self, lock: &File) -> Option<(PathBuf, String)> {
+        if self.is_of(lock) {
+            return None;
+        }
+        let original = File::open(self.directory.join(LOCK)).ok().filter(|original| self.is_of(original))?;
+        FileExt::try_lock(&original).is_err().then(|| (self.directory, holder(&text(&original).unwrap_or_default())))
+    }
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let directory = self.directory.to_string_lossy();
+        // A path that cannot be written in one line is not found again; the lock of the directory itself holds all the same.
+        writeln!(f, "{PLACE}{} {} {}", self.device, self.inode, directory.replace(['\n', '\r'], "?"))
+    }
+}
+
+#[cfg(unix)]
+fn identity(file: &File) -> io::Result<(u64, u64)> {
+    use std::os::unix::fs::MetadataExt;
+    let metadata = file.metadata()?;
+    Ok((metadata.dev(), metadata.ino()))
+}
+
+/// Files have no number that can be asked for here: every lock file counts as the original.
+#[cfg(not(unix))]
+fn identity(_file: &File) -> io::Result<(u64, u64)> {
+    Ok((0, 0))
+}
+
+#[cfg(test)]
+mod tests;

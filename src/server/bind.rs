@@ -171,7 +171,7 @@ impl Bound {
             async move {
                 shutdown.cancelled().await;
                 app.stopping.cancel();
-                app.store.all().iter().for_each(|task| task.stop_streams());
+                app.store.all().iter().for_each(|task| task.stop_streams("gantry is shutting down; subscribe again"));
             }
         };
         let serving = connection::serve(listener, tls, router, &limits, shutdown, app.options.grace);

@@ -1,7 +1,7 @@
 //! The one map from what can go wrong to JSON-RPC codes and HTTP statuses. Clients get the code and a safe message; the log
 //! gets the cause.
 //!
-//! A2A's own codes are in [`crate::a2a::ErrorCode`]. What A2A has no code for gets one of -32050…-32054, in the range that
+//! A2A's own codes are in [`crate::a2a::ErrorCode`]. What A2A has no code for gets one of -32050…-32055, in the range that
 //! JSON-RPC leaves to servers and away from A2A's.
 
 use std::time::Duration;
@@ -35,6 +35,8 @@ pub(super) enum OwnCode {
     Unauthenticated,
     /// The body did not arrive in time.
     TooSlow,
+    /// The journal has no space.
+    StorageFull,
 }
 
 impl OwnCode {
@@ -45,6 +47,7 @@ impl OwnCode {
             Self::TooLarge => -32052,
             Self::Unauthenticated => -32053,
             Self::TooSlow => -32054,
+            Self::StorageFull => -32055,
         }
     }
 
@@ -55,13 +58,14 @@ impl OwnCode {
             Self::TooLarge => "BODY_TOO_LARGE",
             Self::Unauthenticated => "UNAUTHENTICATED",
             Self::TooSlow => "BODY_TOO_SLOW",
+            Self::StorageFull => "STORAGE_FULL",
         }
     }
 
     fn status(self) -> StatusCode {
         match self {
             Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
-            Self::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Overloaded | Self::StorageFull => StatusCode::SERVICE_UNAVAILABLE,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Unauthenticated => StatusCode::UNAUTHORIZED,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
@@ -77,7 +81,12 @@ impl Failure {
     /// One of the codes that A2A does not have.
     pub(super) fn own(code: OwnCode, message: impl Into<String>) -> Self {
         let info = json!([{ "@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": code.reason(), "domain": "gantry" }]);
-        let retry_after = matches!(code, OwnCode::RateLimited | OwnCode::Overloaded).then_some(Duration::from_secs(1));
+        let retry_after = match code {
+            OwnCode::RateLimited | OwnCode::Overloaded => Some(Duration::from_secs(1)),
+            // Nobody frees a disk within a second.
+            OwnCode::StorageFull => Some(Duration::from_secs(5)),
+            OwnCode::TooLarge | OwnCode::Unauthenticated | OwnCode::TooSlow => None,
+        };
         let error = RpcError { code: code.number(), message: message.into(), data: Some(info) };
         Self { error: Box::new(error), status: code.status(), retry_after }
     }
@@ -127,7 +136,14 @@ impl From<engine::Error> for Failure {
             engine::Error::InvalidInput(problems) => {
                 Self::fields(problems.into_iter().map(|description| FieldViolation { field: "input".to_owned(), description }).collect())
             }
-            engine::Error::Limit(message) => Self::own(OwnCode::Overloaded, message),
+            engine::Error::Limit(message) | engine::Error::Busy(message) => Self::own(OwnCode::Overloaded, message),
+            engine::Error::Full(cause) => {
+                tracing::warn!(%cause, "something new was refused");
+                Self::own(
+                    OwnCode::StorageFull,
+                    "the disk of gantry's journal is full: nothing new is accepted until it has space; try again",
+                )
+            }
             engine::Error::ShuttingDown => Self::own(OwnCode::Overloaded, error.to_string()),
             engine::Error::KeyReused(_) => Self::field("idempotency_key", error.to_string()),
             engine::Error::References(_) => Self::field("workflow_id", error.to_string()),

@@ -143,6 +143,7 @@ async fn a2a_method(
                 Accepted::Task(task) => {
                     if !immediately {
                         send::settle(&app, &task).await;
+                        query::goes_on(&app, &task)?;
                     }
                     SendMessageResponse::Task(query::shaped(task.record(), history))
                 }

@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use super::ask::{self, Execute};
 use super::error::{Failure, OwnCode};
 use super::methods::Call;
+use super::query;
 use super::send;
 use super::start::{self, Begun, Key, Origin};
 use super::state::App;
@@ -121,6 +122,7 @@ fn origin<'a>(app: &App, call: &'a Call, params: &Value) -> Result<Origin<'a>, F
 async fn output(app: &Arc<App>, begun: &mut Begun) -> Result<Arc<Value>, Failure> {
     begun.settle(app).await;
     let task = &begun.task;
+    query::goes_on(app, task)?;
     let Kind::Run(run) = task.kind() else {
         return Err(Failure::new(ErrorCode::InternalError, "the task has no run"));
     };

@@ -15,7 +15,7 @@ use super::error::{Failure, OwnCode};
 use super::kept;
 use super::start::add_webhook;
 use super::state::App;
-use super::tasks::{Kind, Task, follow, now};
+use super::tasks::{Kind, Task, Trouble, follow, now};
 use crate::a2a::{
     self, CancelTaskParams, ErrorCode, GetTaskParams, ListPushConfigsParams, ListPushConfigsResult, ListTasksParams, ListTasksResult, Part,
     PushConfigIdParams, TaskPushNotificationConfig, TaskState,
@@ -57,12 +57,21 @@ pub(super) async fn find(app: &Arc<App>, caller: &Caller, id: &str) -> Result<Ar
 
 /// Refuses a task whose run cannot be read: it is in a state, and nobody knows which. The next one who asks tries again.
 fn is_readable(app: &App, task: &Arc<Task>) -> Result<(), Failure> {
-    if !task.is_lost() {
+    if task.trouble() != Some(Trouble::Unreadable) {
         return Ok(());
     }
     app.store.remove(task);
     let told = format!("the record of task `{}` cannot be read; the cause is in gantry's log", task.id);
     Err(Failure::new(ErrorCode::InternalError, told))
+}
+
+/// Refuses to answer with a task that was waited for and of whose run nothing more is heard: it is no result.
+pub(super) fn goes_on(app: &App, task: &Arc<Task>) -> Result<(), Failure> {
+    is_readable(app, task)?;
+    match task.trouble() {
+        Some(trouble) => Err(Failure::new(ErrorCode::InternalError, format!("task `{}`: {}", task.id, trouble.told()))),
+        None => Ok(()),
+    }
 }
 
 /// Waits until the records of these tasks have everything that has happened.

@@ -12,7 +12,7 @@ use super::kept;
 use super::query;
 use super::send;
 use super::state::App;
-use super::tasks::{AboutRun, Kind, NewTask, Queue, Task, follow, now};
+use super::tasks::{AboutRun, Kind, NewTask, Queue, Task, Trouble, follow, now};
 use crate::a2a::{self, Message};
 use crate::discovery::FoundWorkflow;
 use crate::engine::{self, Start, Started, Subscription};
@@ -120,7 +120,7 @@ impl Drop for Foreground<'_> {
         let Some(work) = self.work.take() else { return };
         if std::thread::panicking() {
             // It may be what broke. Whoever asks for the task next has it made anew.
-            self.task.lose();
+            self.task.lose(Trouble::Unreadable);
         } else if tokio::runtime::Handle::try_current().is_ok() {
             // Without a runtime the process is at its end.
             self.app.spawn(work);

@@ -81,7 +81,7 @@ impl Reader {
             }
             Taken::End => None,
             Taken::Cut => Some(self.last("this reader was too slow and has missed events; subscribe again")),
-            Taken::Stopping => Some(self.last("gantry is shutting down; subscribe again")),
+            Taken::Stopped(why) => Some(self.last(why)),
         }
     }
 

@@ -213,6 +213,7 @@ fn refused(error: engine::Error, plan: &Plan, arguments: &RunArguments) -> Failu
             Failure::usage(error.to_string()).hint(hint)
         }
         engine::Error::Limit(_) | engine::Error::Cycle(_) | engine::Error::References(_) => Failure::new(Exit::Failed, error.to_string()),
+        engine::Error::Busy(_) | engine::Error::Full(_) => Failure::unavailable(error.to_string()),
         engine::Error::NotFound(_)
         | engine::Error::Ended { .. }
         | engine::Error::NotWaiting { .. }

@@ -6,15 +6,16 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
+use tracing::{debug, warn};
 
 use super::Embedded;
 use super::invoke::{Lineage, Outcome};
 use crate::discovery;
-use crate::engine::{Engine, Error, Next, Start};
+use crate::engine::{Engine, Error, Next, Start, Started};
 use crate::ids::RunId;
 use crate::interpreter::{self, Change, ErrorClass, Invocation, Question, RemoteTask, Snapshot, StepError, StepStatus};
 use crate::journal::{PARENT_LABEL, ROOT_LABEL};
+use crate::limits;
 use crate::plan;
 
 /// The inputs of the skill `execute_workflow`.
@@ -45,6 +46,21 @@ impl Execute {
     }
 }
 
+/// How long a child that cannot begin yet is waited for.
+pub(super) struct Turn<'a> {
+    /// What is left of the step's time.
+    pub(super) left: &'a mut Duration,
+    pub(super) cancel: &'a CancellationToken,
+}
+
+/// Why a child has not begun.
+enum NotStarted {
+    Refused(Error),
+    /// There was no room in all the time that the step has.
+    TooLate(Error),
+    Canceled,
+}
+
 /// The idempotency key of the one child that an attempt has.
 pub(super) fn child_key(parent: &RunId, invocation: &Invocation) -> String {
     format!("{parent}{}#{}", invocation.path, invocation.attempt)
@@ -59,14 +75,15 @@ impl Embedded {
         lineage: &Lineage,
         cancel: &CancellationToken,
     ) -> Result<Outcome, StepError> {
+        let mut left = invocation.timeout;
         let child = match &invocation.resume {
             Some(remote) => self.resume_child(remote, invocation).await,
             None => match Execute::read(&invocation.inputs) {
-                Ok(execute) => self.start_child(parent, invocation, execute, lineage).await,
+                Ok(execute) => self.start_child(parent, invocation, execute, lineage, Turn { left: &mut left, cancel }).await,
                 Err(error) => Err(error),
             },
         };
-        self.attend(child, invocation.timeout, cancel).await
+        self.attend(child, left, cancel).await
     }
 
     /// Waits for what comes of a child, if it could be reached.
@@ -117,6 +134,7 @@ impl Embedded {
         invocation: &Invocation,
         execute: Execute,
         lineage: &Lineage,
+        turn: Turn<'_>,
     ) -> Result<RunId, StepError> {
         let own_key = execute.idempotency_key.is_none();
         // A key that an author chose is one among workflows: it must not meet those of callers.
@@ -142,11 +160,19 @@ impl Embedded {
             (ROOT_LABEL, lineage.usage.root_run().to_string()),
         ];
         start.labels = labels.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-        let started = self.start_below(start, &lineage.usage).await.map_err(|error| {
+        let started = self.start_in_turn(start, lineage, turn).await.map_err(|not_started| {
+            let error = match not_started {
+                NotStarted::Refused(error) => error,
+                NotStarted::Canceled => return StepError::new(ErrorClass::Canceled, "canceled"),
+                NotStarted::TooLate(error) => {
+                    let (workflow, timeout) = (&execute.workflow_id, crate::time::humanize(invocation.timeout));
+                    return StepError::new(ErrorClass::Timeout, format!("workflow `{workflow}` did not begin within {timeout}: {error}"));
+                }
+            };
             let code = match error {
                 Error::Limit(_) | Error::Cycle(_) | Error::References(_) => ErrorClass::Limit,
                 Error::InvalidInput(_) => ErrorClass::InvalidInput,
-                Error::ShuttingDown | Error::Journal(_) => ErrorClass::Unavailable,
+                Error::ShuttingDown | Error::Journal(_) | Error::Busy(_) | Error::Full(_) => ErrorClass::Unavailable,
                 Error::NotFound(_)
                 | Error::Ended { .. }
                 | Error::NotWaiting { .. }
@@ -164,6 +190,42 @@ impl Embedded {
         Ok(started.run)
     }
 
+    /// Starts it as soon as there is space and room.
+    ///
+    /// Room is waited for as long as the step may take. Space is waited for as a run waits with an event that it cannot store: while nothing
+    /// can be stored, nothing can come of the step either, so that its time is not used up.
+    async fn start_in_turn(&self, start: Start, lineage: &Lineage, turn: Turn<'_>) -> Result<Started, NotStarted> {
+        let Turn { left, cancel } = turn;
+        let (mut for_room, mut for_space) = (limits::RUN_START_REST, limits::JOURNAL_FULL_REST);
+        loop {
+            let rest = match self.start_below(start.clone(), &lineage.usage).await {
+                Err(Error::Full(why)) => {
+                    warn!(why, "step waits for the journal");
+                    let rest = for_space;
+                    for_space = (for_space * 2).min(limits::JOURNAL_FULL_REST_MAX);
+                    rest
+                }
+                Err(error @ Error::Busy(_)) => {
+                    if left.is_zero() {
+                        return Err(NotStarted::TooLate(error));
+                    }
+                    debug!(%error, "step waits for room");
+                    let rest = for_room.min(*left);
+                    for_room = (for_room * 2).min(limits::RUN_START_REST_MAX);
+                    *left -= rest;
+                    rest
+                }
+                outcome => return outcome.map_err(NotStarted::Refused),
+            };
+            tokio::select! {
+                () = tokio::time::sleep(rest) => {}
+                // The next try is refused, and says so.
+                () = self.inner.stopping.cancelled() => {}
+                () = cancel.cancelled() => return Err(NotStarted::Canceled),
+            }
+        }
+    }
+
     async fn resume_child(&self, remote: &RemoteTask, invocation: &Invocation) -> Result<RunId, StepError> {
         let rejected = |error: String| StepError::new(ErrorClass::Rejected, error);
         let child = RunId::parse(&remote.task_id).map_err(|error| rejected(error.to_string()))?;
@@ -171,7 +233,9 @@ impl Embedded {
         match self.answer(&child, Some(&remote.context_id), Arc::clone(&invocation.inputs)).await {
             // Nothing waits: the answer was given before a restart, and the child has gone on with it.
             Ok(()) | Err(Error::NotWaiting { .. } | Error::Ended { .. }) => Ok(child),
-            Err(error @ (Error::ShuttingDown | Error::Journal(_))) => Err(StepError::new(ErrorClass::Unavailable, error.to_string())),
+            Err(error @ (Error::ShuttingDown | Error::Journal(_) | Error::Busy(_) | Error::Full(_))) => {
+                Err(StepError::new(ErrorClass::Unavailable, error.to_string()))
+            }
             Err(error) => Err(rejected(error.to_string())),
         }
     }

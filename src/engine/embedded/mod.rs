@@ -302,10 +302,10 @@ impl Embedded {
             return Err(Error::ShuttingDown);
         }
         if self.inner.runs.len() >= self.inner.options.runs_max {
-            return Err(Error::Limit(format!("{} runs are under way, which is the limit; try again later", self.inner.options.runs_max)));
+            return Err(Error::Busy(format!("{} runs are under way, which is the limit; try again later", self.inner.options.runs_max)));
         }
         if self.inner.runs.resting_len() >= limits::RUNS_RESTING_MAX {
-            return Err(Error::Limit(format!(
+            return Err(Error::Busy(format!(
                 "{} runs wait for people or timers, which is the limit; answer or cancel some",
                 limits::RUNS_RESTING_MAX
             )));
@@ -600,7 +600,7 @@ fn query(filter: &Filter) -> Query {
 fn journal_error(run: &RunId, error: journal::Error) -> Error {
     match error {
         journal::Error::NotFound(_) => Error::NotFound(run.clone()),
-        journal::Error::Full(message) => Error::Limit(message),
+        journal::Error::Full(message) => Error::Full(message),
         error @ journal::Error::Damaged { .. } => Error::Journal(error.to_string()),
         journal::Error::Failed(message) => Error::Journal(message),
     }

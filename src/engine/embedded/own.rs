@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::Embedded;
-use super::delegate::{Execute, child_key};
+use super::delegate::{Execute, Turn, child_key};
 use super::invoke::{Lineage, Outcome, agent_call};
 use crate::a2a::Card;
 use crate::engine::{OwnReply, OwnSkills};
@@ -56,8 +56,10 @@ impl Embedded {
         match reply {
             OwnReply::Value(value) => Ok(Outcome::Value(value)),
             OwnReply::Run { workflow, input } => {
-                let child = self.start_child(parent, invocation, Execute::of(workflow, input), lineage).await;
-                self.attend(child, rest(), cancel).await
+                let mut left = rest();
+                let turn = Turn { left: &mut left, cancel };
+                let child = self.start_child(parent, invocation, Execute::of(workflow, input), lineage, turn).await;
+                self.attend(child, left, cancel).await
             }
             OwnReply::Question { prompt, auth, state } => Ok(Outcome::Question(ask(prompt, auth, state))),
         }

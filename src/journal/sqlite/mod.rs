@@ -54,13 +54,18 @@ impl Sqlite {
                 "the last write to the journal was not finished when the process or the machine ended; it was cut, and nothing had followed from it"
             );
         }
+        Self::over(path, Arc::new(Mutex::new(connection)), torn)
+    }
+
+    /// A journal whose thread writes with this connection.
+    fn over(path: PathBuf, connection: Arc<Mutex<Connection>>, cut_bytes: Option<u64>) -> Result<Self, Error> {
         let reader = schema::open(&path)?;
         let (writes, requests) = mpsc::channel(limits::JOURNAL_QUEUE);
         std::thread::Builder::new()
             .name("journal".to_owned())
-            .spawn(move || writer::write(connection, requests))
+            .spawn(move || writer::write(&connection, requests))
             .map_err(|error| Error::Failed(format!("cannot start the journal's thread: {error}")))?;
-        Ok(Self { path, writes: Some(writes), reader: Arc::new(Mutex::new(reader)), cut_bytes: torn })
+        Ok(Self { path, writes: Some(writes), reader: Arc::new(Mutex::new(reader)), cut_bytes })
     }
 
     /// Opens the journal in `dir` to look at, beside the process that writes it or after its end. Needs no lock and changes nothing.
@@ -274,11 +279,11 @@ fn record_with(row: &Row<'_>, source: Arc<str>) -> rusqlite::Result<Record> {
 }
 
 /// What an SQLite error means to the caller.
-fn failure(error: &rusqlite::Error) -> Error {
-    match error.sqlite_error_code() {
-        Some(rusqlite::ErrorCode::DiskFull) => Error::Full("the disk is full; runs go on when there is space again".to_owned()),
-        _ => Error::Failed(error.to_string()),
+fn failure(db: &Connection, error: &rusqlite::Error) -> Error {
+    if schema::is_full(db.path().map(Path::new), error) {
+        return Error::Full("the disk is full; runs go on when there is space again".to_owned());
     }
+    Error::Failed(error.to_string())
 }
 
 /// Writes rows; shared by the writer's statements.

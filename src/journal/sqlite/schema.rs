@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use crate::journal::Error;
 use crate::limits;
@@ -62,21 +62,21 @@ const MIGRATIONS: &[&str] = &[
 
 pub(super) fn open(path: &Path) -> Result<Connection, Error> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags).map_err(|error| refused(path, &error.to_string()))?;
+    let connection = Connection::open_with_flags(path, flags).map_err(|error| failed(path, &error))?;
     let prepare = || -> rusqlite::Result<()> {
         connection.busy_timeout(std::time::Duration::from_secs(5))?;
         connection.set_prepared_statement_cache_capacity(32);
         connection.pragma_update(None, "foreign_keys", true)
     };
-    prepare().map_err(|error| refused(path, &error.to_string()))?;
+    prepare().map_err(|error| failed(path, &error))?;
     Ok(connection)
 }
 
 /// Opens a journal that exists, to look at.
 pub(super) fn open_to_read(path: &Path) -> Result<Connection, Error> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags).map_err(|error| refused(path, &error.to_string()))?;
-    connection.busy_timeout(std::time::Duration::from_secs(5)).map_err(|error| refused(path, &error.to_string()))?;
+    let connection = Connection::open_with_flags(path, flags).map_err(|error| failed(path, &error))?;
+    connection.busy_timeout(std::time::Duration::from_secs(5)).map_err(|error| failed(path, &error))?;
     Ok(connection)
 }
 
@@ -87,7 +87,7 @@ pub(super) fn is_current(version: i32) -> bool {
 
 /// What the file is: its format, 0 for an empty one. Anything that this gantry cannot read is refused.
 pub(super) fn check(connection: &Connection, path: &Path) -> Result<i32, Error> {
-    let failed = |error: rusqlite::Error| refused(path, &error.to_string());
+    let failed = |error: rusqlite::Error| failed(path, &error);
     let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i32>(0)).map_err(failed);
     let (application, version) = (pragma("application_id")?, pragma("user_version")?);
     let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(failed)?;
@@ -103,7 +103,7 @@ pub(super) fn check(connection: &Connection, path: &Path) -> Result<i32, Error> 
 
 /// Checks what the file is before anything is written to it, then brings it to this version.
 pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), Error> {
-    let failed = |error: rusqlite::Error| refused(path, &error.to_string());
+    let failed = |error: rusqlite::Error| failed(path, &error);
     let version = check(connection, path)?;
     if version > 0 {
         let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).map_err(failed);
@@ -136,6 +136,26 @@ pub(super) fn damage(connection: &Connection, bytes: i64) -> rusqlite::Result<Op
         }
     }
     Ok(None)
+}
+
+/// The journal cannot be opened: it is none, or the disk has no space for what opening one writes.
+fn failed(path: &Path, error: &rusqlite::Error) -> Error {
+    if is_full(Some(path), error) {
+        return Error::Full(format!("cannot open the journal {}: its disk is full; make room there and start again", path.display()));
+    }
+    refused(path, &error.to_string())
+}
+
+/// Whether SQLite could not do it for want of space. It says so of most writes; of the others the file system is asked.
+pub(super) fn is_full(path: Option<&Path>, error: &rusqlite::Error) -> bool {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => true,
+        Some(ErrorCode::SystemIoFailure | ErrorCode::CannotOpen) => {
+            let space = path.and_then(Path::parent).and_then(|directory| fs4::available_space(directory).ok());
+            space.is_some_and(|bytes| bytes < limits::JOURNAL_SPACE_MIN)
+        }
+        _ => false,
+    }
 }
 
 pub(super) fn refused(path: &Path, why: &str) -> Error {

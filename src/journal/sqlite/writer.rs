@@ -1,6 +1,8 @@
 //! The one thread that writes. It takes everything that waits, commits it as one transaction, and only then answers.
 
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use std::sync::{Mutex, PoisonError};
+
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior, params};
 use tokio::sync::{mpsc, oneshot};
 
 use super::payloads::{self, Stored};
@@ -40,22 +42,23 @@ enum Done {
     Pruned(oneshot::Sender<Result<usize, Error>>, usize),
 }
 
-/// Runs until every sender is gone.
-pub(super) fn write(mut connection: Connection, mut requests: mpsc::Receiver<Request>) {
+/// Runs until every sender is gone. Nobody else has the connection, but for tests that hold up a write or set a bound.
+pub(super) fn write(connection: &Mutex<Connection>, mut requests: mpsc::Receiver<Request>) {
     let mut batch = Vec::with_capacity(limits::JOURNAL_BATCH);
     while let Some(first) = requests.blocking_recv() {
+        let connection = connection.lock().unwrap_or_else(PoisonError::into_inner);
         batch.push(first);
         while batch.len() < limits::JOURNAL_BATCH
             && let Ok(next) = requests.try_recv()
         {
             batch.push(next);
         }
-        commit(&mut connection, &mut batch);
+        commit(&connection, &mut batch);
     }
 }
 
 /// Commits the batch. When it fails as a whole, each request is tried alone, so that one bad request does not fail the others.
-fn commit(connection: &mut Connection, batch: &mut Vec<Request>) {
+fn commit(connection: &Connection, batch: &mut Vec<Request>) {
     if batch.len() > 1 && try_commit(connection, batch).is_ok() {
         return;
     }
@@ -75,21 +78,23 @@ fn commit(connection: &mut Connection, batch: &mut Vec<Request>) {
 }
 
 /// On success the batch is empty and everybody was told; on failure it is as it was, nothing is stored and nobody was told.
-fn try_commit(connection: &mut Connection, batch: &mut Vec<Request>) -> Result<(), Error> {
-    let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).map_err(|error| failure(&error))?;
+fn try_commit(connection: &Connection, batch: &mut Vec<Request>) -> Result<(), Error> {
+    // This thread has the connection for itself, and there is no other transaction on it.
+    let begun = Transaction::new_unchecked(connection, TransactionBehavior::Immediate);
+    let transaction = begun.map_err(|error| failure(connection, &error))?;
     let (mut created, mut pruned) = (Vec::new(), Vec::new());
     for request in batch.iter() {
         match request {
             Request::Create { header, events, status, .. } => {
-                created.push(insert_run(&transaction, header, events, *status).map_err(|error| failure(&error))?);
+                created.push(insert_run(&transaction, header, events, *status).map_err(|error| failure(connection, &error))?);
             }
             Request::Append { run, events, status, changed_at, rests_until, used, .. } => {
                 append(&transaction, run, events, *status, *changed_at, *rests_until, *used)?;
             }
-            Request::Prune { retention, .. } => pruned.push(prune(&transaction, *retention).map_err(|error| failure(&error))?),
+            Request::Prune { retention, .. } => pruned.push(prune(&transaction, *retention).map_err(|error| failure(connection, &error))?),
         }
     }
-    transaction.commit().map_err(|error| failure(&error))?;
+    transaction.commit().map_err(|error| failure(connection, &error))?;
     let (mut created, mut pruned) = (created.into_iter(), pruned.into_iter());
     let done: Vec<_> = batch
         .drain(..)
@@ -150,7 +155,7 @@ fn append(
         update.execute(params![id, status.as_str(), changed_at.unix_ms(), next, rests_until.map(Timestamp::unix_ms), steps, calls])?;
         Ok(Some(()))
     };
-    write().map_err(|error| failure(&error))?.ok_or_else(|| Error::NotFound(run.clone()))
+    write().map_err(|error| failure(db, &error))?.ok_or_else(|| Error::NotFound(run.clone()))
 }
 
 /// Forgets ended runs, the longest ended first. A run whose parent has not ended stays: the parent may ask for it again by its key. So does
@@ -179,3 +184,6 @@ fn prune(db: &Connection, retention: Retention) -> rusqlite::Result<usize> {
     }
     Ok(ids.len())
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::parts::{form, question_parts, value_parts};
 use super::task::{Task, Waiting, now};
+use super::trouble::Trouble;
 use crate::a2a::extension::OUTPUT;
 use crate::a2a::{Artifact, Part, TaskState};
 use crate::engine::{Engine, Next, Subscription};
@@ -106,7 +107,7 @@ impl Follower {
                 Err(error) => {
                     tracing::warn!(run_id = %self.run, %error, "a run cannot be followed");
                     // That it cannot be read does not mean that it has failed.
-                    return self.task.lose();
+                    return self.task.lose(Trouble::Unreadable);
                 }
             }
         }
@@ -195,7 +196,13 @@ impl Follower {
             Err(error) => tracing::warn!(run_id = %self.run, %error, "a run's end cannot be read"),
         }
         // A run that is parked goes on at the next start; its streams are told so when they are ended.
-        if !(self.task.state().0.is_terminal() || self.stopping.is_cancelled()) {
+        if self.task.state().0.is_terminal() || self.stopping.is_cancelled() {
+            return;
+        }
+        if self.engine.is_durable() {
+            // It has not failed: the next start goes on with it.
+            self.task.lose(Trouble::Stopped);
+        } else {
             let parts = vec![Part::text("gantry stopped before the run ended")];
             self.task.set_status(TaskState::Failed, parts, now(), Map::new());
         }

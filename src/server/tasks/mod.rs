@@ -9,9 +9,11 @@ mod queue;
 mod script;
 mod store;
 mod task;
+mod trouble;
 
 pub(super) use follow::{AboutRun, Following, RUN_EXTENSION, follow};
 pub(super) use queue::{Queue, Taken};
 pub(super) use script::play;
 pub(super) use store::Store;
 pub(super) use task::{Bounds, Dialogue, Kind, NewTask, Task, belonging, now};
+pub(super) use trouble::Trouble;

@@ -34,8 +34,8 @@ pub(in crate::server) enum Taken {
     End,
     /// The reader was too slow and has missed events.
     Cut,
-    /// The server stops; the task may go on.
-    Stopping,
+    /// The stream ends before the task does, for this reason.
+    Stopped(&'static str),
 }
 
 impl Queue {
@@ -71,9 +71,9 @@ impl Queue {
         self.changed.notify_one();
     }
 
-    /// The server stops.
-    pub(in crate::server) fn stop(&self) {
-        self.lock().end.get_or_insert(Taken::Stopping);
+    /// Nothing will follow what is queued, for this reason.
+    pub(in crate::server) fn stop(&self, why: &'static str) {
+        self.lock().end.get_or_insert(Taken::Stopped(why));
         self.changed.notify_one();
     }
 

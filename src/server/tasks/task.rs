@@ -10,6 +10,7 @@ use tokio::sync::watch;
 
 use super::follow::{AboutRun, artifacts};
 use super::queue::Queue;
+use super::trouble::Trouble;
 use crate::a2a::{
     self, Artifact, Message, StreamResponse, TaskArtifactUpdate, TaskPushNotificationConfig, TaskState, TaskStatus, TaskStatusUpdate,
 };
@@ -90,8 +91,8 @@ struct Signs {
     attention: Attention,
     /// A script or dialogue is to end; a run is cancelled through its engine.
     is_given_up: bool,
-    /// The journal cannot tell how the run stands: nothing here may be believed then.
-    is_lost: bool,
+    /// Why nothing more is heard of its run.
+    trouble: Option<Trouble>,
 }
 
 /// How closely the run of a task is followed. Most tasks are looked at once, at their end; until somebody wants to see more, a run
@@ -153,7 +154,7 @@ impl Task {
             webhooks: Webhooks::default(),
             ended_at: None,
         };
-        let (signs, _) = watch::channel(Signs { state, attention: Attention::End, is_given_up: false, is_lost: false });
+        let (signs, _) = watch::channel(Signs { state, attention: Attention::End, is_given_up: false, trouble: None });
         Self { id, context_id, caller, live: Mutex::new(live), signs, bounds }
     }
 
@@ -309,7 +310,7 @@ impl Task {
             return;
         }
         self.want();
-        self.until(|signs| signs.attention == Attention::Followed || signs.state.is_terminal() || signs.is_lost).await;
+        self.until(|signs| signs.attention == Attention::Followed || signs.state.is_terminal() || signs.trouble.is_some()).await;
     }
 
     /// How the run ended. None while it has not, or where only the engine knows.
@@ -338,6 +339,8 @@ impl Task {
         let queue = Arc::new(Queue::new(self.bounds.stream_bytes_max, self.bounds.stream_age_max));
         if live.state.is_terminal() {
             queue.end();
+        } else if let Some(trouble) = self.trouble() {
+            queue.stop(trouble.told());
         } else {
             // Those whose readers have gone are kept by nobody else.
             live.readers.retain(|reader| Arc::strong_count(reader) > 1);
@@ -346,14 +349,14 @@ impl Task {
         (self.read(&mut live), queue)
     }
 
-    /// How its run stands cannot be read.
-    pub(in crate::server) fn lose(&self) {
-        self.signs.send_modify(|signs| signs.is_lost = true);
-        self.stop_streams();
+    /// Nothing more is heard of its run.
+    pub(in crate::server) fn lose(&self, trouble: Trouble) {
+        self.signs.send_modify(|signs| signs.trouble = Some(trouble));
+        self.stop_streams(trouble.told());
     }
 
-    pub(in crate::server) fn is_lost(&self) -> bool {
-        self.signs.borrow().is_lost
+    pub(in crate::server) fn trouble(&self) -> Option<Trouble> {
+        self.signs.borrow().trouble
     }
 
     /// Ends a script or dialogue.
@@ -370,14 +373,14 @@ impl Task {
         self.until(|signs| signs.is_given_up).await;
     }
 
-    /// Ends every stream of the task because the server stops.
-    pub(in crate::server) fn stop_streams(&self) {
-        self.live().readers.drain(..).for_each(|reader| reader.stop());
+    /// Ends every stream of the task before the task does.
+    pub(in crate::server) fn stop_streams(&self, why: &'static str) {
+        self.live().readers.drain(..).for_each(|reader| reader.stop(why));
     }
 
     /// Waits until the task has ended or waits for its caller.
     pub(in crate::server) async fn settled(&self) {
-        self.until(|signs| signs.state.is_terminal() || signs.state.is_interrupted() || signs.is_lost).await;
+        self.until(|signs| signs.state.is_terminal() || signs.state.is_interrupted() || signs.trouble.is_some()).await;
     }
 
     /// Waits until the task has ended.

@@ -87,7 +87,7 @@ async fn a_full_journal_refuses_new_runs_and_lets_those_under_way_go_on_later() 
     agent.until("the first call", |seen| seen.calls.len() == 1).await;
     journal.full.store(true, Ordering::SeqCst);
     let refused = world.try_start(TWO, json!({})).await.unwrap_err();
-    assert!(matches!(&refused, EngineError::Limit(why) if why.contains("disk is full")), "{refused:?}");
+    assert!(matches!(&refused, EngineError::Full(why) if why.contains("disk is full")), "{refused:?}");
     gate.open();
     let waits = async {
         while journal.refused.load(Ordering::SeqCst) < 2 {

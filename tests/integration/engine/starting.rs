@@ -205,7 +205,7 @@ async fn an_engine_that_is_full_says_so_and_takes_runs_again() {
     let start = || engine.start(Start::new(world.plan(ECHO), Arc::new(json!({"n": 1}))));
     let (first, second) = (start().await.unwrap().run, start().await.unwrap().run);
     let full = start().await.unwrap_err();
-    assert!(matches!(&full, Error::Limit(said) if said.contains("2 runs")), "{full}");
+    assert!(matches!(&full, Error::Busy(said) if said.contains("2 runs")), "{full}");
     gate.open();
     super::world::end(&engine, &first).await;
     super::world::end(&engine, &second).await;

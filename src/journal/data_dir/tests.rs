@@ -1,0 +1,85 @@
+//! Who holds a data directory: one process, whatever the directory is called, and never a copy of what another one holds.
+
+use std::path::{Path, PathBuf};
+
+use super::DataDir;
+
+/// Copies a directory as `cp -r` does.
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+    }
+}
+
+struct Site(tempfile::TempDir);
+
+impl Site {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn refusal(&self, name: &str) -> String {
+        DataDir::lock(&self.path(name)).unwrap_err().to_string()
+    }
+}
+
+#[test]
+fn a_copy_of_a_directory_that_is_held_is_refused_and_says_what_to_do() {
+    let site = Site::new();
+    let mut held = DataDir::lock(&site.path("live")).unwrap();
+    held.announce("ask here").unwrap();
+    copy(&site.path("live"), &site.path("copy"));
+    let refusal = site.refusal("copy");
+    let live = site.path("live").canonicalize().unwrap();
+    for part in [format!("a copy of {}", live.display()), format!("held by process {}", std::process::id()), "Stop that one".to_owned()] {
+        assert!(refusal.contains(&part), "{refusal}");
+    }
+    assert_eq!(DataDir::announced(&site.path("copy")), None, "who asks the copy does not reach the original's holder");
+    assert_eq!(DataDir::announced(&site.path("live")).as_deref(), Some("ask here"));
+    assert_eq!(site.refusal("copy"), refusal, "a refusal changes nothing");
+    drop(held);
+    DataDir::lock(&site.path("copy")).unwrap();
+    assert!(DataDir::lock(&site.path("live")).is_ok(), "looking at it holds nothing");
+}
+
+#[test]
+fn a_copy_of_a_copy_is_one_of_the_copy() {
+    let site = Site::new();
+    drop(DataDir::lock(&site.path("live")).unwrap());
+    copy(&site.path("live"), &site.path("backup"));
+    let held = DataDir::lock(&site.path("backup")).unwrap();
+    copy(&site.path("backup"), &site.path("second"));
+    assert!(site.refusal("second").contains(&format!("a copy of {}", site.path("backup").canonicalize().unwrap().display())));
+    drop(held);
+}
+
+#[test]
+fn a_directory_that_was_moved_or_restored_is_used_whoever_is_in_its_old_place() {
+    let site = Site::new();
+    drop(DataDir::lock(&site.path("old")).unwrap());
+    copy(&site.path("old"), &site.path("backup"));
+    std::fs::rename(site.path("old"), site.path("moved")).unwrap();
+    // Another one begins where it was.
+    let _other = DataDir::lock(&site.path("old")).unwrap();
+    drop(DataDir::lock(&site.path("moved")).unwrap());
+    drop(DataDir::lock(&site.path("backup")).unwrap());
+}
+
+#[test]
+fn a_lock_file_that_says_nothing_or_nonsense_is_one_of_its_own() {
+    let site = Site::new();
+    for (index, text) in
+        ["", "process 7\n", "process 7\n{\"address\":1}\n", "process 7\nplace x y\n", "process 7\nplace 1 2 /nowhere\n"].iter().enumerate()
+    {
+        let path = site.path(&index.to_string());
+        std::fs::create_dir(&path).unwrap();
+        std::fs::write(path.join("lock"), text).unwrap();
+        assert!(DataDir::lock(&path).is_ok(), "{text:?}");
+    }
+}
