@@ -100,8 +100,9 @@ if command -v shellcheck >/dev/null; then
   shellcheck --external-sources scripts/*.sh .ci/run
   echo "shellcheck: ok"
 fi
-# The simulation goes through more runs here than by default.
+# The simulation goes through more runs, and more machines that end in the middle of a write, here than by default.
 export GANTRY_SEEDS="${GANTRY_SEEDS:-100000}"
+export GANTRY_CRASH_SEEDS="${GANTRY_CRASH_SEEDS:-1000}"
 if cargo nextest --version >/dev/null 2>&1; then
   cargo nextest run "$@"
 else

@@ -163,16 +163,32 @@ impl Client {
     /// Tells an agent, in the background and bounded, that a task of its is no longer wanted: one that waits for an answer that will
     /// not come. Nothing happens where the dialect has no tasks.
     pub fn cancel_task(&self, card: &Card, task_id: &str) {
-        let Some(interface) = card.interfaces.first() else { return };
+        match self.endpoint(card, &format!("cancel/{task_id}")) {
+            None => {}
+            Some(Ok(endpoint)) => endpoint.cancel_later(task_id.to_owned()),
+            Some(Err(failure)) => debug!(task = %task_id, reason = %failure.message, "remote task not canceled"),
+        }
+    }
+
+    /// Tells an agent, in the background and bounded, that a call is no longer wanted which was made before this process began: its
+    /// message is sent once more, so that the agent names the task that it made, and that one is canceled.
+    pub fn take_back(&self, call: &Call) {
+        match self.endpoint(&call.card, &call.message_id) {
+            None => {}
+            Some(Ok(endpoint)) => follow::take_back(&Arc::new(endpoint), call),
+            Some(Err(failure)) => debug!(message = %call.message_id, reason = %failure.message, "call not taken back"),
+        }
+    }
+
+    /// Where the agent's tasks are. `None`: its dialect has none.
+    fn endpoint(&self, card: &Card, id: &str) -> Option<Result<Endpoint, Failure>> {
+        let interface = card.interfaces.first()?;
         let wire = match interface.dialect {
-            Dialect::Plain => return,
+            Dialect::Plain => return None,
             Dialect::A2a1 => Wire::V1,
             Dialect::A2a03 => Wire::V03,
         };
-        match Endpoint::new(Arc::clone(&self.http), wire, interface, &format!("cancel/{task_id}")) {
-            Ok(endpoint) => endpoint.cancel_later(task_id.to_owned()),
-            Err(failure) => debug!(task = %task_id, reason = %failure.message, "remote task not canceled"),
-        }
+        Some(Endpoint::new(Arc::clone(&self.http), wire, interface, id))
     }
 
     /// From now on the remote tasks of calls that are given up are left to run. For a shutdown after which the same calls are made

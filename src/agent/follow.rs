@@ -84,8 +84,17 @@ async fn finish(endpoint: &Arc<Endpoint>, call: &Call, watch: &mut Watch<'_>, op
     }
 }
 
+/// Gives a call up that is not under way here: the message that made it finds its task.
+pub(super) fn take_back(endpoint: &Arc<Endpoint>, call: &Call) {
+    Opening::give_up(endpoint, params(endpoint, call), call.card.streaming);
+}
+
 /// Sends the message.
 async fn open(endpoint: &Arc<Endpoint>, call: &Call) -> Result<Opened, Failure> {
+    Opening::send(endpoint, params(endpoint, call), call.card.streaming).await
+}
+
+fn params(endpoint: &Endpoint, call: &Call) -> SendMessageParams {
     let metadata = call.metadata.as_deref().cloned().unwrap_or_default();
     let mut message = Message::calling(&call.card, &call.skill, &call.inputs, &call.message_id, metadata);
     if let Some(remote) = &call.resume {
@@ -96,8 +105,7 @@ async fn open(endpoint: &Arc<Endpoint>, call: &Call) -> Result<Opened, Failure> 
     // waits for what this message tells it, which looks like another question.
     let return_immediately = call.resume.is_none();
     let configuration = Some(SendMessageConfiguration { return_immediately, ..SendMessageConfiguration::default() });
-    let params = SendMessageParams { tenant: endpoint.tenant(), message, configuration, ..SendMessageParams::default() };
-    Opening::send(endpoint, params, call.card.streaming).await
+    SendMessageParams { tenant: endpoint.tenant(), message, configuration, ..SendMessageParams::default() }
 }
 
 pub(super) fn is(failure: &Failure, codes: &[ErrorCode]) -> bool {

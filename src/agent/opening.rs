@@ -36,11 +36,20 @@ impl Opening {
         if params.message.task_id.is_some() {
             return open(Arc::clone(endpoint), params, streaming).await;
         }
-        let answer: Answer = Box::pin(open(Arc::clone(endpoint), params, streaming));
-        let mut opening = Self { endpoint: Arc::clone(endpoint), answer: Some(answer) };
+        let mut opening = Self::begin(endpoint, params, streaming);
         let opened = opening.answer.as_mut().expect("it was just put there").await;
         opening.answer = None;
         opened
+    }
+
+    /// Sends a message whose task is not wanted.
+    pub(super) fn give_up(endpoint: &Arc<Endpoint>, params: SendMessageParams, streaming: bool) {
+        drop(Self::begin(endpoint, params, streaming));
+    }
+
+    fn begin(endpoint: &Arc<Endpoint>, params: SendMessageParams, streaming: bool) -> Self {
+        let answer: Answer = Box::pin(open(Arc::clone(endpoint), params, streaming));
+        Self { endpoint: Arc::clone(endpoint), answer: Some(answer) }
     }
 }
 

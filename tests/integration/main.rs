@@ -28,5 +28,8 @@ mod sdk;
 #[cfg(test)]
 mod server;
 #[cfg(test)]
+#[path = "../agents/tasks.rs"]
+mod tasks;
+#[cfg(test)]
 mod trickle;
 mod workflow;

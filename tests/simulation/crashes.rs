@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt};
 use gantry::interpreter::{ErrorClass, Event, Outcome, Snapshot, StepStatus};
@@ -13,8 +14,9 @@ use gantry::journal::{Journal, Sqlite};
 use gantry::plan::Path as StepPath;
 use serde_json::Value;
 
-use super::agent::{Agent, Call, HANG};
-use super::process::{Deadly, Process, corpus};
+use super::agent::{Agent, HANG};
+use super::process::{Deadly, KINDS, PATIENCE, Process, corpus};
+use super::tasks::{ENDLESS, Message, TaskAgent};
 
 /// Processes at once.
 const AT_ONCE: usize = 4;
@@ -39,25 +41,47 @@ struct Undisturbed {
 impl Undisturbed {
     async fn run(file: &Path) -> Self {
         let yaml = std::fs::read_to_string(file).unwrap();
-        let (agent, dir) = (Agent::start().await, tempfile::tempdir().unwrap());
+        let (agent, clerk, dir) = (Agent::start().await, TaskAgent::start().await, tempfile::tempdir().unwrap());
         let journal = Deadly::immortal(dir.path());
-        let process = Process::start(Arc::clone(&journal) as Arc<dyn Journal>, &agent).await;
+        let process = Process::start(Arc::clone(&journal) as Arc<dyn Journal>, &agent, &clerk).await;
         let run = process.start_run(&yaml).await;
         let result = result(&process.end(&run).await);
-        let failed = matches!(&result.0, Some(Outcome::Failed { error }) if error.code == ErrorClass::Author);
-        assert!(failed || matches!(result.0, Some(Outcome::Completed { .. })), "{}: {result:#?}", file.display());
         let name = file.file_stem().unwrap().to_string_lossy().into_owned();
-        Self { yaml, name, result, keys: keys(&agent.calls()).into_keys().collect(), writes: journal.writes() }
+        let expected = match (name.as_str(), &result.0) {
+            ("canceled", Some(Outcome::Canceled { .. })) => true,
+            ("exhausted", Some(Outcome::Failed { error })) => error.code == ErrorClass::Limit,
+            ("handlers", Some(Outcome::Failed { error })) => error.code == ErrorClass::Author,
+            (_, outcome) => matches!(outcome, Some(Outcome::Completed { .. })),
+        };
+        assert!(expected, "{name}: {result:#?}");
+        none_left(&clerk, &name).await;
+        Self { yaml, name, result, keys: keys(&agent, &clerk).into_keys().collect(), writes: journal.writes() }
     }
 }
 
 /// How often each attempt was asked for. Those that never answer are left out: their call may be given up before it arrives.
-fn keys(calls: &[Call]) -> BTreeMap<String, usize> {
-    let mut counts = BTreeMap::new();
-    for call in calls.iter().filter(|call| call.skill != HANG) {
-        *counts.entry(call.key.clone()).or_default() += 1;
+fn keys(agent: &Agent, clerk: &TaskAgent) -> BTreeMap<String, usize> {
+    let calls = agent.calls().into_iter().filter(|call| call.skill != HANG).map(|call| call.key);
+    let messages = clerk.messages().into_iter().filter(|message| message.skill != ENDLESS);
+    let (mut counts, mut meanings) = (BTreeMap::new(), BTreeMap::new());
+    for Message { skill, id, inputs } in clerk.messages() {
+        let meaning = (skill, inputs);
+        assert_eq!(*meanings.entry(id).or_insert_with(|| meaning.clone()), meaning, "a message that comes again is the same");
+    }
+    for key in calls.chain(messages.map(|message| message.id[message.id.find('/').unwrap()..].to_owned())) {
+        *counts.entry(key).or_default() += 1;
     }
     counts
+}
+
+/// Waits until every task at the agent has ended. A task is canceled by a call of its own, which nobody waits for.
+async fn none_left(clerk: &TaskAgent, moment: &str) {
+    let wait = async {
+        while !clerk.open().is_empty() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, wait).await.unwrap_or_else(|_| panic!("{moment}: left at the agent: {:?}", clerk.open()));
 }
 
 /// The attempts that have a result in the journal, those of sub-workflows included.
@@ -65,7 +89,7 @@ async fn settled(journal: &Sqlite) -> BTreeSet<String> {
     let mut settled = BTreeSet::new();
     for record in journal.list().await.unwrap() {
         for event in journal.events(&record.header.run).await.unwrap() {
-            if let Event::Replied { path, attempt, .. } | Event::Failed { path, attempt, .. } = event {
+            if let Event::Replied { path, attempt, .. } | Event::Failed { path, attempt, .. } | Event::Asked { path, attempt, .. } = event {
                 settled.insert(format!("{path}#{attempt}"));
             }
         }
@@ -73,43 +97,47 @@ async fn settled(journal: &Sqlite) -> BTreeSet<String> {
     settled
 }
 
-/// Crashes at one write, goes on, and compares. Returns how many attempts were asked for twice.
-async fn crash(undisturbed: &Undisturbed, at: usize, stored: bool) -> usize {
-    let moment = format!("{}, {} write {at}", undisturbed.name, if stored { "after" } else { "before" });
-    let (agent, dir) = (Agent::start().await, tempfile::tempdir().unwrap());
+/// Crashes at one write, goes on, and compares. Returns the event that was last, and how many attempts were asked for twice.
+async fn crash(undisturbed: &Undisturbed, at: usize, stored: bool) -> (Option<&'static str>, usize) {
+    let (agent, clerk, dir) = (Agent::start().await, TaskAgent::start().await, tempfile::tempdir().unwrap());
     let journal = Deadly::open(dir.path(), at, stored);
-    let first = Process::start(Arc::clone(&journal) as Arc<dyn Journal>, &agent).await;
+    let first = Process::start(Arc::clone(&journal) as Arc<dyn Journal>, &agent, &clerk).await;
     let run = first.start_run(&undisturbed.yaml).await;
     journal.death().await;
     first.crash();
+    let last = journal.died_at();
+    let moment = format!("{}, {} write {at}: {last:?}", undisturbed.name, if stored { "after" } else { "before" });
     drop(journal);
     let journal = Arc::new(Sqlite::open(dir.path()).unwrap());
     let settled = settled(&journal).await;
-    let second = Process::start(journal, &agent).await;
+    let second = Process::start(journal, &agent, &clerk).await;
     second.recover(&run).await;
     let ended = second.end(&run).await;
     assert_eq!(result(&ended), undisturbed.result, "{moment}");
-    let counts = keys(&agent.calls());
+    none_left(&clerk, &moment).await;
+    let counts = keys(&agent, &clerk);
     assert!(counts.keys().eq(&undisturbed.keys), "{moment}: {counts:?} instead of {:?}", undisturbed.keys);
     for (key, count) in &counts {
         let allowed = if settled.contains(key) { 1 } else { 2 };
         assert!(*count <= allowed, "{moment}: {key} was called {count} times, and had a result: {}", settled.contains(key));
     }
-    counts.values().filter(|count| **count == 2).count()
+    (last.filter(|_| stored), counts.values().filter(|count| **count == 2).count())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_crash_at_every_write_changes_nothing() {
-    let (mut crashes, mut twice, mut calls) = (0, 0, 0);
+    let (mut crashes, mut twice, mut calls, mut after) = (0, 0, 0, BTreeSet::new());
     for file in corpus() {
         let undisturbed = Undisturbed::run(&file).await;
         let moments = (1..=undisturbed.writes).flat_map(|at| [(at, false), (at, true)]);
-        let repeated: Vec<_> =
+        let repeated: Vec<(Option<&str>, usize)> =
             stream::iter(moments).map(|(at, stored)| crash(&undisturbed, at, stored)).buffer_unordered(AT_ONCE).collect().await;
         crashes += repeated.len();
         calls += repeated.len() * undisturbed.keys.len();
-        twice += repeated.iter().sum::<usize>();
+        twice += repeated.iter().map(|(_, twice)| twice).sum::<usize>();
+        after.extend(repeated.into_iter().filter_map(|(last, _)| last));
     }
+    assert_eq!(after, BTreeSet::from(KINDS), "a crash after every kind of event");
     eprintln!("{crashes} crashes; {calls} calls, of which {twice} were in flight and made again");
     assert!(crashes > 100, "{crashes} crashes");
     // What is in flight at a crash before a write is the least that can be repeated; everything else is once.

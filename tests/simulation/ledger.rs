@@ -85,11 +85,12 @@ impl Ledger {
         for change in &transition.changes {
             self.change(change);
         }
-        let before = self.calls.len();
         for command in &transition.commands {
             self.command(command, transition);
         }
-        if self.calls.len() > before {
+        let begins = |command: &Command| matches!(command, Command::Call(_) | Command::StartTimer { .. });
+        let asks = |change: &Change| matches!(change, Change::StepWaiting { .. });
+        if transition.commands.iter().any(begins) || transition.changes.iter().any(asks) {
             self.check_windows();
         }
         for change in &transition.changes {
@@ -225,10 +226,11 @@ impl Ledger {
         assert!(!self.asked.contains_key(path), "{path} is over, and the task that asked waits in vain");
     }
 
-    /// Of each instance of a group no more branches have calls in flight than its window lets through.
+    /// Of each instance of a group no more branches are under way than its window lets through: with calls in flight, with questions, or
+    /// with timers, which those have that wait, are to be retried or may not take too long.
     fn check_windows(&mut self) {
         let mut running: BTreeSet<(&str, &str)> = BTreeSet::new();
-        for path in self.calls.keys() {
+        for path in self.calls.keys().chain(&self.waiting).chain(self.timers.keys().map(|(path, _)| path)) {
             let text = path.as_str();
             for (at, _) in text.match_indices('[') {
                 let index = text[at + 1..].split(']').next().unwrap_or_default();

@@ -3,6 +3,7 @@
 //! A binary of its own, beside the black-box tests: here the same few properties are asked of very many runs.
 //!
 //! - `seeds` drives the pure core through generated runs in a virtual world and checks every transition (`ledger`).
+//! - `engine` drives the real engine through generated lives: the same workflows, a clock that is turned on, a journal that fails.
 //! - `crashes` runs the corpus in the real engine over SQLite and ends the process at every event.
 //! - `journals` replays recorded runs and compares what follows from each event with what followed then.
 //! - `torn` ends the machine at any sector of any write to the journal.
@@ -14,6 +15,10 @@
 mod agent;
 #[cfg(test)]
 mod crashes;
+#[cfg(test)]
+mod engine;
+#[cfg(test)]
+mod faulty;
 #[cfg(test)]
 mod generate;
 #[cfg(test)]
@@ -28,6 +33,9 @@ mod random;
 mod seeds;
 #[cfg(test)]
 mod sizes;
+#[cfg(test)]
+#[path = "../agents/tasks.rs"]
+mod tasks;
 #[cfg(test)]
 mod torn;
 #[cfg(test)]

@@ -1,12 +1,13 @@
 //! A process of gantry: the engine on a runtime of its own, over a journal that can stop at any write.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use gantry::a2a::Card;
 use gantry::agent::{Client, Options as ClientOptions};
 use gantry::discovery::{self, Discovery};
 use gantry::engine::embedded::{Embedded, Options};
@@ -20,12 +21,17 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Notify;
 
 use super::agent::Agent;
+use super::tasks::TaskAgent;
 
 /// Longer than anything here takes; a test that waits in vain says so instead of hanging.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The step of the corpus that a person answers. Other questions run into their timeout.
+/// The steps of the corpus that a person answers. Other questions run into their timeout.
 const ASKED: &str = "ask";
+/// The steps at whose question the person wants no more of the run.
+const IN_VAIN: &str = "in_vain";
+/// Steps that a run may execute: more than any workflow of the corpus needs, but the one that goes on for ever.
+const STEPS_MAX: u64 = 40;
 
 pub(super) fn corpus() -> Vec<PathBuf> {
     yaml_files("tests/fixtures/corpus")
@@ -47,13 +53,33 @@ pub(super) struct Deadly {
     writes: AtomicUsize,
     last: usize,
     stores_the_last: bool,
+    /// What the last write holds, once it was asked for; nothing when that is no event.
+    at: Mutex<Option<&'static str>>,
     dead: Notify,
 }
+
+/// What an event is called in the journal.
+pub(super) fn kind(event: &Event) -> &'static str {
+    match event {
+        Event::Started { .. } => "started",
+        Event::Replied { .. } => "replied",
+        Event::Failed { .. } => "failed",
+        Event::Asked { .. } => "asked",
+        Event::Answered { .. } => "answered",
+        Event::TimerFired { .. } => "timer_fired",
+        Event::Exhausted { .. } => "exhausted",
+        Event::CancelRequested { .. } => "cancel_requested",
+    }
+}
+
+/// Every kind that there is: as many as `kind` tells apart.
+pub(super) const KINDS: [&str; 8] =
+    ["answered", "asked", "cancel_requested", "exhausted", "failed", "replied", "started", "timer_fired"];
 
 impl Deadly {
     pub(super) fn open(dir: &Path, last: usize, stores_the_last: bool) -> Arc<Self> {
         let sqlite = Sqlite::open(dir).unwrap();
-        Arc::new(Self { sqlite, writes: AtomicUsize::new(0), last, stores_the_last, dead: Notify::new() })
+        Arc::new(Self { sqlite, writes: AtomicUsize::new(0), last, stores_the_last, at: Mutex::default(), dead: Notify::new() })
     }
 
     /// One that lives.
@@ -69,7 +95,12 @@ impl Deadly {
         tokio::time::timeout(PATIENCE, self.dead.notified()).await.expect("the journal dies");
     }
 
-    async fn write<T>(&self, store: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    /// The kind of the event at which it died.
+    pub(super) fn died_at(&self) -> Option<&'static str> {
+        *self.at.lock().unwrap()
+    }
+
+    async fn write<T>(&self, event: Option<&'static str>, store: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
         let count = self.writes.fetch_add(1, Ordering::SeqCst) + 1;
         if count < self.last {
             return store.await;
@@ -78,6 +109,7 @@ impl Deadly {
             if self.stores_the_last {
                 store.await?;
             }
+            *self.at.lock().unwrap() = event;
             self.dead.notify_one();
         }
         std::future::pending().await
@@ -95,7 +127,7 @@ impl Journal for Deadly {
             // Before the run that the test starts is stored there is nothing that could be lost.
             return self.sqlite.create(header, first).await;
         }
-        self.write(self.sqlite.create(header, first)).await
+        self.write(Some(kind(&first)), self.sqlite.create(header, first)).await
     }
 
     async fn advance(&self, run: &RunId, events: &[Event], progress: Progress) -> Result<(), Error> {
@@ -103,9 +135,9 @@ impl Journal for Deadly {
         // after the last of them only.
         let (before, last) = events.split_at(events.len().saturating_sub(1));
         for event in before {
-            self.write(self.sqlite.append(run, std::slice::from_ref(event), RunStatus::Running)).await?;
+            self.write(Some(kind(event)), self.sqlite.append(run, std::slice::from_ref(event), RunStatus::Running)).await?;
         }
-        self.write(self.sqlite.advance(run, last, progress)).await
+        self.write(last.first().map(kind), self.sqlite.advance(run, last, progress)).await
     }
 
     async fn resting(&self) -> Result<Vec<Resting>, Error> {
@@ -144,18 +176,19 @@ pub(super) struct Process {
 }
 
 impl Process {
-    pub(super) async fn start(journal: Arc<dyn Journal>, agent: &Agent) -> Self {
+    pub(super) async fn start(journal: Arc<dyn Journal>, agent: &Agent, clerk: &TaskAgent) -> Self {
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let (discovery, engine) = {
             let _inside = runtime.enter();
             let store = Arc::new(Layout::ephemeral().unwrap());
             let discovery = Arc::new(Discovery::new(store, discovery::Options::default()));
             // At rest as soon as possible, so that crashes and answers meet runs on their way out of memory and back.
-            let options = Options { rest_after: Duration::from_millis(1), ..Options::default() };
+            let options = Options { rest_after: Duration::from_millis(1), steps_max: STEPS_MAX, ..Options::default() };
             let client = Client::new(ClientOptions { allow_private_addresses: true, ..ClientOptions::default() });
             (Arc::clone(&discovery), Embedded::new(options, discovery, client, journal))
         };
         discovery.add_card(agent.card());
+        discovery.add_card(Card::parse(clerk.card().to_string().as_bytes()).unwrap());
         let process = Self { runtime: Some(runtime), engine: Some(engine), discovery };
         for child in yaml_files("tests/fixtures/corpus/children") {
             let (text, discovery) = (Bytes::from(std::fs::read(child).unwrap()), Arc::clone(&process.discovery));
@@ -174,24 +207,28 @@ impl Process {
         tokio::time::timeout(PATIENCE, done).await.expect("it takes no longer").unwrap()
     }
 
-    /// Starts a run of the workflow, and a person who answers it.
+    /// Starts a run of the workflow, and a person who attends to it.
     pub(super) async fn start_run(&self, yaml: &str) -> RunId {
         let plan = self.discovery.plan_from_text("corpus", yaml.as_bytes()).unwrap_or_else(|error| panic!("{error:#?}"));
         let (engine, start) = (self.engine(), Start::new(plan, Arc::new(json!({"of": "start"}))));
         let run = self.inside(async move { engine.start(start).await.unwrap().run }).await;
-        self.answer(&run);
+        self.attend(&run);
         run
     }
 
-    fn answer(&self, run: &RunId) {
+    fn attend(&self, run: &RunId) {
         let (engine, run) = (self.engine(), run.clone());
         self.runtime.as_ref().unwrap().spawn(async move {
             let Ok(mut watched) = engine.subscribe(&run).await else { return };
             loop {
                 let Ok(snapshot) = engine.snapshot(&run).await else { return };
-                if snapshot.steps.iter().any(|step| step.id.as_str() == ASKED && step.status == StepStatus::Waiting) {
-                    // Once it is answered, or the run has ended, there is nothing to answer.
+                let waits = |id| snapshot.steps.iter().any(|step| step.id.as_str() == id && step.status == StepStatus::Waiting);
+                // Once it is answered, or the run has ended, there is nothing to answer or to cancel.
+                if waits(ASKED) {
                     let _ = engine.answer(&run, Some(ASKED), Arc::new(json!({"said": "yes"}))).await;
+                }
+                if waits(IN_VAIN) {
+                    let _ = engine.cancel(&run, "enough").await;
                 }
                 if let Next::End = watched.next().await {
                     return;
@@ -205,7 +242,7 @@ impl Process {
         let engine = self.engine();
         let recovered = self.inside(async move { engine.recover().await.unwrap() }).await;
         assert_eq!(recovered.stuck, []);
-        self.answer(run);
+        self.attend(run);
     }
 
     /// Waits for the run's end.

@@ -132,7 +132,7 @@ fn every(seeds: u64, one: impl Fn(&Arc<Plan>, u64, &mut Figures) + Sync) -> Figu
     })
 }
 
-fn number(name: &str) -> Option<u64> {
+pub(super) fn number(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok()?;
     Some(text.parse().unwrap_or_else(|_| panic!("{name} is not a number: {text}")))
 }

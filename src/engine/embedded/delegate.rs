@@ -247,7 +247,7 @@ impl Embedded {
         }
     }
 
-    async fn stop_child(&self, child: &RunId, reason: &str) {
+    pub(super) async fn stop_child(&self, child: &RunId, reason: &str) {
         // A child that has just ended needs no canceling.
         let _ = self.cancel(child, reason).await;
     }

@@ -18,7 +18,7 @@ use tracing::{Instrument, debug, error, info, info_span};
 
 pub(super) use self::control::Control;
 use super::invoke::Lineage;
-use super::outstanding::Outstanding;
+use super::outstanding::{GivenUp, Outstanding};
 use super::registrar::Running;
 use super::rest::Resting;
 use super::timers::Timers;
@@ -70,8 +70,10 @@ pub(super) struct Driver {
     woken: Option<Timestamp>,
     /// Where the run is as the journal has it.
     told: RunStatus,
-    /// Another process began the run.
+    /// Another process had the run last.
     recovered: bool,
+    /// What that process gave up at last.
+    given_up: Vec<GivenUp>,
     /// The journal knows that the run waits for nothing but people and timers.
     is_known_to_rest: bool,
     /// It leaves memory.
@@ -110,6 +112,7 @@ impl Driver {
             woken: None,
             told: RunStatus::Running,
             recovered: false,
+            given_up: Vec::new(),
             is_known_to_rest: false,
             resting: false,
             waiters: Vec::new(),
@@ -135,6 +138,7 @@ impl Driver {
     pub(super) fn woken(&mut self, rested: Resting) {
         self.woken = Some(rested.now());
         self.is_known_to_rest = rested.is_known;
+        self.recovered = rested.recovered;
         self.watchers = rested.watchers;
         self.waiters = rested.waiters;
     }
@@ -209,6 +213,9 @@ impl Driver {
                 part = self.run.proceed();
             }
         }
+        if self.recovered {
+            self.given_up = outstanding.take_given_up();
+        }
         Ok(Transition { commands: outstanding.commands(), changes: Vec::new() })
     }
 
@@ -229,6 +236,7 @@ impl Driver {
                 self.append(&[event], status, self.rests_until(status, &transitions)).await?;
             }
         }
+        self.take_back();
         for transition in transitions {
             self.carry_out(at, transition);
         }
@@ -289,7 +297,8 @@ impl Driver {
     async fn rest(self) {
         let (watchers, waiters) = (self.watchers, self.waiters);
         let tree = self.engine.inner.trees.kept(Arc::clone(&self.lineage.usage), self.counted);
-        let resting = Resting { due: self.timers.first(), is_known: self.is_known_to_rest, watchers, waiters, tree };
+        let due = self.timers.first();
+        let resting = Resting { due, is_known: self.is_known_to_rest, recovered: false, watchers, waiters, tree };
         self.engine.put_to_rest(self.id, resting, self.inbox).await;
     }
 

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use super::choice::Chosen;
+use super::delegate::child_key;
 use super::tree::Usage;
 use super::{Embedded, now};
 use crate::a2a::{Card, Dialect, extension};
@@ -166,6 +167,26 @@ impl Embedded {
             Ok(Err(_)) if runs_a_workflow(skill.as_str()) => self.give_up_child(&remote).await,
             Ok(Err(error)) => warn!(task = %remote.task_id, %error, "remote task not canceled"),
             Err(_) => warn!(task = %remote.task_id, "remote task not canceled: its agent was not found in time"),
+        }
+    }
+
+    /// Takes back a call that an earlier process gave up, and may not have told its agent: a child ends, a task is canceled. A call that
+    /// makes no task has nothing to be canceled.
+    pub(super) async fn take_back(self, run: RunId, invocation: Invocation, lineage: Arc<Lineage>) {
+        if let Some(remote) = invocation.resume {
+            return self.give_up(invocation.skill, invocation.own, invocation.agent, remote).await;
+        }
+        let found = if invocation.own { None } else { self.find(&invocation).await.ok() };
+        match found {
+            Some(Chosen { found, .. }) if self.own_skills(&found.card).is_none() => {
+                let call = agent_call(&run, &invocation, Some(lineage.metadata()), found.card, invocation.timeout);
+                self.inner.agents.take_back(&call);
+            }
+            Some(_) | None => {
+                if let Ok(Some(child)) = self.child_of(&child_key(&run, &invocation)).await {
+                    self.stop_child(&child, "the run above it ended").await;
+                }
+            }
         }
     }
 

@@ -33,6 +33,8 @@ pub(super) struct Resting {
     pub(super) due: Option<(Timestamp, Instant)>,
     /// Whether the journal knows that it rests.
     pub(super) is_known: bool,
+    /// Another process had it in memory last.
+    pub(super) recovered: bool,
     /// For those who watch it: they see no difference.
     pub(super) watchers: Watchers,
     /// For those who wait for its end.
@@ -53,13 +55,13 @@ impl Resting {
     /// As the journal of an earlier process has it. What is left of its timers is reckoned by the wall clock, once.
     pub(super) fn until(until: Option<Timestamp>) -> Self {
         let due = until.map(|until| (until, Instant::now() + Duration::from_millis(until.since_ms(now()))));
-        Self { due, is_known: true, watchers: Watchers::default(), waiters: Vec::new(), tree: Tree::Unknown }
+        Self { due, is_known: true, recovered: true, watchers: Watchers::default(), waiters: Vec::new(), tree: Tree::Unknown }
     }
 
     /// Not loaded yet: its turn comes when there is room.
     pub(super) fn queued() -> Self {
         let due = Some((now(), Instant::now()));
-        Self { due, is_known: false, watchers: Watchers::default(), waiters: Vec::new(), tree: Tree::Unknown }
+        Self { due, is_known: false, recovered: true, watchers: Watchers::default(), waiters: Vec::new(), tree: Tree::Unknown }
     }
 
     /// What counts as now for the run: a jump of the wall clock while it rested makes no timer early or late.
@@ -247,6 +249,7 @@ mod tests {
         let resting = Resting {
             due: Some((due, Instant::now() + Duration::from_secs(60))),
             is_known: true,
+            recovered: false,
             watchers: Watchers::default(),
             waiters: Vec::new(),
             tree: Tree::Alone,

@@ -43,21 +43,13 @@ impl Counting {
         Self { url, calls, runtime }
     }
 
-    pub(super) fn calls(&self) -> Vec<Call> {
-        self.calls.lock().unwrap().clone()
+    pub(super) fn card(&self, skills: &[&str]) -> Value {
+        let skills: Vec<Value> = skills.iter().map(|id| json!({ "id": id, "name": id, "description": id })).collect();
+        json!({ "name": "counting", "url": self.url, "skills": skills })
     }
 
-    /// The calls, when no more come: what a process had sent before it was killed is still on its way for a moment.
-    pub(super) fn calls_at_rest(&self) -> Vec<Call> {
-        let mut calls = self.calls();
-        loop {
-            std::thread::sleep(Duration::from_millis(20));
-            let now = self.calls();
-            if now.len() == calls.len() {
-                return now;
-            }
-            calls = now;
-        }
+    pub(super) fn calls(&self) -> Vec<Call> {
+        self.calls.lock().unwrap().clone()
     }
 
     fn of(&self, skill: &str) -> Vec<Call> {
@@ -103,19 +95,20 @@ pub(super) struct Gantry {
 impl World {
     pub(super) fn new(steps: &str, agent: Counting) -> Self {
         let text = format!("metadata: {{id: chain, name: Chain, version: 1.0.0}}\n{steps}");
-        Self::of(&["one", "two", "three"], &[text], agent)
+        Self::of(&[agent.card(&["one", "two", "three"])], &[text], agent)
     }
 
-    /// With an agent for these skills, and these workflows.
-    pub(super) fn of(skills: &[&str], workflows: &[String], agent: Counting) -> Self {
+    /// With the agents of these cards, and these workflows.
+    pub(super) fn of(cards: &[Value], workflows: &[String], agent: Counting) -> Self {
         let machine = Machine::new();
         let ready = machine.path("registry.json");
         let serve = machine.command(&["registry", "serve", "--port", "0", "--ephemeral", "--ready-file", ready.to_str().unwrap()]);
         let (running, addresses) = Running::ready(serve, &ready);
         let registry = addresses["registry"].as_str().unwrap().to_owned();
-        let skills: Vec<Value> = skills.iter().map(|id| json!({ "id": id, "name": id, "description": id })).collect();
-        machine.write("card.json", &json!({ "name": "counting", "url": agent.url, "skills": skills }).to_string());
-        machine.run(&["agent", "push", "card.json", "--registry", &registry]).expect(0);
+        for card in cards {
+            machine.write("card.json", &card.to_string());
+            machine.run(&["agent", "push", "card.json", "--registry", &registry]).expect(0);
+        }
         for workflow in workflows {
             machine.write("w.yaml", workflow);
             machine.run(&["workflow", "push", "w.yaml", "--registry", &registry]).expect(0);
@@ -163,8 +156,12 @@ impl World {
     /// The whole answer to such a message.
     pub(super) fn try_send(&self, gantry: &Gantry, mut message: Value) -> Option<Value> {
         message["role"] = json!("ROLE_USER");
-        let params = json!({ "message": message, "configuration": { "returnImmediately": true } });
-        let body = json!({ "jsonrpc": "2.0", "id": 1, "method": "SendMessage", "params": params }).to_string();
+        self.ask(gantry, "SendMessage", &json!({ "message": message, "configuration": { "returnImmediately": true } }))
+    }
+
+    /// The whole answer to a request. None when the gantry has gone.
+    pub(super) fn ask(&self, gantry: &Gantry, method: &str, params: &Value) -> Option<Value> {
+        let body = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params }).to_string();
         let request = self.http.post(&gantry.url).header("content-type", "application/json").header("A2A-Version", "1.0").body(body);
         let answer = self.agent.runtime.block_on(async { request.send().await?.text().await }).ok()?;
         serde_json::from_str(&answer).ok()

@@ -192,6 +192,13 @@ impl Agent {
         at(&self.inner.seen.lock().unwrap())
     }
 
+    /// The task that a message made or went on with.
+    pub(super) fn task_of(&self, message_id: &str) -> String {
+        let tasks = self.inner.tasks.lock().unwrap();
+        let task = tasks.iter().find(|(_, task)| task.is_of(message_id)).map(|(id, _)| id.clone());
+        task.unwrap_or_else(|| panic!("agent {} has no task of {message_id}", self.name))
+    }
+
     /// Waits until the agent has seen what the test waits for.
     pub(super) async fn until(&self, what: &str, holds: impl Fn(&Seen) -> bool) {
         let wait = async {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use futures_util::stream::{self, StreamExt as _};
 use gantry::engine::{Engine, Error};
 use gantry::ids::RunId;
-use gantry::interpreter::{Change, Event, RunStatus, Snapshot, StepStatus};
+use gantry::interpreter::{Change, Event, Outcome, RunStatus, Snapshot, StepStatus};
 use gantry::journal::Sqlite;
 use serde_json::{Value, json};
 
@@ -27,6 +27,7 @@ const WORKFLOW: &str = "steps:
 /// One run, and how long it took to end once it was told to.
 struct Canceled {
     run: RunId,
+    hangs: bool,
     end: Snapshot,
     took: Duration,
 }
@@ -45,7 +46,7 @@ async fn cancel_one(world: &World, hangs: bool) -> Canceled {
     let took = asked.elapsed();
     let ends = told.iter().filter(|update| matches!(update.change, Change::RunFinished { .. })).count();
     assert!(ends <= 1, "one end: {told:#?}");
-    Canceled { end: world.engine.snapshot(&run).await.unwrap(), run, took }
+    Canceled { end: world.engine.snapshot(&run).await.unwrap(), run, hangs, took }
 }
 
 fn step_of(call: &Call) -> (String, String) {
@@ -56,7 +57,8 @@ fn step_of(call: &Call) -> (String, String) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[expect(clippy::print_stderr, reason = "figures are there to be read")]
 async fn runs_canceled_at_a_random_moment_end_once_and_leave_nothing_behind() {
-    let runs = if std::env::var("GANTRY_SCALE").as_deref() == Ok("full") { 10_000 } else { 200 };
+    let is_full = std::env::var("GANTRY_SCALE").as_deref() == Ok("full");
+    let runs = if is_full { 10_000 } else { 200 };
     let script = |call: &Call| if call.skill == "hang" { Act::Hang } else { Act::Reply(Value::Null) };
     let agent = Agent::start("agent", &["quick", "hang"], Speaks::A2a1, script).await;
     let dir = tempfile::tempdir().unwrap();
@@ -65,13 +67,12 @@ async fn runs_canceled_at_a_random_moment_end_once_and_leave_nothing_behind() {
     let all = stream::iter(0..runs).map(|n| cancel_one(&world, n % 2 == 0)).buffer_unordered(16);
     let all: Vec<Canceled> = all.collect().await;
     // A task is canceled by a call of its own, which nobody waits for.
-    let hung = || agent.look(|seen| seen.of("hang").len());
-    agent
-        .until("every task that was left is canceled", |seen| seen.canceled.iter().collect::<BTreeSet<_>>().len() >= seen.of("hang").len())
-        .await;
+    let hung: BTreeSet<String> = agent.look(|seen| seen.message_ids("hang")).iter().map(|id| agent.task_of(id)).collect();
+    agent.until("every task that was left is canceled", |seen| hung.iter().all(|task| seen.canceled.contains(task))).await;
+    assert_eq!(agent.look(|seen| seen.canceled.iter().cloned().collect::<BTreeSet<_>>()), hung, "and no other");
     let called: BTreeSet<(String, String)> = agent.look(|seen| seen.calls.iter().map(step_of).collect());
     let (mut canceled, mut times) = (0, Vec::new());
-    for Canceled { run, end, took } in &all {
+    for Canceled { run, hangs, end, took } in &all {
         let status = end.status;
         assert!(matches!(status, RunStatus::Completed | RunStatus::Canceled), "{status:?}");
         assert_eq!(world.journal.record(run).await.unwrap().status, status);
@@ -81,10 +82,18 @@ async fn runs_canceled_at_a_random_moment_end_once_and_leave_nothing_behind() {
             let never = matches!(step.status, StepStatus::Pending | StepStatus::Skipped) || step.attempts == 0;
             assert!(!(was_called && never), "step {id} of {run} was called, and {:?}", step.status);
         }
+        // A step begins when the one before it has ended well, and none after the one at which the run was canceled.
+        let begun = STEPS.iter().filter(|id| called.contains(&(run.to_string(), (**id).to_owned()))).count();
+        let done = |id: &&&str| matches!(super::world::status(end, id), StepStatus::Completed);
+        assert!(begun <= STEPS.iter().filter(done).count() + 1, "{begun} steps of {run} were called: {end:#?}");
+        let is_completed = matches!(end.outcome, Some(Outcome::Completed { .. }));
+        let is_canceled = matches!(end.outcome, Some(Outcome::Canceled { .. }));
+        assert!(is_completed != is_canceled && is_completed == (status == RunStatus::Completed), "one end: {end:#?}");
         let events = world.journal.events(run).await.unwrap();
         if let Some(at) = events.iter().position(|event| matches!(event, Event::CancelRequested { .. })) {
             assert_eq!(status, RunStatus::Canceled);
             assert_eq!(at, events.len() - 1, "nothing follows: {events:#?}");
+            assert!(!called.contains(&(run.to_string(), "c".to_owned())) || !hangs, "nothing begins after the step that hung");
             canceled += 1;
             times.push(*took);
         }
@@ -94,7 +103,8 @@ async fn runs_canceled_at_a_random_moment_end_once_and_leave_nothing_behind() {
     eprintln!(
         "{runs} runs, {canceled} canceled and {} completed before; the end after {median:?}, p99 {p99:?}; {} tasks at the agent canceled",
         runs - canceled,
-        hung()
+        hung.len()
     );
+    assert!(!is_full || p99 < Duration::from_millis(100), "the end after {p99:?}");
     assert!(canceled >= runs / 2, "{canceled} of {runs}");
 }

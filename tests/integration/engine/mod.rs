@@ -17,6 +17,7 @@ mod edge_cases;
 mod full;
 mod load;
 mod long;
+mod losers;
 mod many_agents;
 mod outages;
 mod parallel;

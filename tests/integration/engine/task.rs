@@ -25,6 +25,12 @@ enum Progress {
     Behind(Gate, Box<Progress>),
 }
 
+impl Remembered {
+    pub(super) fn is_of(&self, message_id: &str) -> bool {
+        self.message_id == message_id
+    }
+}
+
 pub(super) fn answer(inner: &Arc<Inner>, envelope: &Value) -> Response<Body> {
     let params = &envelope["params"];
     let result = match envelope["method"].as_str().unwrap() {

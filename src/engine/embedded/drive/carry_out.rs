@@ -11,6 +11,7 @@ use tracing::{Instrument, debug, info};
 use super::Driver;
 use crate::engine::Update;
 use crate::engine::embedded::invoke::Lineage;
+use crate::engine::embedded::outstanding::GivenUp;
 use crate::interpreter::{Ancestor, Change, Command, RunStatus, Transition};
 use crate::time::Timestamp;
 
@@ -51,11 +52,7 @@ impl Driver {
                 }
                 Command::CancelTask { path, skill, own, agent, remote } => {
                     debug!(step = path.step(), task = %remote.task_id, "task that waits for an answer is canceled");
-                    let told = self.engine.clone().give_up(skill, own, agent, remote);
-                    self.calls.spawn(async move {
-                        told.await;
-                        None
-                    });
+                    self.beside_calls(self.engine.clone().give_up(skill, own, agent, remote));
                 }
                 Command::StartTimer { path, timer, due } => {
                     let wait = Duration::from_millis(due.since_ms(at));
@@ -64,6 +61,27 @@ impl Driver {
                 Command::CancelTimer { path, timer } => self.timers.cancel(&path, timer),
             }
         }
+    }
+
+    /// Tells agents what an earlier process gave up and may not have told them. Once more changes nothing for them.
+    pub(super) fn take_back(&mut self) {
+        for given_up in std::mem::take(&mut self.given_up) {
+            match given_up {
+                GivenUp::Call(invocation) => {
+                    debug!(step = %invocation.step, attempt = invocation.attempt, "call that was given up before the restart is taken back");
+                    self.beside_calls(self.engine.clone().take_back(self.id.clone(), invocation, Arc::clone(&self.lineage)));
+                }
+                GivenUp::Task(command) => self.carry_out(self.at, Transition { commands: vec![command], changes: Vec::new() }),
+            }
+        }
+    }
+
+    /// Does something beside the calls of which no outcome is expected.
+    fn beside_calls(&mut self, work: impl Future<Output = ()> + Send + 'static) {
+        self.calls.spawn(async move {
+            work.await;
+            None
+        });
     }
 
     pub(super) fn publish(&mut self, change: Change) {
