@@ -44,13 +44,18 @@ enum Done {
 pub(super) fn write(mut connection: Connection, mut requests: mpsc::Receiver<Request>) {
     let mut batch = Vec::with_capacity(limits::JOURNAL_BATCH);
     while let Some(first) = requests.blocking_recv() {
-        batch.push(first);
-        while batch.len() < limits::JOURNAL_BATCH
-            && let Ok(next) = requests.try_recv()
-        {
-            batch.push(next);
-        }
+        gather(first, &mut requests, &mut batch);
         commit(&mut connection, &mut batch);
+    }
+}
+
+/// What waits already shares the flush, as far as there is room.
+fn gather(first: Request, requests: &mut mpsc::Receiver<Request>, batch: &mut Vec<Request>) {
+    batch.push(first);
+    while batch.len() < limits::JOURNAL_BATCH
+        && let Ok(next) = requests.try_recv()
+    {
+        batch.push(next);
     }
 }
 
@@ -178,4 +183,26 @@ fn prune(db: &Connection, retention: Retention) -> rusqlite::Result<usize> {
         db.prepare_cached("DELETE FROM plans WHERE NOT EXISTS (SELECT 1 FROM runs WHERE runs.digest = plans.digest)")?.execute([])?;
     }
     Ok(ids.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_waits_shares_a_flush_up_to_the_most() {
+        let waiting = limits::JOURNAL_BATCH * 2 + 3;
+        let (sender, mut requests) = mpsc::channel(waiting);
+        for _ in 0..waiting {
+            let retention = Retention { ended_before: None, runs_max: None };
+            sender.try_send(Request::Prune { retention, reply: oneshot::channel().0 }).unwrap();
+        }
+        let mut batches = Vec::new();
+        while let Ok(first) = requests.try_recv() {
+            let mut batch = Vec::new();
+            gather(first, &mut requests, &mut batch);
+            batches.push(batch.len());
+        }
+        assert_eq!(batches, [512, 512, 3]);
+    }
 }
