@@ -201,6 +201,15 @@ mod tests {
     }
 
     #[test]
+    fn the_longest_duration_is_a_leap_year() {
+        assert_eq!(parse_duration("366d"), Ok(limits::DURATION_MAX));
+        assert_eq!(parse_duration("31622400"), Ok(limits::DURATION_MAX));
+        for text in ["366d 1ms", "31622400.001", "8784h1s", "366d1s"] {
+            assert_eq!(parse_duration(text), Err("a duration cannot be longer than 366 days"), "{text}");
+        }
+    }
+
+    #[test]
     fn timestamps_round_trip() {
         for (text, ms) in [
             ("1970-01-01T00:00:00.000Z", 0),

@@ -2,6 +2,7 @@
 //!
 //! Every case is also replayed from its events, whole and after every single one: the same events must always give the same transitions.
 
+mod bounds;
 mod chain;
 mod choices;
 mod endings;

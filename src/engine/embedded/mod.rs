@@ -52,6 +52,8 @@ use crate::time::Timestamp;
 pub struct Options {
     /// Runs under way at once; more are refused.
     pub runs_max: usize,
+    /// Runs that rest; while there are as many, no new ones begin.
+    pub runs_resting_max: usize,
     /// How deep runs may nest, also across `execute_workflow`.
     pub depth_max: u32,
     /// Steps that a run and the runs below it may execute together.
@@ -66,6 +68,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             runs_max: limits::RUNS_MAX,
+            runs_resting_max: limits::RUNS_RESTING_MAX,
             depth_max: limits::RUN_DEPTH_MAX,
             steps_max: limits::RUN_STEPS_MAX,
             rest_after: limits::RUN_REST_AFTER,
@@ -304,11 +307,9 @@ impl Embedded {
         if self.inner.runs.len() >= self.inner.options.runs_max {
             return Err(Error::Busy(format!("{} runs are under way, which is the limit; try again later", self.inner.options.runs_max)));
         }
-        if self.inner.runs.resting_len() >= limits::RUNS_RESTING_MAX {
-            return Err(Error::Busy(format!(
-                "{} runs wait for people or timers, which is the limit; answer or cancel some",
-                limits::RUNS_RESTING_MAX
-            )));
+        if self.inner.runs.resting_len() >= self.inner.options.runs_resting_max {
+            let runs_max = self.inner.options.runs_resting_max;
+            return Err(Error::Busy(format!("{runs_max} runs wait for people or timers, which is the limit; answer or cancel some")));
         }
         Ok(())
     }
@@ -610,3 +611,6 @@ fn journal_error(run: &RunId, error: journal::Error) -> Error {
 fn new_run_id() -> RunId {
     RunId::parse(&uuid::Uuid::new_v4().to_string()).expect("a UUID has the form of a run id")
 }
+
+#[cfg(test)]
+mod tests;

@@ -99,3 +99,29 @@ impl Embedded {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn nth(n: usize) -> Plan {
+        let text = "metadata: {id: w, name: W, version: 1.0.0}\nsteps: []";
+        let workflow = crate::workflow::parse(text).workflow.unwrap();
+        Plan::new(workflow, text, Digest::parse(&format!("sha256:{n:064x}")).unwrap())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn so_many_plans_are_remembered_and_make_room_when_they_are_no_longer_trusted() {
+        let followed = Followed::default();
+        let (first, last, over) = (0, limits::REFERENCES_REMEMBERED_MAX - 1, limits::REFERENCES_REMEMBERED_MAX);
+        (first..=over).for_each(|n| followed.remember(&nth(n), 1));
+        let is_known = |n: usize| followed.depth(&nth(n)) == Some(1);
+        let len = || followed.plans.lock().unwrap().len();
+        assert!(is_known(first) && is_known(last) && !is_known(over), "there was no room");
+        assert_eq!(len(), limits::REFERENCES_REMEMBERED_MAX);
+        tokio::time::sleep(limits::REFERENCES_TRUSTED).await;
+        followed.remember(&nth(over), 1);
+        assert!(is_known(over) && !is_known(first));
+        assert_eq!(len(), 1);
+    }
+}

@@ -6,7 +6,10 @@ use serde_json::json;
 
 use super::World;
 use crate::expression::{Template, Tree};
-use crate::limits::{EXPRESSION_OUTPUT_BYTES_MAX, TEMPLATE_BYTES_MAX, TEMPLATE_EXPRESSIONS_MAX, TEMPLATE_TEXT_BYTES_MAX, VALUE_DEPTH_MAX};
+use crate::limits::{
+    EXPRESSION_BRACKETS_MAX, EXPRESSION_OUTPUT_BYTES_MAX, EXPRESSION_RECURSION_MAX, TEMPLATE_BYTES_MAX, TEMPLATE_EXPRESSIONS_MAX,
+    TEMPLATE_TEXT_BYTES_MAX, VALUE_DEPTH_MAX,
+};
 
 /// A bomb must be refused within this time. Debug builds on a busy machine get the benefit of the best of several tries.
 const REFUSED_WITHIN: Duration = Duration::from_millis(20);
@@ -93,6 +96,21 @@ fn point_4_a_long_chain_within_the_limits_fits_the_stack() {
     assert_eq!(world.template(&chain).expect("a chain"), json!(300));
     let nested = format!("{{{{ {}1{} }}}}", "[".repeat(32), "]".repeat(32));
     assert!(world.template(&nested).is_ok());
+}
+
+/// An author meets the bound on brackets, whose message says what to change; the engine's own bound on recursion stands behind it.
+#[test]
+fn point_4_brackets_are_refused_before_the_engine_recurses_too_deep() {
+    let world = World::new();
+    assert_eq!(crate::expression::filters::ENVIRONMENT.recursion_limit(), EXPRESSION_RECURSION_MAX);
+    for (open, close) in [("(", ")"), ("[", "]"), ("{'a': ", "}")] {
+        let nested = |depth: usize| format!("{{{{ {}1{} }}}}", open.repeat(depth), close.repeat(depth));
+        assert!(world.template(&nested(EXPRESSION_BRACKETS_MAX)).is_ok(), "{open}");
+        for depth in [EXPRESSION_BRACKETS_MAX + 1, EXPRESSION_RECURSION_MAX, EXPRESSION_RECURSION_MAX + 1] {
+            let error = Template::parse(&nested(depth)).expect_err(open);
+            assert_eq!(error.message, "brackets are nested more than 32 deep", "{open} {depth} deep");
+        }
+    }
 }
 
 #[test]

@@ -29,7 +29,11 @@ impl Run {
             return self.fail_early(place, error);
         };
         if count > limits::MAP_ITEMS_MAX {
-            let error = StepError::new(ErrorClass::Limit, format!("items: {count} are more than the {} allowed", limits::MAP_ITEMS_MAX));
+            let error = StepError::new(
+                ErrorClass::Limit,
+                format!("items: the list has {count}, more than the {} items that one map may have", limits::MAP_ITEMS_MAX),
+            )
+            .with_hint(Some("give it the list in parts".to_owned()));
             return self.fail_early(place, error);
         }
         let tolerated = match tolerate {

@@ -1,5 +1,7 @@
 //! The durable journal against its contract, and what it refuses.
 
+mod bounds;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

@@ -47,13 +47,18 @@ pub(super) fn write(connection: &Mutex<Connection>, mut requests: mpsc::Receiver
     let mut batch = Vec::with_capacity(limits::JOURNAL_BATCH);
     while let Some(first) = requests.blocking_recv() {
         let connection = connection.lock().unwrap_or_else(PoisonError::into_inner);
-        batch.push(first);
-        while batch.len() < limits::JOURNAL_BATCH
-            && let Ok(next) = requests.try_recv()
-        {
-            batch.push(next);
-        }
+        gather(first, &mut requests, &mut batch);
         commit(&connection, &mut batch);
+    }
+}
+
+/// What waits already shares the flush, as far as there is room.
+fn gather(first: Request, requests: &mut mpsc::Receiver<Request>, batch: &mut Vec<Request>) {
+    batch.push(first);
+    while batch.len() < limits::JOURNAL_BATCH
+        && let Ok(next) = requests.try_recv()
+    {
+        batch.push(next);
     }
 }
 

@@ -6,12 +6,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::future::join_all;
 use rusqlite::Connection;
+use tokio::sync::{mpsc, oneshot};
 
+use super::{Request, gather};
 use crate::ids::RunId;
 use crate::interpreter::{Event, RunStatus};
 use crate::journal::sqlite::tests::{cancel, header, started};
 use crate::journal::sqlite::{FILE, Sqlite, schema};
-use crate::journal::{Created, Error, Journal};
+use crate::journal::{Created, Error, Journal, Retention};
+use crate::limits;
 use crate::time::Timestamp;
 
 /// A journal, and the connection that its thread writes with.
@@ -135,4 +138,21 @@ async fn a_full_journal_stores_what_it_says_it_stores_and_goes_on_when_there_is_
     for (id, events) in ids.iter().zip(&stored) {
         assert_eq!(&again.events(&run(id)).await.unwrap(), events, "and it is all there after the next start");
     }
+}
+
+#[test]
+fn what_waits_shares_a_flush_up_to_the_most() {
+    let waiting = limits::JOURNAL_BATCH * 2 + 3;
+    let (sender, mut requests) = mpsc::channel(waiting);
+    for _ in 0..waiting {
+        let retention = Retention { ended_before: None, runs_max: None };
+        sender.try_send(Request::Prune { retention, reply: oneshot::channel().0 }).unwrap();
+    }
+    let mut batches = Vec::new();
+    while let Ok(first) = requests.try_recv() {
+        let mut batch = Vec::new();
+        gather(first, &mut requests, &mut batch);
+        batches.push(batch.len());
+    }
+    assert_eq!(batches, [512, 512, 3]);
 }
