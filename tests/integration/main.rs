@@ -20,6 +20,8 @@ mod many;
 #[cfg(test)]
 mod nested;
 #[cfg(test)]
+mod pruning;
+#[cfg(test)]
 mod registry;
 #[cfg(test)]
 mod sample_agents;
