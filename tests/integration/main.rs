@@ -16,6 +16,8 @@ mod engine;
 #[cfg(test)]
 mod gantries;
 #[cfg(test)]
+mod journal;
+#[cfg(test)]
 mod many;
 #[cfg(test)]
 mod nested;
