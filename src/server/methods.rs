@@ -140,6 +140,7 @@ async fn a2a_method(
                 Accepted::Task(task) => {
                     if !immediately {
                         send::settle(&app, &task).await;
+                        query::is_readable(&app, &task)?;
                     }
                     SendMessageResponse::Task(query::shaped(task.record(), history))
                 }

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use super::ask::{self, Execute};
 use super::auth::Caller;
 use super::error::{Failure, OwnCode};
+use super::query;
 use super::send;
 use super::start::{self, Begun, Key, Origin};
 use super::state::App;
@@ -99,6 +100,9 @@ async fn output(app: &Arc<App>, begun: &mut Begun) -> Result<Arc<Value>, Failure
             let told = format!("run `{run}` waits for an answer; give it with SendMessage to task `{}`", task.id);
             Err(Failure::new(ErrorCode::UnsupportedOperation, told))
         }
-        None => Err(Failure::own(OwnCode::Overloaded, format!("gantry is shutting down; run `{run}` has not ended"))),
+        None => {
+            query::is_readable(app, task)?;
+            Err(Failure::own(OwnCode::Overloaded, format!("gantry is shutting down; run `{run}` has not ended")))
+        }
     }
 }

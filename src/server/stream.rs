@@ -82,6 +82,7 @@ impl Reader {
             Taken::End => None,
             Taken::Cut => Some(self.last("this reader was too slow and has missed events; subscribe again")),
             Taken::Stopping => Some(self.last("gantry is shutting down; subscribe again")),
+            Taken::Lost => Some(self.last("how the task stands cannot be read; the cause is in gantry's log")),
         }
     }
 

@@ -202,7 +202,7 @@ impl Follower {
         }
     }
 
-    /// The run has ended and everything was seen; when its end was not among it, the snapshot knows it.
+    /// Nothing more is told of the run; when its end was not among it, the snapshot knows it.
     async fn close(&mut self) {
         if self.task.state().0.is_terminal() {
             return;
@@ -211,10 +211,10 @@ impl Follower {
             Ok(snapshot) => self.catch_up(&snapshot),
             Err(error) => tracing::warn!(run_id = %self.run, %error, "a run's end cannot be read"),
         }
-        // A run that is parked goes on at the next start; its streams are told so when they are ended.
+        // A run that is parked goes on at the next start; its streams are told so when they are ended. One that stopped because of its
+        // journal does, too: it has not failed.
         if !(self.task.state().0.is_terminal() || self.stopping.is_cancelled()) {
-            let parts = vec![Part::text("gantry stopped before the run ended")];
-            self.task.set_status(TaskState::Failed, parts, now(), Map::new());
+            self.task.lose();
         }
     }
 

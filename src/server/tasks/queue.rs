@@ -36,6 +36,8 @@ pub(in crate::server) enum Taken {
     Cut,
     /// The server stops; the task may go on.
     Stopping,
+    /// What follows cannot be read; the task may go on.
+    Lost,
 }
 
 impl Queue {
@@ -74,6 +76,12 @@ impl Queue {
     /// The server stops.
     pub(in crate::server) fn stop(&self) {
         self.lock().end.get_or_insert(Taken::Stopping);
+        self.changed.notify_one();
+    }
+
+    /// What follows cannot be read.
+    pub(super) fn lose(&self) {
+        self.lock().end.get_or_insert(Taken::Lost);
         self.changed.notify_one();
     }
 

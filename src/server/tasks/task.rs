@@ -364,7 +364,7 @@ impl Task {
     /// How its run stands cannot be read.
     pub(in crate::server) fn lose(&self) {
         self.signs.send_modify(|signs| signs.is_lost = true);
-        self.stop_streams();
+        self.live().readers.drain(..).for_each(|reader| reader.lose());
     }
 
     pub(in crate::server) fn is_lost(&self) -> bool {

@@ -1,4 +1,4 @@
-//! Tasks when things happen at once: two messages for one task, an answer that comes second, more updates than fit.
+//! Tasks when things happen at once, or do not happen: two messages for one task, an answer that comes second, a run that stops.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -6,19 +6,90 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use gantry::engine::{Engine, Filter};
-use gantry::interpreter::Event;
-use gantry::journal::{Error, Memory, Sqlite};
+use gantry::interpreter::{Event, RunStatus};
+use gantry::journal::{Error, Journal, Memory, Sqlite};
 use gantry::registry::Layout;
 use serde_json::{Value, json};
 use tokio::sync::watch;
-use wiremock::Request;
+use wiremock::matchers::method;
+use wiremock::{Mock, MockServer, Request, ResponseTemplate};
 
 use super::runs::execute;
 use super::world::{PATIENCE, World, echo, message, short};
 use crate::journal::Handled;
 
+const ONE_CALL: &str = "  - {id: one, skill: work, inputs: {n: \"{{ workflow.input.n }}\"}}\n";
+
+/// Refuses the events that tell a reply as long as it is said so.
+fn stumbling(inner: Arc<dyn Journal>) -> (Arc<Handled>, Arc<AtomicBool>) {
+    let stumbles = Arc::new(AtomicBool::new(true));
+    let said = Arc::clone(&stumbles);
+    let before = move |events: &[Event], _| -> BoxFuture<'static, Result<(), Error>> {
+        let is_reply = events.iter().any(|event| matches!(event, Event::Replied { .. }));
+        let refused = is_reply && said.load(Ordering::SeqCst);
+        async move { if refused { Err(Error::Failed("the disk has gone".to_owned())) } else { Ok(()) } }.boxed()
+    };
+    (Handled::new(inner, before), stumbles)
+}
+
 fn state(task: &Value) -> &str {
     task["status"]["state"].as_str().unwrap().trim_start_matches("TASK_STATE_")
+}
+
+/// A journal that broke has not ended the run: it goes on at the next start, and nobody may have been told that it failed.
+#[tokio::test]
+async fn a_run_that_only_stopped_is_told_to_nobody_as_failed_and_completes_after_the_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let layout = Arc::new(Layout::ephemeral().unwrap());
+    let (journal, _) = stumbling(Arc::new(Sqlite::open(folder.path()).unwrap()));
+    let mut world = World::over(journal, Arc::clone(&layout), |_| {}).await;
+    let _agent = world.agent(&["work"], echo).await;
+    world.workflow("calls", ONE_CALL).await;
+    let hook = MockServer::start().await;
+    Mock::given(method("POST")).respond_with(ResponseTemplate::new(200)).mount(&hook).await;
+
+    let blocking = world.call("SendMessage", json!({ "message": execute("m-1", "calls", json!({ "n": 1 })) })).await;
+    assert_eq!(blocking.code(), -32603, "{:#}", blocking.body);
+    assert!(blocking.body.to_string().contains("gantry's log"), "{:#}", blocking.body);
+
+    let config = json!({ "url": hook.uri() });
+    let streamed =
+        json!({ "message": execute("m-2", "calls", json!({ "n": 2 })), "configuration": { "taskPushNotificationConfig": config } });
+    let events = world.stream("SendStreamingMessage", streamed).await.rest().await;
+    let kinds: Vec<String> = events.iter().map(short).collect();
+    assert_eq!(kinds.last().unwrap(), "error:-32603", "{kinds:?}");
+    assert!(!kinds.iter().any(|kind| kind == "status:FAILED"), "{kinds:?}");
+    assert!(!events.last().unwrap().to_string().contains("shutting down"), "{events:?}");
+    let id = events[0]["result"]["task"]["id"].clone();
+    assert_eq!(world.call("GetTask", json!({ "id": id })).await.code(), -32603);
+
+    let plain = world.call("execute_workflow", json!({ "workflow_id": "calls", "input": { "n": 3 } })).await;
+    assert_eq!(plain.code(), -32603, "{:#}", plain.body);
+    assert!(!plain.body.to_string().contains("shutting down"), "{:#}", plain.body);
+
+    world.shutdown().await;
+    world.engine.shutdown(PATIENCE).await;
+    for request in hook.received_requests().await.unwrap() {
+        let told = String::from_utf8_lossy(&request.body).into_owned();
+        assert!(!told.contains("TASK_STATE_FAILED"), "{told}");
+    }
+    drop(world);
+
+    let after = World::over(Arc::new(Sqlite::open(folder.path()).unwrap()), layout, |_| {}).await;
+    let _agent = after.agent(&["work"], echo).await;
+    let ended = async {
+        loop {
+            let runs = after.engine.list(&Filter::default()).await.unwrap();
+            assert_eq!(runs.len(), 3);
+            if runs.iter().all(|run| run.status.is_terminal()) {
+                break assert!(runs.iter().all(|run| run.status == RunStatus::Completed), "{runs:?}");
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, ended).await.expect("the runs go on");
+    let task = after.call("GetTask", json!({ "id": id })).await.result().clone();
+    assert_eq!(state(&task), "COMPLETED", "{task:#}");
 }
 
 /// Two choices at once: one of them begins the run, and that run can be reached as any other.
