@@ -121,8 +121,16 @@ pub const EXPORT_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 pub const CONTROL_LINE_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Time the program at the other end of the control connection has to answer.
 pub const CONTROL_TIMEOUT: Duration = Duration::from_secs(10);
+/// Time the gantry at the other end has to answer a wish: longer than a run takes for what it does at once, or a disk for a write.
+pub const CONTROL_REPLY_TIMEOUT: Duration = Duration::from_secs(60);
+/// The same for a wish that takes as long as there are runs to forget.
+pub const CONTROL_PRUNE_TIMEOUT: Duration = Duration::from_secs(3600);
+/// Rest after the system refused a connection, out of file descriptors for one: who accepts connections must survive it.
+pub const ACCEPT_REST: Duration = Duration::from_millis(50);
 /// Control connections served at once; more wait in the system's queue.
 pub const CONTROL_CONNECTIONS_MAX: usize = 64;
+/// Those who follow a run, beside the others: they stay for as long as the run goes on, and each is a connection and a few updates.
+pub const CONTROL_FOLLOWERS_MAX: usize = 256;
 /// Finished runs the in-memory journal keeps.
 pub const MEMORY_RUNS_KEPT: usize = 1_000;
 /// Updates buffered for one subscriber before it gets a snapshot instead.

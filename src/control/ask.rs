@@ -1,6 +1,7 @@
 //! The side of the one who wants something.
 
 use std::path::Path;
+use std::time::Duration;
 
 use tokio::io::{AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
@@ -10,6 +11,7 @@ use super::listen::line;
 use super::wish::{Announcement, Reply, Wish};
 use crate::journal::DataDir;
 use crate::limits;
+use crate::time::humanize;
 
 /// Why nothing came of a wish.
 #[derive(Debug, thiserror::Error)]
@@ -23,12 +25,22 @@ pub enum Error {
         /// Its id.
         process: u32,
     },
+    /// It took the wish and says nothing.
+    #[error("process {process}, which holds the data directory, has not answered for {}; it may still do what was wished", humanize(*after))]
+    Slow {
+        /// Its id.
+        process: u32,
+        /// How long it was waited for.
+        after: Duration,
+    },
 }
 
 /// A wish that was said.
 #[derive(Debug)]
 pub struct Asked {
     process: u32,
+    /// How long the first reply is waited for.
+    patience: Option<Duration>,
     read: BufReader<OwnedReadHalf>,
     /// Closing it would end the connection.
     _write: OwnedWriteHalf,
@@ -41,12 +53,13 @@ pub async fn ask(directory: &Path, wish: &Wish) -> Result<Asked, Error> {
     if !address.ip().is_loopback() {
         return Err(Error::Nobody);
     }
+    let patience = Some(wish.patience());
     let said = async {
         let stream = TcpStream::connect(address).await.map_err(|_| Error::Nobody)?;
         let (read, mut write) = stream.into_split();
         let wish = serde_json::to_string(wish).map_err(|_| Error::Silent { process })?;
         write.write_all(format!("{secret}\n{wish}\n").as_bytes()).await.map_err(|_| Error::Silent { process })?;
-        Ok(Asked { process, read: BufReader::new(read), _write: write })
+        Ok(Asked { process, patience, read: BufReader::new(read), _write: write })
     };
     tokio::time::timeout(limits::CONTROL_TIMEOUT, said).await.unwrap_or(Err(Error::Silent { process }))
 }
@@ -60,10 +73,15 @@ pub async fn answers(directory: &Path) -> bool {
 }
 
 impl Asked {
-    /// The next reply. Waits as long as it takes: a run that is followed may be quiet for days.
+    /// The next reply. The first comes in time or not at all; the others are waited for as long as it takes: a run that is followed may
+    /// be quiet for days.
     pub async fn next(&mut self) -> Result<Reply, Error> {
-        let silent = Error::Silent { process: self.process };
-        let Some(text) = line(&mut self.read, limits::CONTROL_LINE_BYTES_MAX).await else { return Err(silent) };
-        serde_json::from_str(&text).map_err(|_| silent)
+        let process = self.process;
+        let reading = line(&mut self.read, limits::CONTROL_LINE_BYTES_MAX);
+        let text = match self.patience.take() {
+            None => reading.await,
+            Some(after) => tokio::time::timeout(after, reading).await.map_err(|_| Error::Slow { process, after })?,
+        };
+        text.and_then(|text| serde_json::from_str(&text).ok()).ok_or(Error::Silent { process })
     }
 }

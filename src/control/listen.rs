@@ -8,7 +8,7 @@ use subtle::ConstantTimeEq;
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::tcp::OwnedWriteHalf;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -44,17 +44,24 @@ impl Listener {
     /// Serves until `stop`. Whoever follows a run is told so by the end of the connection.
     pub async fn serve(self, engine: Embedded, stop: CancellationToken) {
         let places = Arc::new(Semaphore::new(limits::CONTROL_CONNECTIONS_MAX));
+        let followers = Arc::new(Semaphore::new(limits::CONTROL_FOLLOWERS_MAX));
         let connections = TaskTracker::new();
         let serving = async {
             loop {
                 let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
-                let Ok((stream, _)) = self.listener.accept().await else { continue };
-                let (engine, secret) = (engine.clone(), Arc::clone(&self.secret));
+                let stream = match self.listener.accept().await {
+                    Ok((stream, _)) => stream,
+                    Err(error) => {
+                        tracing::warn!(%error, "a control connection could not be accepted");
+                        tokio::time::sleep(limits::ACCEPT_REST).await;
+                        continue;
+                    }
+                };
+                let (engine, secret, followers) = (engine.clone(), Arc::clone(&self.secret), Arc::clone(&followers));
                 let stop = stop.clone();
                 connections.spawn(async move {
-                    let _place = place;
                     tokio::select! {
-                        () = serve_one(stream, &engine, &secret) => {}
+                        () = serve_one(stream, &engine, &secret, place, &followers) => {}
                         () = stop.cancelled() => {}
                     }
                 });
@@ -69,8 +76,8 @@ impl Listener {
     }
 }
 
-/// Who does not know the secret is not answered.
-async fn serve_one(stream: TcpStream, engine: &Embedded, secret: &str) {
+/// Who does not know the secret is not answered. Who follows gives the place back and takes one among the followers.
+async fn serve_one(stream: TcpStream, engine: &Embedded, secret: &str, place: OwnedSemaphorePermit, followers: &Semaphore) {
     let (read, mut write) = stream.into_split();
     let mut read = BufReader::new(read);
     let asked = tokio::time::timeout(limits::CONTROL_TIMEOUT, async {
@@ -82,7 +89,16 @@ async fn serve_one(stream: TcpStream, engine: &Embedded, secret: &str) {
     });
     let Ok(Some(wish)) = asked.await else { return };
     let outcome = match serde_json::from_str(&wish) {
-        Ok(Wish::Follow { run }) => follow(engine, &run, &mut read, &mut write).await,
+        Ok(Wish::Follow { run }) => match followers.try_acquire() {
+            Ok(_following) => {
+                drop(place);
+                follow(engine, &run, &mut read, &mut write).await
+            }
+            Err(_) => Ok(Some(Reply::Refused(format!(
+                "{} already follow runs of this gantry, which is the limit",
+                limits::CONTROL_FOLLOWERS_MAX
+            )))),
+        },
         Ok(wish) => carry_out(engine, wish).await.map(Some),
         Err(error) => Ok(Some(Reply::Refused(format!("this gantry does not understand the wish: {error}; is it of another version?")))),
     };

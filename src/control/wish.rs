@@ -1,9 +1,12 @@
 //! What is said over a control connection.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::ids::RunId;
+use crate::limits;
 use crate::time::Timestamp;
 
 /// What is wanted.
@@ -45,6 +48,18 @@ pub enum Wish {
         /// Which.
         run: RunId,
     },
+}
+
+impl Wish {
+    /// How long its first reply is waited for.
+    pub(super) fn patience(&self) -> Duration {
+        match self {
+            Self::Prune { .. } => limits::CONTROL_PRUNE_TIMEOUT,
+            Self::Cancel { .. } | Self::Answer { .. } | Self::Retry { .. } | Self::Agents | Self::Follow { .. } => {
+                limits::CONTROL_REPLY_TIMEOUT
+            }
+        }
+    }
 }
 
 /// What comes back.

@@ -170,14 +170,13 @@ impl History {
     fn command(&mut self, command: Command) {
         let Command::Call(Invocation { path, step, attempt, skill, inputs, .. }) = command else { return };
         match self.open.get(&path).map(|index| &mut self.entries[*index]) {
-            // The answer to its question is on its way to the agent.
-            Some(entry) if entry.attempt == attempt => entry.status = EntryStatus::Running,
-            Some(_) | None => {
-                let inputs = Some(payload::of(&inputs));
-                let entry = Entry { skill: Some(skill), attempt, inputs, ..self.entry(path, step.to_string()) };
-                self.begin(entry);
-            }
+            // Its question was answered just now, and the answer is on its way to the agent: that is the next attempt.
+            Some(asked) => (asked.status, asked.finished_at) = (EntryStatus::Completed, Some(self.at)),
+            None => {}
         }
+        let inputs = Some(Payload::of(&inputs));
+        let entry = Entry { skill: Some(skill), attempt, inputs, ..self.entry(path, step.to_string()) };
+        self.begin(entry);
     }
 
     fn change(&mut self, change: Change) {

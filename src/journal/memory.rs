@@ -29,17 +29,22 @@ impl Memory {
         act(&mut self.inner.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
     }
 
-    fn insert(&self, header: Header, history: Vec<Event>, status: RunStatus) -> Created {
+    fn insert(&self, header: Header, history: Vec<Event>, status: RunStatus) -> Result<Created, Error> {
         self.with(|inner| {
             if let Some(key) = &header.idempotency_key {
                 if let Some((record, _)) = inner.keys.get(key).and_then(|run| inner.runs.get(run)) {
-                    return Created::Existing(Box::new(record.clone()));
+                    return Ok(Created::Existing(Box::new(record.clone())));
                 }
+            }
+            if inner.runs.contains_key(&header.run) {
+                return Err(Error::Failed(format!("there is a run `{}` already", header.run)));
+            }
+            if let Some(key) = &header.idempotency_key {
                 inner.keys.insert(key.clone(), header.run.clone());
             }
             let record = Record { changed_at: header.started_at, status, header };
             inner.runs.insert(record.header.run.clone(), (record, history));
-            Created::New
+            Ok(Created::New)
         })
     }
 
@@ -75,11 +80,11 @@ impl Journal for Memory {
     }
 
     async fn create(&self, header: Header, first: Event) -> Result<Created, Error> {
-        Ok(self.insert(header, vec![first], RunStatus::Running))
+        self.insert(header, vec![first], RunStatus::Running)
     }
 
     async fn create_from(&self, header: Header, history: Vec<Event>, status: RunStatus) -> Result<Created, Error> {
-        Ok(self.insert(header, history, status))
+        self.insert(header, history, status)
     }
 
     async fn advance(&self, run: &RunId, events: &[Event], progress: Progress) -> Result<(), Error> {

@@ -22,9 +22,8 @@ use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
 use super::options::LimitOptions;
+use crate::limits::ACCEPT_REST;
 
-/// Rest after the system refused a connection, out of file descriptors for one: the loop must survive it.
-const ACCEPT_REST: Duration = Duration::from_millis(50);
 /// Largest head of a request.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
 /// What the system keeps for one peer that does not read; it counts its own overhead, too. Left to itself it keeps up to 4 MiB, for

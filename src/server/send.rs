@@ -211,6 +211,8 @@ async fn begin(app: &Arc<App>, message: &Message, mut origin: Origin<'_>) -> Res
 
 /// The next message on a task.
 async fn go_on(app: &Arc<App>, task: Arc<Task>, message: &Message, origin: Origin<'_>) -> Result<Sent, Failure> {
+    // One after the other: two at once would both begin the run of a dialogue, or answer the same question.
+    let turn = task.turn().await;
     let (state, _) = task.state();
     if state.is_terminal() {
         return Err(Failure::new(ErrorCode::UnsupportedOperation, format!("task `{}` has ended; begin a new one in its context", task.id)));
@@ -224,6 +226,7 @@ async fn go_on(app: &Arc<App>, task: Arc<Task>, message: &Message, origin: Origi
         Kind::Script => play_on(app, &task, message, streaming).await?,
         Kind::Dialogue(dialogue) => converse(app, &task, message, origin, dialogue).await?,
     };
+    drop(turn);
     Ok(Sent { accepted: Accepted::Task(task), opened })
 }
 
@@ -261,13 +264,21 @@ async fn answer(
     task.hear(message.clone());
     task.set_status(TaskState::Working, Vec::new(), now(), Map::new());
     let opened = streaming.then(|| task.subscribe());
-    if let Err(error) = app.engine.answer(run, Some(&path), Arc::new(answer)).await {
-        task.set_waiting(&path, Some(asked));
-        let parts = before.message.map(|message| message.parts).unwrap_or_default();
-        task.set_status(before.state, parts, now(), Map::new());
-        return Err(error.into());
+    match app.engine.answer(run, Some(&path), Arc::new(answer)).await {
+        Ok(()) => Ok(opened),
+        // It was looked at by the step, which waits for another one.
+        Err(error @ crate::engine::Error::InvalidInput(_)) => {
+            task.set_waiting(&path, Some(asked));
+            let parts = before.message.map(|message| message.parts).unwrap_or_default();
+            task.set_status(before.state, parts, now(), Map::new());
+            Err(error.into())
+        }
+        // Somebody else may have answered, and the run may have gone on: what it waits for now is not known here.
+        Err(error) => {
+            task.doubt();
+            Err(error.into())
+        }
     }
-    Ok(opened)
 }
 
 /// Gives an answer to a step that has not asked yet. False when no such step is to come.

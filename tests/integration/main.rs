@@ -16,9 +16,13 @@ mod engine;
 #[cfg(test)]
 mod gantries;
 #[cfg(test)]
+mod journal;
+#[cfg(test)]
 mod many;
 #[cfg(test)]
 mod nested;
+#[cfg(test)]
+mod pruning;
 #[cfg(test)]
 mod registry;
 #[cfg(test)]

@@ -120,7 +120,9 @@ impl Directory {
                 "start `gantry serve --data-dir {}`: it goes on with the runs, and this command reaches it",
                 self.data_dir.display()
             )),
-            control::Error::Silent { .. } => failure.hint("look at the run with `gantry runs show`, and try again"),
+            control::Error::Silent { .. } | control::Error::Slow { .. } => {
+                failure.hint("look at the run with `gantry runs show`, and try again")
+            }
         }
     }
 }

@@ -4,7 +4,6 @@ use tracing::debug;
 
 use super::Embedded;
 use super::drive::Driver;
-use crate::ids::RunId;
 use crate::interpreter::{Event, RunStatus};
 
 /// A run on its way into the journal. Whoever finds it there by its key can reach it already, and waits until it begins. Dropped in the
@@ -12,13 +11,12 @@ use crate::interpreter::{Event, RunStatus};
 /// was accepted must not lie there with nobody to drive it.
 pub(super) struct Beginning {
     engine: Embedded,
-    run: RunId,
     driver: Option<(Box<Driver>, Vec<Event>)>,
 }
 
 impl Beginning {
-    pub(super) fn new(engine: &Embedded, run: RunId, driver: Box<Driver>, history: Vec<Event>) -> Self {
-        Self { engine: engine.clone(), run, driver: Some((driver, history)) }
+    pub(super) fn new(engine: &Embedded, driver: Box<Driver>, history: Vec<Event>) -> Self {
+        Self { engine: engine.clone(), driver: Some((driver, history)) }
     }
 
     /// It is in the journal.
@@ -30,8 +28,9 @@ impl Beginning {
 
     /// It is not, and will not be.
     pub(super) fn forget(mut self) {
-        self.driver = None;
-        self.engine.inner.runs.remove(&self.run);
+        if let Some((driver, _)) = self.driver.take() {
+            driver.forget();
+        }
     }
 }
 
@@ -40,16 +39,16 @@ impl Drop for Beginning {
         let Some((driver, history)) = self.driver.take() else { return };
         // Without a runtime the process is at its end, and the next one finds the run.
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        let (engine, run) = (self.engine.clone(), self.run.clone());
+        let engine = self.engine.clone();
         let tasks = engine.inner.tasks.clone();
         tasks.spawn_on(
             async move {
                 // The journal writes in order: this comes after what the starter asked for.
-                match engine.inner.journal.append(&run, &[], RunStatus::Running).await {
+                match engine.inner.journal.append(driver.run_id(), &[], RunStatus::Running).await {
                     Ok(()) => Box::pin(driver.drive(history)).await,
                     Err(error) => {
-                        debug!(run_id = %run, %error, "a run whose starter has gone was not accepted");
-                        engine.inner.runs.remove(&run);
+                        debug!(run_id = %driver.run_id(), %error, "a run whose starter has gone was not accepted");
+                        driver.forget();
                     }
                 }
             },

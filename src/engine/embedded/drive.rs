@@ -119,6 +119,15 @@ impl Driver {
         })
     }
 
+    pub(super) fn run_id(&self) -> &RunId {
+        &self.id
+    }
+
+    /// The run does not begin.
+    pub(super) fn forget(self: Box<Self>) {
+        self.engine.inner.runs.remove(&self.id, &self.running);
+    }
+
     /// The run goes on, and this much of it was counted before.
     pub(super) fn resumes_at(&mut self, counted: Used) {
         self.counted = counted;
@@ -339,7 +348,7 @@ impl Driver {
         }
         // The run is out of reach first, so that whoever asks from now on reads the journal; then what was asked before is answered.
         self.running.ended.store(faithful && self.run.outcome().is_some(), Ordering::Relaxed);
-        self.engine.inner.runs.remove(&self.id);
+        self.engine.inner.runs.remove(&self.id, &self.running);
         self.inbox.close();
         self.deferred.clear();
         while let Some(control) = self.inbox.recv().await {

@@ -229,7 +229,7 @@ impl Embedded {
         let run = record.header.run.clone();
         let counted = self.resume_count(record, &plan, Tree::Unknown).await;
         let (usage, counted) = counted.map_err(|error| journal_error(&run, error))?;
-        let mut driver = self.driver(plan, run, usage);
+        let mut driver = self.driver(plan, &run, usage)?;
         driver.recovered();
         driver.resumes_at(counted);
         Ok((driver, events))
@@ -336,7 +336,7 @@ impl Embedded {
         history: Vec<Event>,
         stored: impl Future<Output = Result<Created, journal::Error>>,
     ) -> Result<Option<Box<journal::Record>>, Error> {
-        let beginning = Beginning::new(self, run.clone(), driver, history);
+        let beginning = Beginning::new(self, driver, history);
         match stored.await {
             Ok(Created::New) => {
                 beginning.go();
@@ -353,13 +353,15 @@ impl Embedded {
         }
     }
 
-    /// A run that can be reached, but has not begun.
-    fn driver(&self, plan: Arc<Plan>, run: RunId, usage: Arc<Usage>) -> Box<Driver> {
+    /// A run that can be reached, but has not begun. Refused when there is one of its id already: that one must stay within reach.
+    fn driver(&self, plan: Arc<Plan>, run: &RunId, usage: Arc<Usage>) -> Result<Box<Driver>, Error> {
         let (control, inbox) = mpsc::channel(limits::RUN_CONTROL_QUEUE);
         let running = Running::new(control);
         self.inner.runs.remember(&plan);
-        self.inner.runs.insert(run.clone(), Arc::clone(&running));
-        Driver::new(self.clone(), run, Run::new(plan), running, inbox, usage)
+        if !self.inner.runs.insert(run.clone(), Arc::clone(&running)) {
+            return Err(Error::Journal(format!("there is a run `{run}` already")));
+        }
+        Ok(Driver::new(self.clone(), run.clone(), Run::new(plan), running, inbox, usage))
     }
 
     /// Why a run that is not under way cannot be changed.
@@ -421,15 +423,29 @@ impl Embedded {
         let same = (workflow.clone(), header.idempotency_key.clone(), Arc::clone(&start.input));
         let first = Event::Started { run: run.clone(), workflow, semantics: SEMANTICS, input: start.input, ancestry: start.ancestry, at };
         let history = vec![first.clone()];
+        let (digest, key, input) = same;
         let usage = self.inner.trees.begin(&run, &start.plan, above);
-        let mut driver = self.driver(start.plan, run.clone(), usage);
+        let mut driver = match self.driver(start.plan, &run, usage) {
+            Ok(driver) => driver,
+            Err(taken) => return Ok((Box::pin(self.again(taken, &digest, key, &input)).await?, None)),
+        };
         let updates = watched.then(|| driver.watch());
         let Some(record) = self.begin(driver, &run, history, self.inner.journal.create(header, first)).await? else {
             let subscription = updates.map(|updates| Subscription::to_new(run.clone(), at, updates));
             return Ok((Started { run, new: true }, subscription));
         };
-        let (digest, key, input) = same;
         Ok((Box::pin(self.started_before(*record, &digest, key, &input)).await?, None))
+    }
+
+    /// A start whose id is taken: the repeat of an earlier one when its key says so, a mistake otherwise.
+    async fn again(&self, taken: Error, digest: &Digest, key: Option<String>, input: &Arc<Value>) -> Result<Started, Error> {
+        let failed = |error: journal::Error| Error::Journal(error.to_string());
+        let found = match &key {
+            Some(key) => self.inner.journal.find(key).await.map_err(failed)?,
+            None => None,
+        };
+        let record = self.inner.journal.record(&found.ok_or(taken)?).await.map_err(failed)?;
+        self.started_before(record, digest, key, input).await
     }
 
     /// The run that has the key already, if it was started with the same.
@@ -490,7 +506,7 @@ impl Engine for Embedded {
             Header { run: run.clone(), idempotency_key: Some(format!("retry\u{1f}{old}")), labels, started_at: at, ..record.header };
         let stored = self.inner.journal.create_from(header, history.clone(), status);
         let usage = self.inner.trees.begin(&run, &plan, None);
-        Ok(match self.begin(self.driver(plan, run.clone(), usage), &run, history, stored).await? {
+        Ok(match self.begin(self.driver(plan, &run, usage)?, &run, history, stored).await? {
             None => Started { run, new: true },
             Some(record) => Started { run: record.header.run, new: false },
         })

@@ -1,5 +1,6 @@
 //! Which runs are under way, and how to reach them; which of them rest, and until when.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
@@ -59,13 +60,28 @@ struct Runs {
 const ROOM_KEPT: usize = 1024;
 
 impl Registrar {
-    pub(super) fn insert(&self, run: RunId, running: Arc<Running>) {
-        self.write().running.insert(run, running);
+    /// False when there is a run of this id: then that one stays what it is.
+    #[must_use]
+    pub(super) fn insert(&self, run: RunId, running: Arc<Running>) -> bool {
+        let mut runs = self.write();
+        if runs.resting.contains_key(&run) {
+            return false;
+        }
+        match runs.running.entry(run) {
+            Entry::Occupied(_) => false,
+            Entry::Vacant(place) => {
+                place.insert(running);
+                true
+            }
+        }
     }
 
-    pub(super) fn remove(&self, run: &RunId) {
+    /// Forgets a run, and only just this one.
+    pub(super) fn remove(&self, run: &RunId, running: &Arc<Running>) {
         let mut runs = self.write();
-        runs.running.remove(run);
+        if runs.running.get(run).is_some_and(|known| Arc::ptr_eq(known, running)) {
+            runs.running.remove(run);
+        }
         // What many runs at once took is given back.
         if runs.running.capacity() > ROOM_KEPT && runs.running.len() < runs.running.capacity() / 8 {
             runs.running.shrink_to(ROOM_KEPT);

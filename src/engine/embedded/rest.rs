@@ -191,7 +191,7 @@ impl Embedded {
             }
             Err(error) => {
                 error!(run_id = %run, %error, "run cannot go on");
-                self.inner.runs.remove(&run);
+                self.inner.runs.remove(&run, &running);
                 inbox.close();
             }
         }

@@ -110,3 +110,19 @@ steps:
     assert!(busy_while_asked > 1, "the question came in the first of several parts");
     assert_eq!((run.status(), run.snapshot().status), (RunStatus::InputRequired, RunStatus::InputRequired));
 }
+
+/// Journals hold JSON, and what is read must be what was written to the last bit: a reply, and whatever was decided from it.
+#[test]
+fn numbers_with_a_fraction_are_read_as_they_were_written() {
+    let mut bits = 1_u64;
+    let mut next = || {
+        // Knuth's multiplicative generator: any bits will do, the same ones each time.
+        bits = bits.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        f64::from_bits(bits)
+    };
+    let numbers: Vec<f64> = std::iter::repeat_with(&mut next).filter(|number| number.is_finite()).take(10_000).collect();
+    let path = serde_json::from_value::<Path>(json!("/0:a")).unwrap();
+    let event = Event::Replied { path, attempt: 1, value: Arc::new(json!(numbers)), by: None, at: Timestamp::default() };
+    let read: Event = serde_json::from_str(&serde_json::to_string(&event).unwrap()).unwrap();
+    assert!(read == event, "some of them are others now");
+}

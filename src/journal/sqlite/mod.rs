@@ -3,6 +3,7 @@
 //! Whatever waits while one transaction is flushed goes into the next one, so that many runs share a flush.
 
 mod payloads;
+mod prune;
 mod schema;
 mod select;
 mod wal;
@@ -17,7 +18,8 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use tokio::sync::{mpsc, oneshot};
 
 use self::payloads::{Stored, decode, encode};
-use self::writer::Request;
+use self::prune::Forget;
+use self::writer::{Request, Write};
 use super::{Created, Error, Found, Header, Journal, Member, Progress, Query, Record, Resting, Retention, Used};
 use crate::ids::{Digest, RunId};
 use crate::interpreter::{Event, RunStatus};
@@ -35,6 +37,8 @@ pub struct Sqlite {
     writes: Option<mpsc::Sender<Request>>,
     /// Reads go beside the writer: WAL lets them see the last commit without waiting for the next.
     reader: Arc<Mutex<Connection>>,
+    /// Held by whoever forgets runs.
+    pruning: tokio::sync::Mutex<()>,
     /// What was cut when it was opened.
     cut_bytes: Option<u64>,
 }
@@ -65,7 +69,13 @@ impl Sqlite {
             .name("journal".to_owned())
             .spawn(move || writer::write(&connection, requests))
             .map_err(|error| Error::Failed(format!("cannot start the journal's thread: {error}")))?;
-        Ok(Self { path, writes: Some(writes), reader: Arc::new(Mutex::new(reader)), cut_bytes })
+        Ok(Self {
+            path,
+            writes: Some(writes),
+            reader: Arc::new(Mutex::new(reader)),
+            pruning: tokio::sync::Mutex::default(),
+            cut_bytes,
+        })
     }
 
     /// Opens the journal in `dir` to look at, beside the process that writes it or after its end. Needs no lock and changes nothing.
@@ -85,7 +95,7 @@ impl Sqlite {
                 return Err(schema::refused(&path, &why));
             }
         }
-        Ok(Some(Self { path, writes: None, reader: Arc::new(Mutex::new(reader)), cut_bytes: None }))
+        Ok(Some(Self { path, writes: None, reader: Arc::new(Mutex::new(reader)), pruning: tokio::sync::Mutex::default(), cut_bytes: None }))
     }
 
     /// Where the journal is.
@@ -125,21 +135,28 @@ impl Journal for Sqlite {
 
     async fn create_from(&self, header: Header, history: Vec<Event>, status: RunStatus) -> Result<Created, Error> {
         let events = history.iter().map(encode).collect::<Result<_, _>>()?;
-        match self.write(|reply| Request::Create { header: Box::new(header), events, status, reply }).await? {
+        match self.write(|reply| Request::Write(Write::Create { header: Box::new(header), events, status, reply })).await? {
             None => Ok(Created::New),
             Some(existing) => Ok(Created::Existing(Box::new(self.record(&existing).await?))),
         }
     }
 
     async fn prune(&self, retention: Retention) -> Result<usize, Error> {
+        // What was found must stay so until it is gone.
+        let _alone = self.pruning.lock().await;
+        let ids = self.read(move |db| prune::find(db, retention)).await?;
         let mut forgotten = 0;
-        loop {
-            let runs = self.write(|reply| Request::Prune { retention, reply }).await?;
-            forgotten += runs;
-            if runs < writer::PRUNE_BATCH {
-                return Ok(forgotten);
+        for batch in ids.chunks(prune::BATCH) {
+            let ids = batch.to_vec();
+            forgotten += self.write(|reply| Request::Forget(Forget::Runs { ids, reply })).await?;
+        }
+        if forgotten > 0 {
+            let unused = self.read(prune::unused_plans).await?;
+            if !unused.is_empty() {
+                self.write(|reply| Request::Forget(Forget::Plans { unused, reply })).await?;
             }
         }
+        Ok(forgotten)
     }
 
     async fn advance(&self, run: &RunId, events: &[Event], progress: Progress) -> Result<(), Error> {
@@ -147,7 +164,7 @@ impl Journal for Sqlite {
         let events = events.iter().map(encode).collect::<Result<_, _>>()?;
         let Progress { status, rests, used } = progress;
         let (run, rests_until) = (run.clone(), rests.map(|until| until.unwrap_or(NO_TIMER)));
-        self.write(|reply| Request::Append { run, events, status, changed_at, rests_until, used, reply }).await
+        self.write(|reply| Request::Write(Write::Append { run, events, status, changed_at, rests_until, used, reply })).await
     }
 
     async fn members(&self, root: &RunId) -> Result<Vec<Member>, Error> {

@@ -1,4 +1,5 @@
-//! The one thread that writes. It takes everything that waits, commits it as one transaction, and only then answers.
+//! The one thread that writes. It takes everything that waits, commits it as one transaction, and only then answers. What is to be
+//! forgotten comes after it, in transactions of its own.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -6,16 +7,24 @@ use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehav
 use tokio::sync::{mpsc, oneshot};
 
 use super::payloads::{self, Stored};
+use super::prune::Forget;
 use super::{failure, insert_run};
 use crate::ids::RunId;
 use crate::interpreter::RunStatus;
-use crate::journal::{Error, Header, Retention, Used};
+use crate::journal::{Error, Header, Used};
 use crate::limits;
 use crate::time::Timestamp;
 
-/// Something to write, and who waits for it.
+/// Something for the thread to do.
 #[derive(Debug)]
 pub(super) enum Request {
+    Write(Write),
+    Forget(Forget),
+}
+
+/// Something to write, and who waits for it.
+#[derive(Debug)]
+pub(super) enum Write {
     /// Answers with the run that holds the idempotency key already.
     Create { header: Box<Header>, events: Vec<Stored>, status: RunStatus, reply: oneshot::Sender<Result<Option<RunId>, Error>> },
     Append {
@@ -28,42 +37,41 @@ pub(super) enum Request {
         used: Option<Used>,
         reply: oneshot::Sender<Result<(), Error>>,
     },
-    /// Answers with how many runs were forgotten; fewer than [`PRUNE_BATCH`] when there is nothing left to forget.
-    Prune { retention: Retention, reply: oneshot::Sender<Result<usize, Error>> },
 }
-
-/// Runs that are forgotten in one transaction, so that others are not kept waiting for long.
-pub(super) const PRUNE_BATCH: usize = 200;
 
 /// What a request came to, told when its transaction is on disk.
 enum Done {
     Created(oneshot::Sender<Result<Option<RunId>, Error>>, Option<RunId>),
     Appended(oneshot::Sender<Result<(), Error>>),
-    Pruned(oneshot::Sender<Result<usize, Error>>, usize),
 }
 
 /// Runs until every sender is gone. Nobody else has the connection, but for tests that hold up a write or set a bound.
 pub(super) fn write(connection: &Mutex<Connection>, mut requests: mpsc::Receiver<Request>) {
-    let mut batch = Vec::with_capacity(limits::JOURNAL_BATCH);
+    let (mut batch, mut later) = (Vec::with_capacity(limits::JOURNAL_BATCH), Vec::new());
     while let Some(first) = requests.blocking_recv() {
-        let connection = connection.lock().unwrap_or_else(PoisonError::into_inner);
-        gather(first, &mut requests, &mut batch);
+        let mut connection = connection.lock().unwrap_or_else(PoisonError::into_inner);
+        gather(first, &mut requests, &mut batch, &mut later);
         commit(&connection, &mut batch);
+        // No run waits for these, and none that has just been written has to wait for them.
+        later.drain(..).for_each(|forget| forget.carry_out(&mut connection));
     }
 }
 
 /// What waits already shares the flush, as far as there is room.
-fn gather(first: Request, requests: &mut mpsc::Receiver<Request>, batch: &mut Vec<Request>) {
-    batch.push(first);
-    while batch.len() < limits::JOURNAL_BATCH
-        && let Ok(next) = requests.try_recv()
-    {
-        batch.push(next);
+fn gather(first: Request, requests: &mut mpsc::Receiver<Request>, batch: &mut Vec<Write>, later: &mut Vec<Forget>) {
+    let mut next = Some(first);
+    while let Some(request) = next {
+        match request {
+            Request::Write(write) => batch.push(write),
+            Request::Forget(forget) => later.push(forget),
+        }
+        let is_full = batch.len() + later.len() >= limits::JOURNAL_BATCH;
+        next = if is_full { None } else { requests.try_recv().ok() };
     }
 }
 
 /// Commits the batch. When it fails as a whole, each request is tried alone, so that one bad request does not fail the others.
-fn commit(connection: &Connection, batch: &mut Vec<Request>) {
+fn commit(connection: &Connection, batch: &mut Vec<Write>) {
     if batch.len() > 1 && try_commit(connection, batch).is_ok() {
         return;
     }
@@ -73,9 +81,8 @@ fn commit(connection: &Connection, batch: &mut Vec<Request>) {
             for request in single {
                 // Whoever has stopped waiting does not need the answer.
                 match request {
-                    Request::Create { reply, .. } => drop(reply.send(Err(error.clone()))),
-                    Request::Append { reply, .. } => drop(reply.send(Err(error.clone()))),
-                    Request::Prune { reply, .. } => drop(reply.send(Err(error.clone()))),
+                    Write::Create { reply, .. } => drop(reply.send(Err(error.clone()))),
+                    Write::Append { reply, .. } => drop(reply.send(Err(error.clone()))),
                 }
             }
         }
@@ -83,37 +90,34 @@ fn commit(connection: &Connection, batch: &mut Vec<Request>) {
 }
 
 /// On success the batch is empty and everybody was told; on failure it is as it was, nothing is stored and nobody was told.
-fn try_commit(connection: &Connection, batch: &mut Vec<Request>) -> Result<(), Error> {
+fn try_commit(connection: &Connection, batch: &mut Vec<Write>) -> Result<(), Error> {
     // This thread has the connection for itself, and there is no other transaction on it.
     let begun = Transaction::new_unchecked(connection, TransactionBehavior::Immediate);
     let transaction = begun.map_err(|error| failure(connection, &error))?;
-    let (mut created, mut pruned) = (Vec::new(), Vec::new());
+    let mut created = Vec::new();
     for request in batch.iter() {
         match request {
-            Request::Create { header, events, status, .. } => {
+            Write::Create { header, events, status, .. } => {
                 created.push(insert_run(&transaction, header, events, *status).map_err(|error| failure(connection, &error))?);
             }
-            Request::Append { run, events, status, changed_at, rests_until, used, .. } => {
+            Write::Append { run, events, status, changed_at, rests_until, used, .. } => {
                 append(&transaction, run, events, *status, *changed_at, *rests_until, *used)?;
             }
-            Request::Prune { retention, .. } => pruned.push(prune(&transaction, *retention).map_err(|error| failure(connection, &error))?),
         }
     }
     transaction.commit().map_err(|error| failure(connection, &error))?;
-    let (mut created, mut pruned) = (created.into_iter(), pruned.into_iter());
+    let mut created = created.into_iter();
     let done: Vec<_> = batch
         .drain(..)
         .map(|request| match request {
-            Request::Create { reply, .. } => Done::Created(reply, created.next().flatten()),
-            Request::Append { reply, .. } => Done::Appended(reply),
-            Request::Prune { reply, .. } => Done::Pruned(reply, pruned.next().unwrap_or(0)),
+            Write::Create { reply, .. } => Done::Created(reply, created.next().flatten()),
+            Write::Append { reply, .. } => Done::Appended(reply),
         })
         .collect();
     for done in done {
         match done {
             Done::Created(reply, existing) => drop(reply.send(Ok(existing))),
             Done::Appended(reply) => drop(reply.send(Ok(()))),
-            Done::Pruned(reply, runs) => drop(reply.send(Ok(runs))),
         }
     }
     Ok(())
@@ -161,33 +165,6 @@ fn append(
         Ok(Some(()))
     };
     write().map_err(|error| failure(db, &error))?.ok_or_else(|| Error::NotFound(run.clone()))
-}
-
-/// Forgets ended runs, the longest ended first. A run whose parent has not ended stays: the parent may ask for it again by its key. So does
-/// one whose root has not: what it has used counts there.
-fn prune(db: &Connection, retention: Retention) -> rusqlite::Result<usize> {
-    let ended_before = retention.ended_before.map_or(i64::MIN, Timestamp::unix_ms);
-    let runs_max = retention.runs_max.map_or(i64::MAX, |runs| i64::try_from(runs).unwrap_or(i64::MAX));
-    let ids: Vec<i64> = db
-        .prepare_cached(
-            "WITH ended AS (SELECT id, changed_at, labels, row_number() OVER (ORDER BY changed_at DESC, id DESC) AS place \
-                            FROM runs WHERE status NOT IN ('running', 'input_required')) \
-             SELECT id FROM ended WHERE (changed_at < ?1 OR place > ?2) AND NOT EXISTS ( \
-                 SELECT 1 FROM runs AS parent WHERE parent.run IN (ended.labels ->> 'parent', ended.labels ->> 'root') \
-                 AND parent.status IN ('running', 'input_required')) \
-             ORDER BY changed_at, id LIMIT ?3",
-        )?
-        .query_map(params![ended_before, runs_max, PRUNE_BATCH as i64], |row| row.get(0))?
-        .collect::<rusqlite::Result<_>>()?;
-    for id in &ids {
-        payloads::delete(db, *id)?;
-        db.prepare_cached("DELETE FROM notes WHERE id = ?1")?.execute([id])?;
-        db.prepare_cached("DELETE FROM runs WHERE id = ?1")?.execute([id])?;
-    }
-    if !ids.is_empty() {
-        db.prepare_cached("DELETE FROM plans WHERE NOT EXISTS (SELECT 1 FROM runs WHERE runs.digest = plans.digest)")?.execute([])?;
-    }
-    Ok(ids.len())
 }
 
 #[cfg(test)]

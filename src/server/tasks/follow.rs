@@ -94,7 +94,14 @@ impl Follower {
                     self.catch_up(&subscription.snapshot);
                     self.task.is_followed();
                     loop {
-                        match subscription.next().await {
+                        // Both are safe to drop while they wait.
+                        let next = tokio::select! {
+                            biased;
+                            next = subscription.next() => next,
+                            // A new snapshot says how it stands, as after a gap.
+                            () = self.task.doubted() => Next::Lagged,
+                        };
+                        match next {
                             Next::Update(update) => {
                                 self.seen = update.seq;
                                 self.apply(update.at, &update.change).await;
@@ -157,9 +164,19 @@ impl Follower {
 
     fn catch_up(&mut self, snapshot: &Snapshot) {
         let at = snapshot.finished_at.unwrap_or_else(now);
-        if self.task.state().0 == TaskState::Submitted {
-            self.task.set_status(TaskState::Working, Vec::new(), snapshot.started_at, Map::new());
+        match self.task.state().0 {
+            TaskState::Submitted => _ = self.task.set_status(TaskState::Working, Vec::new(), snapshot.started_at, Map::new()),
+            // It was answered meanwhile.
+            state if state.is_interrupted() && snapshot.status == RunStatus::Running => {
+                self.task.set_status(TaskState::Working, Vec::new(), at, Map::new());
+            }
+            _ => {}
         }
+        // A step inside a repetition that ended in the gap is not in the snapshot: what is not in it is over.
+        self.calling.clear();
+        let waiting: BTreeSet<&str> =
+            snapshot.steps.iter().filter(|step| step.status == StepStatus::Waiting).map(|step| step.path.as_str()).collect();
+        self.task.wait_only_for(&waiting);
         for step in &snapshot.steps {
             match step.status {
                 StepStatus::Waiting => self.waiting(step),
@@ -186,7 +203,7 @@ impl Follower {
         }
     }
 
-    /// The run has ended and everything was seen; when its end was not among it, the snapshot knows it.
+    /// Nothing more is told of the run; when its end was not among it, the snapshot knows it.
     async fn close(&mut self) {
         if self.task.state().0.is_terminal() {
             return;
@@ -401,3 +418,6 @@ fn step_metadata(path: &str, step: &str, status: &str, more: Value) -> Map<Strin
     }
     Map::from_iter([(RUN_EXTENSION.to_owned(), about)])
 }
+
+#[cfg(test)]
+mod tests;

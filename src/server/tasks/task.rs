@@ -1,6 +1,6 @@
 //! One task: its record, and the one place where it changes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -81,6 +81,8 @@ pub(in crate::server) struct Task {
     /// What others wait for.
     signs: watch::Sender<Signs>,
     bounds: Bounds,
+    /// Held by the message that the task goes on with.
+    turn: tokio::sync::Mutex<()>,
 }
 
 /// What of a task others wait for.
@@ -93,6 +95,8 @@ struct Signs {
     is_given_up: bool,
     /// Why nothing more is heard of its run.
     trouble: Option<Trouble>,
+    /// Whoever follows the run is to look how it stands.
+    is_doubted: bool,
 }
 
 /// How closely the run of a task is followed. Most tasks are looked at once, at their end; until somebody wants to see more, a run
@@ -154,8 +158,8 @@ impl Task {
             webhooks: Webhooks::default(),
             ended_at: None,
         };
-        let (signs, _) = watch::channel(Signs { state, attention: Attention::End, is_given_up: false, trouble: None });
-        Self { id, context_id, caller, live: Mutex::new(live), signs, bounds }
+        let (signs, _) = watch::channel(Signs { state, attention: Attention::End, is_given_up: false, trouble: None, is_doubted: false });
+        Self { id, context_id, caller, live: Mutex::new(live), signs, bounds, turn: tokio::sync::Mutex::default() }
     }
 
     /// The task as it stands.
@@ -198,6 +202,17 @@ impl Task {
             None => live.waiting.remove(path),
         };
         !live.waiting.is_empty()
+    }
+
+    /// Of the steps that waited, only these still do.
+    pub(in crate::server) fn wait_only_for(&self, paths: &BTreeSet<&str>) {
+        self.live().waiting.retain(|path, _| paths.contains(path.as_str()));
+    }
+
+    /// Waits until no other message is being taken: what one leads to must be seen by the next. It protects no data, so that it may be
+    /// held while the engine is asked.
+    pub(in crate::server) async fn turn(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.turn.lock().await
     }
 
     /// Keeps a message of the caller.
@@ -357,6 +372,17 @@ impl Task {
 
     pub(in crate::server) fn trouble(&self) -> Option<Trouble> {
         self.signs.borrow().trouble
+    }
+
+    /// The run may stand otherwise than the record says: whoever follows it is to look again.
+    pub(in crate::server) fn doubt(&self) {
+        self.signs.send_modify(|signs| signs.is_doubted = true);
+    }
+
+    /// Waits until somebody doubts the record. Only one may wait.
+    pub(in crate::server) async fn doubted(&self) {
+        self.until(|signs| signs.is_doubted).await;
+        self.signs.send_modify(|signs| signs.is_doubted = false);
     }
 
     /// Ends a script or dialogue.

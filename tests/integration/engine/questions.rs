@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use gantry::engine::{Engine, Error};
+use gantry::engine::{Engine, EntryStatus, Error, Export, Timeline};
 use gantry::ids::RunId;
-use gantry::interpreter::{RunStatus, Snapshot, StepStatus};
+use gantry::interpreter::{Event, RunStatus, Snapshot, StepStatus};
 use serde_json::{Value, json};
 
 use super::agent::{A2A, Act, Agent, Call, Speaks};
@@ -60,6 +60,36 @@ async fn an_agent_may_ask_again() {
         answer(&world, &run, Some("only"), json!(n)).await.unwrap();
     }
     assert_eq!(output(&world.end(&run).await), &json!("at last"));
+}
+
+/// An attempt that asked is over when its question is answered; what follows is the next one.
+#[tokio::test]
+async fn in_the_history_a_question_that_was_answered_waits_no_more() {
+    let script = |call: &Call| if call.before < 2 { Act::Ask(json!("which?")) } else { Act::Reply(json!("done")) };
+    let agent = Agent::start("asks", &["work"], Speaks::A2a1, script).await;
+    let world = World::knowing(&[&agent]);
+    let yaml = "steps:\n  - {id: only, skill: work}";
+    let run = world.start(yaml, json!({})).await;
+    let told = async || {
+        let record = world.journal.record(&run).await.unwrap();
+        let export = Export::new(record, world.journal.events(&run).await.unwrap());
+        let answers: Vec<_> = export.events.iter().filter(|event| matches!(event, Event::Answered { .. })).map(Event::at).collect();
+        let told = Timeline::new(&export, world.plan(yaml)).unwrap();
+        (told.entries.iter().map(|entry| (entry.attempt, entry.status, entry.finished_at)).collect::<Vec<_>>(), answers)
+    };
+    world.until(&run, "its question", waiting).await;
+    assert_eq!(told().await.0, [(1, EntryStatus::Waiting, None)]);
+    answer(&world, &run, None, json!("red")).await.unwrap();
+    let asked_again = |snapshot: &Snapshot| waiting(snapshot) && step(snapshot, "only").attempts == 2;
+    world.until(&run, "its second question", asked_again).await;
+    let (entries, answers) = told().await;
+    assert_eq!(entries, [(1, EntryStatus::Completed, Some(answers[0])), (2, EntryStatus::Waiting, None)]);
+    answer(&world, &run, None, json!("green")).await.unwrap();
+    assert_eq!(output(&world.end(&run).await), &json!("done"));
+    let (entries, answers) = told().await;
+    let seen: Vec<_> = entries.iter().map(|(attempt, status, _)| (*attempt, *status)).collect();
+    assert_eq!(seen, [1, 2, 3].map(|attempt| (attempt, EntryStatus::Completed)), "{entries:?}");
+    assert_eq!((entries[0].2, entries[1].2), (Some(answers[0]), Some(answers[1])));
 }
 
 #[tokio::test]

@@ -304,3 +304,37 @@ async fn inputs_and_answers_over_the_bound_are_refused_with_its_name() {
     world.engine.answer(&run, None, Arc::new(text(max))).await.unwrap();
     assert_eq!(output(&world.end(&run).await), "early");
 }
+
+/// An id that a run has is no other run's: the first goes on, can be reached, and is the only one.
+#[tokio::test]
+async fn an_id_that_a_run_has_is_not_given_to_another() {
+    let gate = Gate::new();
+    let closed = gate.clone();
+    let agent = Agent::start("echo", &["echo"], Speaks::Plain, move |call| Act::Reply(call.inputs.clone()).behind(&closed)).await;
+    for (journal, _dir) in journals() {
+        let world = World::with(Arc::clone(&journal));
+        world.meet(&[&agent]);
+        let before = agent.look(|seen| seen.calls.len());
+        let id = RunId::parse("given").unwrap();
+        let given = |n: u64, key: Option<&str>| Start {
+            run: Some(id.clone()),
+            idempotency_key: key.map(str::to_owned),
+            ..Start::new(world.plan(ECHO), Arc::new(json!({"n": n})))
+        };
+        assert!(world.engine.start(given(1, Some("k"))).await.unwrap().new);
+        agent.until("the first call", |seen| seen.calls.len() == before + 1).await;
+        let refused = world.engine.start(given(2, None)).await.unwrap_err();
+        assert!(refused.to_string().contains("`given`"), "{refused}");
+        let again = world.engine.start(given(1, Some("k"))).await.unwrap();
+        assert_eq!((again.new, &again.run), (false, &id), "its own key still finds it");
+        assert_eq!(world.engine.counts().awake, 1);
+        world.engine.cancel(&id, "it can be reached").await.unwrap();
+        assert_eq!(world.end(&id).await.status, RunStatus::Canceled);
+        let ended = world.engine.start(given(3, None)).await.unwrap_err();
+        assert!(matches!(&ended, Error::Journal(_)), "{ended}");
+        let events = journal.events(&id).await.unwrap();
+        assert!(matches!(&events[0], Event::Started { input, .. } if **input == json!({"n": 1})), "{events:?}");
+        assert_eq!((agent.look(|seen| seen.calls.len()) - before, world.engine.counts().awake), (1, 0));
+    }
+    gate.open();
+}

@@ -6,6 +6,7 @@ mod access;
 mod card;
 mod conformance;
 mod dialects;
+mod disorder;
 mod leaving;
 mod limits;
 mod lists;

@@ -236,3 +236,16 @@ async fn runs_that_share_a_value_come_and_go_and_none_loses_it() {
     }
     assert_eq!(count(dir.path(), "blobs"), 0);
 }
+
+#[tokio::test]
+async fn numbers_with_a_fraction_are_given_back_to_the_last_bit_small_values_and_large() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = Sqlite::open(dir.path()).unwrap();
+    journal.create(header("a", None), started("a")).await.unwrap();
+    // Read carelessly, some of these come out one bit off.
+    let numbers: Vec<f64> = (1..=1_000).map(|n| f64::from(n) * 1.1e-7 / 3.0 + f64::from(n).sqrt() * 1e200).collect();
+    let large = json!({ "text": "x".repeat(LIMIT), "numbers": vec![numbers.clone(); 50] });
+    let replies = [replied("small", json!(numbers)), replied("large", large)];
+    journal.append(&run("a"), &replies, RunStatus::Running).await.unwrap();
+    assert!(journal.events(&run("a")).await.unwrap()[1..] == replies, "some of them are others now");
+}

@@ -8,12 +8,12 @@ use futures_util::future::join_all;
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Request, gather};
+use super::{Forget, Request, Write, gather};
 use crate::ids::RunId;
 use crate::interpreter::{Event, RunStatus};
 use crate::journal::sqlite::tests::{cancel, header, started};
 use crate::journal::sqlite::{FILE, Sqlite, schema};
-use crate::journal::{Created, Error, Journal, Retention};
+use crate::journal::{Created, Error, Journal};
 use crate::limits;
 use crate::time::Timestamp;
 
@@ -144,15 +144,21 @@ async fn a_full_journal_stores_what_it_says_it_stores_and_goes_on_when_there_is_
 fn what_waits_shares_a_flush_up_to_the_most() {
     let waiting = limits::JOURNAL_BATCH * 2 + 3;
     let (sender, mut requests) = mpsc::channel(waiting);
-    for _ in 0..waiting {
-        let retention = Retention { ended_before: None, runs_max: None };
-        sender.try_send(Request::Prune { retention, reply: oneshot::channel().0 }).unwrap();
+    for n in 0..waiting {
+        let request = if n % 2 == 0 {
+            Request::Forget(Forget::Runs { ids: Vec::new(), reply: oneshot::channel().0 })
+        } else {
+            let (run, status, changed_at) = (run("r"), RunStatus::Running, Timestamp::default());
+            let reply = oneshot::channel().0;
+            Request::Write(Write::Append { run, events: Vec::new(), status, changed_at, rests_until: None, used: None, reply })
+        };
+        sender.try_send(request).unwrap();
     }
     let mut batches = Vec::new();
     while let Ok(first) = requests.try_recv() {
-        let mut batch = Vec::new();
-        gather(first, &mut requests, &mut batch);
-        batches.push(batch.len());
+        let (mut batch, mut later) = (Vec::new(), Vec::new());
+        gather(first, &mut requests, &mut batch, &mut later);
+        batches.push(batch.len() + later.len());
     }
     assert_eq!(batches, [512, 512, 3]);
 }
