@@ -13,6 +13,7 @@ mod malformed;
 mod methods;
 mod nested;
 mod own;
+mod parked;
 mod plain;
 mod push;
 mod runs;
