@@ -79,7 +79,8 @@ pub const RUN_INPUT_BYTES_MAX: usize = 4 * 1024 * 1024;
 pub const RUNS_MAX: usize = 20_000;
 /// Runs that rest: they wait for people or timers alone. Each is a line of some 200 bytes in memory, and the journal has the rest.
 pub const RUNS_RESTING_MAX: usize = 1_000_000;
-/// How long a run waits for nothing but people and timers before it leaves memory: longer than a quick answer takes.
+/// How long a run waits for nothing but people and timers before it leaves memory: longer than a quick answer takes. When half of the
+/// places for runs are taken it leaves at once.
 pub const RUN_REST_AFTER: Duration = Duration::from_secs(10);
 /// Runs that a start loads before it serves; the others that were at work follow while it does.
 pub const RECOVER_AT_ONCE: usize = 1_000;
@@ -133,6 +134,8 @@ pub const CONTROL_CONNECTIONS_MAX: usize = 64;
 pub const CONTROL_FOLLOWERS_MAX: usize = 256;
 /// Finished runs the in-memory journal keeps.
 pub const MEMORY_RUNS_KEPT: usize = 1_000;
+/// Notes of answers that a run has at hand, the last ones: as many as a task has messages in its history.
+pub const RUN_NOTES_MAX: usize = 200;
 /// Updates buffered for one subscriber before it gets a snapshot instead.
 pub const SUBSCRIBER_UPDATES_MAX: usize = 256;
 /// How long a run that does much at once rests for its watchers, when their buffers are half full.

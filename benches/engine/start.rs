@@ -110,7 +110,7 @@ async fn leave(journal: &Sqlite, plan: &Arc<Plan>, n: usize, parked: Parked) -> 
     let first = Event::Started { run: run.clone(), workflow: plan.digest().clone(), semantics: SEMANTICS, input, ancestry: vec![], at };
     journal.create(header, first).await?;
     if let Parked::AtRest = parked {
-        let progress = Progress { status: RunStatus::InputRequired, rests: Some(None), used: None };
+        let progress = Progress { status: RunStatus::InputRequired, rests: Some(None), asks_access: false, used: None };
         journal.advance(&run, &[], progress).await?;
     }
     Ok(())

@@ -64,6 +64,10 @@ pub struct Filter {
     pub labelled: Option<String>,
     /// Not ended.
     pub unfinished: bool,
+    /// Waiting for nothing but people and timers, or not, as far as the journal was told.
+    pub rests: Option<bool>,
+    /// Asking for access while they do, or not.
+    pub asks_access: Option<bool>,
     /// Only those after this place in the order: when a run last changed, and its id. They all count for the total.
     pub before: Option<(Timestamp, String)>,
     /// So many at most, the latest.
@@ -92,6 +96,9 @@ pub struct RunSummary {
     pub digest: String,
     /// Where it is.
     pub status: RunStatus,
+    /// When it waits for people or timers alone: whether somebody is asked for access.
+    #[serde(skip)]
+    pub asks_access: bool,
     /// When it was accepted.
     pub started_at: Timestamp,
     /// When it last changed.
@@ -140,7 +147,8 @@ impl Subscription {
     /// To a run that has been accepted and has not begun.
     pub(super) fn to_new(run: RunId, started_at: Timestamp, updates: Updates) -> Self {
         let status = RunStatus::Running;
-        let snapshot = Snapshot { run, status, outcome: None, started_at, finished_at: None, steps: Vec::new() };
+        let (changed_at, notes) = (started_at, Vec::new());
+        let snapshot = Snapshot { run, status, outcome: None, started_at, finished_at: None, changed_at, notes, steps: Vec::new() };
         Self { snapshot, seq: 0, updates: Some(updates) }
     }
 
@@ -261,7 +269,11 @@ pub trait Engine: Send + Sync {
     async fn cancel(&self, run: &RunId, reason: &str) -> Result<(), Error>;
     /// Answers the step (by id or path) that waits; without one, the only step that waits. An answer to an `input` step that has not
     /// begun is kept until it asks; of several the last one counts. Steps of repetitions have to wait first.
-    async fn answer(&self, run: &RunId, step: Option<&str>, answer: Arc<Value>) -> Result<(), Error>;
+    async fn answer(&self, run: &RunId, step: Option<&str>, answer: Arc<Value>) -> Result<(), Error> {
+        self.answer_noted(run, step, answer, None).await
+    }
+    /// As [`answer`](Self::answer). `note` is kept with the answer, and is in every [`Snapshot`] from then on.
+    async fn answer_noted(&self, run: &RunId, step: Option<&str>, answer: Arc<Value>, note: Option<Arc<str>>) -> Result<(), Error>;
     /// A new run of the same plan with the same input that goes on where this one went wrong: what its completed steps were told is
     /// kept and not asked for again; the steps that made it fail, and those that were canceled, begin anew. Retrying the same run twice
     /// gives the same new run. `labels` are the new run's, beside [`RETRY_OF_LABEL`].
@@ -279,6 +291,12 @@ pub trait Engine: Send + Sync {
     fn is_durable(&self) -> bool {
         false
     }
+    /// Whether the run waits for people or timers alone, and takes no more memory than a line in an index.
+    fn rests(&self, _run: &RunId) -> bool {
+        false
+    }
+    /// Who watched the run, or waited for it, has gone: what is kept for them can be given back.
+    fn unwatched(&self, _run: &RunId) {}
     /// One line of each run that fits, newest change first.
     async fn list(&self, filter: &Filter) -> Result<Vec<RunSummary>, Error> {
         Ok(self.page(filter).await?.runs)

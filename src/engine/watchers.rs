@@ -37,12 +37,17 @@ pub(super) struct Watchers {
 impl Watchers {
     /// Everything that is told from now on.
     pub(super) fn add(&mut self) -> Updates {
-        // A run that waits for weeks tells nothing, and would never notice that they have gone.
-        self.watchers.retain(|(sender, _)| !sender.is_closed());
+        self.forget_gone();
         let (sender, receiver) = mpsc::channel(limits::SUBSCRIBER_UPDATES_MAX);
         let lagged = Arc::new(AtomicBool::new(false));
         self.watchers.push((sender, Arc::clone(&lagged)));
         Updates { receiver, lagged }
+    }
+
+    /// A run that waits for weeks tells nothing, and would never notice that they have gone.
+    pub(super) fn forget_gone(&mut self) {
+        self.watchers.retain(|(sender, _)| !sender.is_closed());
+        self.watchers.shrink_to_fit();
     }
 
     pub(super) fn is_empty(&self) -> bool {

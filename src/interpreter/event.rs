@@ -92,6 +92,9 @@ pub enum Event {
         path: Path,
         /// The answer.
         answer: Arc<Value>,
+        /// What whoever gave it wants to read again, in words of its own.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        note: Option<Arc<str>>,
         /// When.
         at: Timestamp,
     },

@@ -23,6 +23,8 @@ pub struct Run {
     pub(super) finished_at: Option<Timestamp>,
     /// The time of the newest event: what counts as now.
     pub(super) now: Timestamp,
+    /// The time of the newest event that changed something that can be seen.
+    pub(super) told_at: Timestamp,
     pub(super) phase: Phase,
     pub(super) frames: Vec<Frame>,
     /// Frames of repetitions that are over, to be used again.
@@ -33,6 +35,8 @@ pub struct Run {
     pub(super) waiting: usize,
     /// Answers to steps that have not begun.
     pub(super) early: BTreeMap<Path, Arc<Value>>,
+    /// What came with the answers, the last of it. Nothing here reads it.
+    pub(super) notes: VecDeque<Arc<str>>,
     pub(super) agent_calls: u64,
     /// Steps begun, repetitions included; of the handlers' once these run.
     pub(super) steps: u64,
@@ -55,12 +59,14 @@ impl Run {
             started_at: Timestamp::default(),
             finished_at: None,
             now: Timestamp::default(),
+            told_at: Timestamp::default(),
             phase: Phase::New,
             frames: Vec::new(),
             free: Vec::new(),
             places: BTreeMap::new(),
             waiting: 0,
             early: BTreeMap::new(),
+            notes: VecDeque::new(),
             agent_calls: 0,
             steps: 0,
             steps_max: limits::RUN_STEPS_MAX,
@@ -106,7 +112,10 @@ impl Run {
             Event::Replied { path, attempt, value, by, .. } => self.replied(&path, attempt, value, by),
             Event::Failed { path, attempt, error, by, entropy, .. } => self.failed(&path, attempt, error, by, entropy),
             Event::Asked { path, attempt, question, by, .. } => self.asked(&path, attempt, question, by),
-            Event::Answered { path, answer, .. } => self.answered(&path, answer),
+            Event::Answered { path, answer, note, .. } => {
+                self.keep(note);
+                self.answered(&path, answer);
+            }
             Event::TimerFired { path, timer, .. } => self.timer_fired(&path, timer),
             Event::Exhausted { reason, .. } => self.exhausted(reason),
             Event::CancelRequested { reason, .. } => self.cancel(reason),
@@ -122,7 +131,17 @@ impl Run {
     /// The next part of a transition.
     pub fn proceed(&mut self) -> Transition {
         self.drain(limits::TRANSITION_PART);
+        if !self.out.changes.is_empty() {
+            self.told_at = self.now;
+        }
         std::mem::take(&mut self.out)
+    }
+
+    fn keep(&mut self, note: Option<Arc<str>>) {
+        self.notes.extend(note);
+        if self.notes.len() > limits::RUN_NOTES_MAX {
+            self.notes.pop_front();
+        }
     }
 
     /// Where the run is. In the middle of a transition it is at work, whatever waits by then.
@@ -189,6 +208,11 @@ impl Run {
             | None => false,
         };
         self.places.iter().filter(|(_, place)| waits(place)).map(|(path, _)| path.clone()).collect()
+    }
+
+    /// Whether a step that waits asks for access, not for data.
+    pub fn asks_access(&self) -> bool {
+        self.waiting > 0 && self.waiting().iter().any(|path| self.question(path).is_some_and(|question| question.auth))
     }
 
     /// What the step of this path asks, while it waits.

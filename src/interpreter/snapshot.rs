@@ -25,6 +25,8 @@ impl Run {
             outcome: self.outcome().cloned(),
             started_at: self.started_at,
             finished_at: self.finished_at,
+            changed_at: self.told_at,
+            notes: self.notes.iter().cloned().collect(),
             steps,
         }
     }

@@ -131,6 +131,12 @@ pub struct Snapshot {
     pub started_at: Timestamp,
     /// When it ended.
     pub finished_at: Option<Timestamp>,
+    /// When something of it last changed that can be seen.
+    #[serde(skip)]
+    pub changed_at: Timestamp,
+    /// The notes that came with its answers, the first first.
+    #[serde(skip)]
+    pub notes: Vec<Arc<str>>,
     /// Every step of the plan in the author's order, handlers last.
     pub steps: Vec<StepReport>,
 }

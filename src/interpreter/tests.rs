@@ -132,7 +132,7 @@ impl Case {
                 let question = Question { remote: Some(remote), schema: None, auth: false, prompt: Arc::new(json!({"text": "which?"})) };
                 Event::Asked { path: path(id), attempt: attempt(id), question, by: None, inputs: None, at }
             }
-            Answer(id, value) => Event::Answered { path: path(id), answer: Arc::new(value.clone()), at },
+            Answer(id, value) => Event::Answered { path: path(id), answer: Arc::new(value.clone()), note: None, at },
             Fire(id, timer) => Event::TimerFired { path: path(id), timer: *timer, at },
             RunDeadline => Event::TimerFired { path: Path::run(), timer: Timer::Deadline, at },
             Cancel => Event::CancelRequested { reason: "enough".into(), at },

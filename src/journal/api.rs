@@ -41,6 +41,10 @@ pub struct Record {
     pub status: RunStatus,
     /// When the last event was appended. Of a run under way it may be a second behind: not every event is worth a write of its own.
     pub changed_at: Timestamp,
+    /// Whether it waits for nothing but people and timers, as far as the journal was told.
+    pub rests: bool,
+    /// When it does: whether somebody is asked for access, and not for data alone.
+    pub asks_access: bool,
 }
 
 /// A run that waits for nothing but people and timers.
@@ -79,6 +83,8 @@ pub struct Progress {
     pub status: RunStatus,
     /// Set when it waits for nothing but people and timers: when the first of its timers is due, if there is one.
     pub rests: Option<Option<Timestamp>>,
+    /// When it rests: whether somebody is asked for access, and not for data alone.
+    pub asks_access: bool,
     /// What it has used so far, when runs above or below it have to know.
     pub used: Option<Used>,
 }
@@ -86,7 +92,7 @@ pub struct Progress {
 impl Progress {
     /// A run in this status of which nothing else is said: it does not rest, and what it has used is as it was.
     pub fn at(status: RunStatus) -> Self {
-        Self { status, rests: None, used: None }
+        Self { status, rests: None, asks_access: false, used: None }
     }
 }
 
@@ -104,6 +110,10 @@ pub struct Query {
     pub status: Option<RunStatus>,
     /// Not ended.
     pub unfinished: bool,
+    /// Waiting for nothing but people and timers, or not.
+    pub rests: Option<bool>,
+    /// Asking for access, or not.
+    pub asks_access: Option<bool>,
     /// Changed after this moment.
     pub changed_after: Option<Timestamp>,
     /// With these labels.
@@ -129,6 +139,8 @@ impl Query {
         self.workflow.as_ref().is_none_or(|workflow| *workflow == header.workflow)
             && self.status.is_none_or(|status| status == record.status)
             && !(self.unfinished && record.status.is_terminal())
+            && self.rests.is_none_or(|rests| rests == record.rests)
+            && self.asks_access.is_none_or(|asks| asks == record.asks_access)
             && self.changed_after.is_none_or(|after| record.changed_at > after)
             && self.labels.iter().all(|(name, value)| header.labels.get(name) == Some(value))
             && self.labelled.as_ref().is_none_or(|name| header.labels.contains_key(name))

@@ -42,19 +42,22 @@ impl Memory {
             if let Some(key) = &header.idempotency_key {
                 inner.keys.insert(key.clone(), header.run.clone());
             }
-            let record = Record { changed_at: header.started_at, status, header };
+            let record = Record { changed_at: header.started_at, status, header, rests: false, asks_access: false };
             inner.runs.insert(record.header.run.clone(), (record, history));
             Ok(Created::New)
         })
     }
 
-    fn extend(&self, run: &RunId, events: &[Event], status: RunStatus) -> Result<(), Error> {
+    fn extend(&self, run: &RunId, events: &[Event], progress: Progress) -> Result<(), Error> {
+        let status = progress.status;
         // Freed when the lock is no longer held: others need not wait for that.
         let _forgotten = self.with(|inner| {
             let (record, stored) = inner.runs.get_mut(run).ok_or_else(|| Error::NotFound(run.clone()))?;
             record.changed_at = events.iter().map(Event::at).fold(record.changed_at, Ord::max);
             let ended = status.is_terminal() && !record.status.is_terminal();
             record.status = status;
+            record.rests = progress.rests.is_some();
+            record.asks_access = record.rests && progress.asks_access;
             stored.extend_from_slice(events);
             if ended {
                 inner.finished.push_back(run.clone());
@@ -88,7 +91,7 @@ impl Journal for Memory {
     }
 
     async fn advance(&self, run: &RunId, events: &[Event], progress: Progress) -> Result<(), Error> {
-        self.extend(run, events, progress.status)
+        self.extend(run, events, progress)
     }
 
     async fn record(&self, run: &RunId) -> Result<Record, Error> {

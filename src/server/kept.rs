@@ -1,8 +1,9 @@
-//! What the labels and the note of a run keep of its task, so that the task can be made anew from the journal: after a restart, and when it has
-//! ended and left memory.
+//! What the labels and notes of a run keep of its task, so that the task can be made anew from the journal: after a restart, and when it
+//! has left memory.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -47,8 +48,14 @@ pub(super) fn note(history: &[Message], choice: &str, metadata: &Map<String, Val
     written(&Origin { history, choice, metadata }).or_else(|| written(&Origin { history: &[], choice, metadata }))
 }
 
+/// The note of an answer: what was said up to it and is in no other note. What is too large is left out, the answer first.
+pub(super) fn said(messages: &[Message]) -> Option<Arc<str>> {
+    let without_answer = messages.split_last().map_or(messages, |(_, before)| before);
+    written(&messages).or_else(|| written(&without_answer)).map(Arc::from)
+}
+
 /// None when it is too large. A large input is not written only to find that out.
-fn written(origin: &Origin<'_>) -> Option<String> {
+fn written(note: &impl Serialize) -> Option<String> {
     struct Bounded(Vec<u8>);
     impl Write for Bounded {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -62,7 +69,7 @@ fn written(origin: &Origin<'_>) -> Option<String> {
         }
     }
     let mut text = Bounded(Vec::with_capacity(512));
-    serde_json::to_writer(&mut text, origin).ok()?;
+    serde_json::to_writer(&mut text, note).ok()?;
     String::from_utf8(text.0).ok()
 }
 
@@ -91,13 +98,15 @@ pub(super) fn task(summary: &RunSummary) -> Option<NewTask> {
         about: None,
         metadata,
         since: summary.started_at,
+        is_remade: true,
     })
 }
 
-/// The state that a run's status says, as far as it says it.
-pub(super) fn state(status: RunStatus) -> TaskState {
-    match status {
+/// The state that a run's line says, as far as it says it.
+pub(super) fn state(run: &RunSummary) -> TaskState {
+    match run.status {
         RunStatus::Running => TaskState::Working,
+        RunStatus::InputRequired if run.asks_access => TaskState::AuthRequired,
         RunStatus::InputRequired => TaskState::InputRequired,
         RunStatus::Completed => TaskState::Completed,
         RunStatus::Failed => TaskState::Failed,
@@ -109,6 +118,6 @@ pub(super) fn state(status: RunStatus) -> TaskState {
 pub(super) fn record(summary: &RunSummary) -> Option<a2a::Task> {
     let NewTask { id, context_id, history, metadata, .. } = task(summary)?;
     let history = history.into_iter().map(|message| belonging(message, &id, &context_id)).collect();
-    let status = TaskStatus { state: state(summary.status), message: None, timestamp: Some(summary.changed_at.to_string()) };
+    let status = TaskStatus { state: state(summary), message: None, timestamp: Some(summary.changed_at.to_string()) };
     Some(a2a::Task { id, context_id, status, artifacts: Vec::new(), history, metadata })
 }

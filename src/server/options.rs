@@ -175,8 +175,8 @@ pub struct LimitOptions {
     pub stream_bytes_max: usize,
     /// Tasks kept; the oldest that have ended go first.
     pub tasks_max: usize,
-    /// How long a task that has ended stays in memory when a durable journal has it: later it is read from there. Shorter while there are
-    /// more than 500 and others come.
+    /// How long a task that has ended, or waits for its caller, stays in memory when a durable journal has it: later it is read from there.
+    /// Shorter while there are more than 500 and others come.
     #[serde(deserialize_with = "duration")]
     pub ended_tasks_stay: Duration,
     /// Messages kept in a task's history.
@@ -217,6 +217,8 @@ pub struct PushOptions {
     pub allow_networks: Vec<IpNet>,
     /// Most webhooks of a task.
     pub configs_max: usize,
+    /// Most webhooks of tasks that have not ended: each keeps its task in memory.
+    pub webhooks_max: usize,
     /// Notifications that wait for one webhook; more are dropped and counted.
     pub queue_max: usize,
     /// Calls under way at once, over all webhooks.
@@ -237,6 +239,7 @@ impl Default for PushOptions {
             allow_private_addresses: false,
             allow_networks: Vec::new(),
             configs_max: 8,
+            webhooks_max: 20_000,
             queue_max: 256,
             concurrency: 64,
             attempts_max: 5,

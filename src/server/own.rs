@@ -154,6 +154,7 @@ async fn recite(app: &App, acts: Vec<Act>, artifacts: Vec<Artifact>) -> Result<O
         about: None,
         metadata: Map::new(),
         since: now(),
+        is_remade: false,
     };
     let task = app.store.unlisted(new);
     for artifact in artifacts {

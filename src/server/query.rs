@@ -33,14 +33,42 @@ const REVIVE_WAIT: Duration = Duration::from_secs(5);
 const REVIVED_MAX: usize = 1_000;
 /// When it is said that there is no such task. Longer than looking for one takes.
 const NOT_FOUND_AFTER: Duration = Duration::from_millis(5);
-/// Runs under way or waiting that are looked through for tasks at work, or that wait.
-const UNFINISHED_LISTED_MAX: usize = 10_000;
+/// Runs under way that are looked through for tasks at work, or that wait: as many as there can be. Those that rest are not among them.
+const AT_WORK_LISTED_MAX: usize = crate::limits::RUNS_MAX;
 const PAGE_SIZE: u32 = 50;
 const PAGE_SIZE_MAX: i64 = 100;
 
-/// The caller's task, also when only its run is known: after a restart, for one. That there is none is said at the same moment
-/// whether nobody has such a task or somebody else has: looking takes a little longer when there is something to find.
+/// The caller's task, and from now on all that happens to it.
 pub(super) async fn find(app: &Arc<App>, caller: &Caller, id: &str) -> Result<Arc<Task>, Failure> {
+    let task = known(app, caller, id).await?;
+    up_to_date(std::slice::from_ref(&task)).await;
+    is_readable(app, &task)?;
+    Ok(task)
+}
+
+/// The caller's task as it stands. A run that rests is not brought back for that.
+async fn look_up(app: &Arc<App>, caller: &Caller, id: &str) -> Result<Arc<Task>, Failure> {
+    let task = known(app, caller, id).await?;
+    if !has_all(app, &task).await {
+        up_to_date(std::slice::from_ref(&task)).await;
+    }
+    is_readable(app, &task)?;
+    Ok(task)
+}
+
+/// Whether the record of a task has everything though nobody keeps it up: its run rests, and is where it was when the task asked.
+async fn has_all(app: &App, task: &Task) -> bool {
+    let Kind::Run(run) = task.kind() else { return true };
+    let (state, changed_at) = task.state();
+    if task.is_kept_up() || !state.is_interrupted() || !app.engine.rests(&run) {
+        return false;
+    }
+    app.engine.summary(&run).await.is_ok_and(|summary| summary.changed_at == changed_at)
+}
+
+/// The caller's task, also when only its run is known: after a restart, and when it has left memory. That there is none is said at the
+/// same moment whether nobody has such a task or somebody else has: looking takes a little longer when there is something to find.
+async fn known(app: &Arc<App>, caller: &Caller, id: &str) -> Result<Arc<Task>, Failure> {
     let answered = Instant::now() + NOT_FOUND_AFTER;
     let task = match app.store.get(caller, id) {
         Some(task) => Some(task),
@@ -50,8 +78,6 @@ pub(super) async fn find(app: &Arc<App>, caller: &Caller, id: &str) -> Result<Ar
         tokio::time::sleep_until(answered).await;
         return Err(Failure::no_task(id));
     };
-    up_to_date(std::slice::from_ref(&task)).await;
-    is_readable(app, &task)?;
     Ok(task)
 }
 
@@ -123,7 +149,7 @@ pub(super) async fn revive_renamed(app: &Arc<App>) {
 pub(super) fn remake(app: &Arc<App>, summary: &engine::RunSummary) -> Option<Arc<Task>> {
     let (task, new) = app.store.add(kept::task(summary)?);
     if new {
-        app.spawn(follow(app.following(), summary.run.clone(), Arc::clone(&task), None));
+        app.spawn(follow(app.following(), summary.run.clone(), &task, None));
     }
     Some(task)
 }
@@ -138,7 +164,7 @@ pub(super) fn shaped(mut record: a2a::Task, history_length: Option<u32>) -> a2a:
 }
 
 pub(super) async fn get(app: &Arc<App>, caller: &Caller, params: GetTaskParams) -> Result<a2a::Task, Failure> {
-    let task = find(app, caller, &params.id).await?;
+    let task = look_up(app, caller, &params.id).await?;
     Ok(shaped(task.record(), params.history_length))
 }
 
@@ -220,7 +246,7 @@ impl Row {
 /// The runs whose tasks are in the wanted state, those after a place first, at most so many; and how many there are in all.
 async fn of_runs(
     app: &App,
-    mut filter: engine::Filter,
+    filter: engine::Filter,
     wanted: Option<TaskState>,
     from: Option<&(Timestamp, String)>,
     rows_max: usize,
@@ -230,17 +256,8 @@ async fn of_runs(
         Some(TaskState::Completed) => Some(RunStatus::Completed),
         Some(TaskState::Failed) => Some(RunStatus::Failed),
         Some(TaskState::Canceled) => Some(RunStatus::Canceled),
-        Some(TaskState::Working | TaskState::InputRequired | TaskState::AuthRequired) => {
-            // Whether something else is under way while a step waits, and for what it waits, only the task knows.
-            filter.unfinished = true;
-            filter.runs_max = Some(UNFINISHED_LISTED_MAX);
-            let mut runs = app.engine.page(&filter).await?.runs;
-            runs.retain(|run| wanted == Some(state_of(app, run)));
-            let total = runs.len();
-            let mut rows: Vec<Row> = runs.into_iter().map(Row::of).collect();
-            rows.retain(|row| from.is_none_or(|(at, id)| (row.at, &row.id) < (*at, id)));
-            rows.truncate(rows_max);
-            return Ok((rows, total));
+        Some(state @ (TaskState::Working | TaskState::InputRequired | TaskState::AuthRequired)) => {
+            return of_unfinished(app, filter, state, from, rows_max).await;
         }
         // Nobody sees the moment in which a run has been accepted and has not begun.
         Some(TaskState::Submitted | TaskState::Rejected | TaskState::Unspecified) => return Ok((Vec::new(), 0)),
@@ -249,11 +266,39 @@ async fn of_runs(
     Ok((page.runs.into_iter().map(Row::of).collect(), page.total))
 }
 
+/// The same, of runs that have not ended. What those that rest wait for the journal knows, however many there are; whether something else
+/// is under way while a step of another waits, and for what it waits, only its task knows.
+async fn of_unfinished(
+    app: &App,
+    filter: engine::Filter,
+    wanted: TaskState,
+    from: Option<&(Timestamp, String)>,
+    rows_max: usize,
+) -> Result<(Vec<Row>, usize), Failure> {
+    let status = if wanted == TaskState::Working { RunStatus::Running } else { RunStatus::InputRequired };
+    let (status, asks_access) = (Some(status), Some(wanted == TaskState::AuthRequired));
+    let (before, runs_max) = (from.cloned(), Some(rows_max));
+    let at_rest = engine::Filter { rests: Some(true), status, asks_access, before, runs_max, ..filter.clone() };
+    let at_work = engine::Filter { rests: Some(false), unfinished: true, runs_max: Some(AT_WORK_LISTED_MAX), ..filter };
+    // In this order: one that comes to rest between the two looks is in both, not in none.
+    let mut runs = app.engine.page(&at_work).await?.runs;
+    let at_rest = app.engine.page(&at_rest).await?;
+    let resting: HashSet<RunId> = at_rest.runs.iter().map(|run| run.run.clone()).collect();
+    runs.retain(|run| !resting.contains(&run.run) && state_of(app, run) == wanted);
+    let total = at_rest.total + runs.len();
+    let mut rows: Vec<Row> = runs.into_iter().map(Row::of).collect();
+    rows.retain(|row| from.is_none_or(|(at, id)| (row.at, &row.id) < (*at, id)));
+    rows.extend(at_rest.runs.into_iter().map(Row::of));
+    rows.sort_by(|a, b| (b.at, &b.id).cmp(&(a.at, &a.id)));
+    rows.truncate(rows_max);
+    Ok((rows, total))
+}
+
 /// The state of a task in a list: its own while it is in memory, else what its run's status says.
 fn state_of(app: &App, run: &engine::RunSummary) -> TaskState {
     match in_memory(app, run).map(|task| task.state().0) {
         // It has begun since, and nobody has looked.
-        Some(TaskState::Submitted) | None => kept::state(run.status),
+        Some(TaskState::Submitted) | None => kept::state(run),
         Some(state) => state,
     }
 }
@@ -356,7 +401,7 @@ pub(super) async fn get_webhook(
     caller: &Caller,
     params: &PushConfigIdParams,
 ) -> Result<TaskPushNotificationConfig, Failure> {
-    let configs = find(app, caller, &params.task_id).await?.push_configs();
+    let configs = look_up(app, caller, &params.task_id).await?.push_configs();
     // 0.3 may leave the id out and means the only one, or the first.
     let found = configs.into_iter().find(|config| params.id.is_empty() || config.id.as_ref() == Some(&params.id));
     found.ok_or_else(|| Failure::new(ErrorCode::TaskNotFound, "the task has no such webhook"))
@@ -367,12 +412,12 @@ pub(super) async fn list_webhooks(
     caller: &Caller,
     params: &ListPushConfigsParams,
 ) -> Result<ListPushConfigsResult, Failure> {
-    let task = find(app, caller, &params.task_id).await?;
+    let task = look_up(app, caller, &params.task_id).await?;
     // There are at most a handful, so that one page holds them all.
     Ok(ListPushConfigsResult { configs: task.push_configs(), next_page_token: String::new() })
 }
 
 pub(super) async fn delete_webhook(app: &Arc<App>, caller: &Caller, params: &PushConfigIdParams) -> Result<(), Failure> {
-    find(app, caller, &params.task_id).await?.with_webhooks(|webhooks| webhooks.remove(&params.id));
+    look_up(app, caller, &params.task_id).await?.with_webhooks(|webhooks| webhooks.remove(&params.id));
     Ok(())
 }

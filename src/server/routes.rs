@@ -69,11 +69,11 @@ async fn ready(State(rpc): State<Rpc>) -> Response {
     if rpc.app.stopping.is_cancelled() {
         return (StatusCode::SERVICE_UNAVAILABLE, json(Bytes::from_static(br#"{"status":"stopping"}"#))).into_response();
     }
-    json(Bytes::from(readiness(&rpc.app.engine.agents()).to_string()))
+    json(Bytes::from(readiness(&rpc.app.engine.agents(), rpc.app.in_memory()).to_string()))
 }
 
-/// How the calls to agents go. Numbers only: who asks this is not asked who it is.
-fn readiness(agents: &[GateStatus]) -> Value {
+/// How the calls to agents go, and what is in memory. Numbers only: who asks this is not asked who it is.
+fn readiness(agents: &[GateStatus], (tasks, followed): (usize, usize)) -> Value {
     let count = |circuit| agents.iter().filter(|agent| agent.circuit == circuit).count();
     let in_flight: usize = agents.iter().map(|agent| agent.in_flight).sum();
     let waiting: usize = agents.iter().map(|agent| agent.waiting).sum();
@@ -81,6 +81,7 @@ fn readiness(agents: &[GateStatus]) -> Value {
         "status": "ready",
         "circuits": { "open": count(Circuit::Open), "half_open": count(Circuit::HalfOpen), "closed": count(Circuit::Closed) },
         "calls": { "in_flight": in_flight, "waiting": waiting },
+        "tasks": { "in_memory": tasks, "followed": followed },
     })
 }
 

@@ -7,11 +7,11 @@ use serde_json::{Map, Value, json};
 use super::ask::{self, Ask};
 use super::auth::Caller;
 use super::error::Failure;
-use super::query;
 use super::seen::Remembered;
 use super::start::{self, Key, Opened, Origin};
 use super::state::{Accepted, App};
 use super::tasks::{Dialogue, Kind, Task, now, play};
+use super::{kept, query};
 use crate::a2a::{self, ErrorCode, FieldViolation, Message, Part, PartContent, SendMessageParams, TaskState};
 use crate::router::{Act, Decision, Entry, Request, RunRule};
 
@@ -247,9 +247,8 @@ async fn answer(
     };
     let Some((path, asked)) = found.map(|(path, asked)| (path.clone(), asked.clone())) else {
         if let Some(name) = &named
-            && answer_early(app, run, name, &answer).await?
+            && answer_early(app, task, run, name, &answer, message).await?
         {
-            task.hear(message.clone());
             return Ok(streaming.then(|| task.subscribe()));
         }
         if waiting.is_empty() {
@@ -261,32 +260,47 @@ async fn answer(
     // The state moves before the answer is given: what follows from the answer must come after it.
     let before = task.record().status;
     task.set_waiting(&path, None);
-    task.hear(message.clone());
+    let said = task.hear_answer(message.clone());
     task.set_status(TaskState::Working, Vec::new(), now(), Map::new());
     let opened = streaming.then(|| task.subscribe());
-    match app.engine.answer(run, Some(&path), Arc::new(answer)).await {
+    match app.engine.answer_noted(run, Some(&path), Arc::new(answer), note(app, &said)).await {
         Ok(()) => Ok(opened),
         // It was looked at by the step, which waits for another one.
         Err(error @ crate::engine::Error::InvalidInput(_)) => {
             task.set_waiting(&path, Some(asked));
-            let parts = before.message.map(|message| message.parts).unwrap_or_default();
-            task.set_status(before.state, parts, now(), Map::new());
+            task.take_back(&said);
+            task.ask_again(before, now());
             Err(error.into())
         }
         // Somebody else may have answered, and the run may have gone on: what it waits for now is not known here.
         Err(error) => {
+            task.take_back(&said);
             task.doubt();
             Err(error.into())
         }
     }
 }
 
+/// Only a task that can leave memory has to be found again.
+fn note(app: &App, said: &[Message]) -> Option<Arc<str>> {
+    app.engine.is_durable().then(|| kept::said(said)).flatten()
+}
+
 /// Gives an answer to a step that has not asked yet. False when no such step is to come.
-async fn answer_early(app: &Arc<App>, run: &crate::ids::RunId, step: &str, answer: &Value) -> Result<bool, Failure> {
-    match app.engine.answer(run, Some(step), Arc::new(answer.clone())).await {
-        Ok(()) => Ok(true),
-        Err(crate::engine::Error::NotWaiting { .. }) => Ok(false),
-        Err(error) => Err(error.into()),
+async fn answer_early(
+    app: &Arc<App>,
+    task: &Task,
+    run: &crate::ids::RunId,
+    step: &str,
+    answer: &Value,
+    message: &Message,
+) -> Result<bool, Failure> {
+    let said = task.hear_answer(message.clone());
+    let Err(error) = app.engine.answer_noted(run, Some(step), Arc::new(answer.clone()), note(app, &said)).await else { return Ok(true) };
+    task.take_back(&said);
+    match error {
+        crate::engine::Error::NotWaiting { .. } => Ok(false),
+        error => Err(error.into()),
     }
 }
 

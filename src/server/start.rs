@@ -167,10 +167,11 @@ pub(super) async fn begin(
         about: Some(AboutRun { run: started.run.clone(), plan: found.plan, choice: found.choice }),
         metadata,
         since,
+        is_remade: false,
     };
     // Somebody who repeats the message can have made the task already, while this one waited for the journal.
     let (task, new) = app.store.add(new);
-    let following = new.then(|| follow(app.following(), started.run, Arc::clone(&task), subscription).boxed());
+    let following = new.then(|| follow(app.following(), started.run, &task, subscription).boxed());
     if new && is_repetitive {
         // What repeated steps yielded is gone from the run's snapshot when they have ended: who wants it must follow the run.
         task.want();
@@ -203,6 +204,7 @@ pub(super) fn bare(
         about: None,
         metadata,
         since: now(),
+        is_remade: false,
     };
     let (task, _) = app.store.add(new);
     let opened = open(app, &task, &origin)?;
@@ -228,7 +230,7 @@ pub(super) async fn run_on(
     let mut metadata = AboutRun { run: started.run.clone(), plan: found.plan, choice: found.choice }.metadata();
     metadata.extend(about);
     task.becomes(Kind::Run(started.run.clone()), metadata);
-    app.spawn(follow(app.following(), started.run, Arc::clone(task), subscription));
+    app.spawn(follow(app.following(), started.run, task, subscription));
     Ok(())
 }
 

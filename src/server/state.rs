@@ -41,6 +41,8 @@ pub(super) struct App {
     pub(super) seen: Seen,
     /// Work that outlives its request: followers of runs, scripts, webhooks.
     pub(super) work: TaskTracker,
+    /// Held by those who follow runs.
+    pub(super) followers: Arc<()>,
     /// No new work; streams and waiting requests end.
     pub(super) stopping: CancellationToken,
     /// Everything ends.
@@ -68,6 +70,7 @@ impl App {
             deliverer: Arc::new(Deliverer::new(options.push.clone())),
             seen: Seen::new(),
             work: TaskTracker::new(),
+            followers: Arc::new(()),
             stopping: CancellationToken::new(),
             ended: CancellationToken::new(),
             options,
@@ -79,7 +82,7 @@ impl App {
         }
     }
 
-    /// Lets tasks that have ended leave memory after a while, when the journal has all of them.
+    /// Lets tasks to which nothing happens leave memory after a while, when the journal has all of them.
     pub(super) async fn let_tasks_leave(&self) {
         if !self.engine.is_durable() {
             return;
@@ -89,14 +92,20 @@ impl App {
         loop {
             tick.tick().await;
             // Dropped here, not under the lock of the store.
-            drop(self.store.leave(after, Instant::now()));
+            drop(self.store.leave(after, Instant::now(), |run| self.engine.rests(run)));
         }
     }
 
     /// What follows a run of this server.
     pub(super) fn following(&self) -> Following {
         let step_artifacts = self.options.step_artifacts;
-        Following { engine: Arc::clone(&self.engine), step_artifacts, stopping: self.stopping.clone() }
+        let (engine, count) = (Arc::clone(&self.engine), Arc::clone(&self.followers));
+        Following { engine, step_artifacts, stopping: self.stopping.clone(), count }
+    }
+
+    /// How many tasks are in memory, and how many runs are followed for them.
+    pub(super) fn in_memory(&self) -> (usize, usize) {
+        (self.store.len(), Arc::strong_count(&self.followers) - 1)
     }
 
     /// Carries out work that outlives its request, until the server has ended.

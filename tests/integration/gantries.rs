@@ -205,6 +205,11 @@ impl Gantry {
         Some(self.http.get(format!("{}{path}", self.url)).send().await.ok()?.status().as_u16())
     }
 
+    /// What it says of itself.
+    pub(crate) async fn ready(&self) -> Value {
+        self.http.get(format!("{}/readyz", self.url)).send().await.unwrap().json().await.unwrap()
+    }
+
     /// Answers the question of a task.
     pub(crate) async fn reply(&self, task: &Value, data: Value) -> Value {
         let mut message = message(json!([{ "data": data }]));

@@ -191,6 +191,94 @@ async fn many_callers_at_once_each_get_their_answer() {
     assert!(gantry.peak() < 800 * MB);
 }
 
+// ------------------------------------------------------------------------------------------------------- many that wait
+
+/// What a run that waits for its caller may take: its line in the engine's index, and the message that began it, so that it is not begun
+/// twice; and what an allocator makes of so many small things.
+const WAITING_BYTES_MAX: u64 = 1_000;
+
+/// How many tasks are in memory, and how many runs are followed for them.
+async fn in_memory(gantry: &Gantry) -> (u64, u64) {
+    let tasks = gantry.ready().await["tasks"].clone();
+    (tasks["in_memory"].as_u64().unwrap(), tasks["followed"].as_u64().unwrap())
+}
+
+/// Waits until no task is in memory, for runs need a while until they rest.
+async fn has_left(gantry: &Gantry) {
+    wait_for("all tasks to leave memory", || async { (in_memory(gantry).await == (0, 0)).then_some(()) }).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn runs_that_wait_for_their_callers_cost_a_line_in_an_index_each_and_go_on_after_a_kill() {
+    let site = Site::new().await;
+    site.push_steps("asks", "steps:\n- {id: ask, step_type: input, prompt: \"Go on?\"}\n").await;
+    let limits = "[server.limits]\nended_tasks_stay = \"200ms\"\n";
+    let gantry = site.serve("gantry", limits).await;
+    // Connections, caches and plans are there before it counts, and what a burst takes has been taken once.
+    let runs = count(200, 100_000);
+    let mut tasks = ask(&gantry, runs / 20).await;
+    has_left(&gantry).await;
+    let before = gantry.resident();
+    let started = Instant::now();
+    let more = ask(&gantry, runs).await;
+    let begun = started.elapsed();
+    has_left(&gantry).await;
+    let (after, peak) = (gantry.resident(), gantry.peak());
+    let each = after.saturating_sub(before) / runs as u64;
+    tell(
+        &format!("{runs} runs that wait for their callers"),
+        format_args!(
+            "begun in {begun:.1?}, {} MB before, {} MB at the peak, {} MB when they rest: {each} bytes each",
+            before / MB,
+            peak / MB,
+            after / MB
+        ),
+    );
+    if runs >= 100_000 {
+        assert!(each < WAITING_BYTES_MAX, "{each} bytes for each");
+    }
+    tasks.extend(more);
+    let waiting = json!({ "status": "TASK_STATE_INPUT_REQUIRED", "pageSize": 1 });
+    let looked = Instant::now();
+    assert_eq!(gantry.call("ListTasks", waiting.clone()).await["totalSize"], tasks.len());
+    let listed = looked.elapsed();
+    let some = &tasks[tasks.len() / 2];
+    assert_eq!(gantry.task(some).await["status"]["message"]["parts"][0]["text"], "Go on?");
+    gantry.signal("KILL");
+    assert!(!gantry.ended().await.success());
+
+    let gantry = site.serve("gantry", limits).await;
+    assert_eq!(in_memory(&gantry).await, (0, 0), "a start brings nothing back");
+    let looked = Instant::now();
+    assert_eq!(gantry.call("ListTasks", waiting.clone()).await["totalSize"], tasks.len());
+    let started = Instant::now();
+    let answered = stream::iter(&tasks).map(|id| reply(&gantry, id));
+    let answered = answered.buffer_unordered(64).filter(|task| std::future::ready(task["status"]["state"] == "TASK_STATE_COMPLETED"));
+    assert_eq!(answered.count().await, tasks.len());
+    let took = started.elapsed();
+    assert_eq!(gantry.call("ListTasks", waiting).await["totalSize"], 0);
+    has_left(&gantry).await;
+    tell(
+        &format!("{} of them answered after a kill", tasks.len()),
+        format_args!(
+            "{took:.1?}, {:.0} a second; {} MB; the list of those that wait took {listed:.0?}, and {:.0?} in the new process",
+            tasks.len() as f64 / took.as_secs_f64(),
+            gantry.resident() / MB,
+            started.duration_since(looked)
+        ),
+    );
+}
+
+/// Begins runs that ask, 64 at a time, and waits for none. Their tasks.
+async fn ask(gantry: &Gantry, runs: usize) -> Vec<Value> {
+    let begun = stream::iter(0..runs).map(|_| gantry.begin("asks", json!({ "text": "x".repeat(100) })));
+    begun.buffer_unordered(64).map(|task| task["id"].clone()).collect().await
+}
+
+async fn reply(gantry: &Gantry, id: &Value) -> Value {
+    gantry.reply(&json!({ "id": id }), json!({ "yes": true })).await
+}
+
 // ------------------------------------------------------------------------------------------------------------ the end
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -179,7 +179,7 @@ impl<'a> World<'a> {
         let unasked = self.plan.nodes().filter_map(|(_, node)| self.run.unasked(node.path.as_str())).map(|(path, _)| path.clone());
         let unasked: Vec<Path> = unasked.collect();
         let path = (!unasked.is_empty()).then(|| self.random.pick(&unasked).clone())?;
-        Some(Event::Answered { path, answer: Arc::new(generate::small(&mut self.random)), at: self.at() })
+        Some(Event::Answered { path, answer: Arc::new(generate::small(&mut self.random)), note: None, at: self.at() })
     }
 
     /// Something that has to be possible now.
@@ -197,7 +197,7 @@ impl<'a> World<'a> {
             return self.outcome_of(path, attempt);
         }
         match self.ledger.waiting.iter().nth(chosen - calls).cloned() {
-            Some(path) => Event::Answered { path, answer: Arc::new(generate::small(&mut self.random)), at: self.at() },
+            Some(path) => Event::Answered { path, answer: Arc::new(generate::small(&mut self.random)), note: None, at: self.at() },
             None => self.next_timer(),
         }
     }
@@ -245,7 +245,7 @@ impl<'a> World<'a> {
             // The next wait for a retry, and the next question, of the same step would be meant.
             Stale::Timer(path, Timer::Retry) | Stale::Question(path) if !self.ledger.is_over(&path) => return,
             Stale::Timer(path, timer) => Event::TimerFired { path, timer, at: self.at() },
-            Stale::Question(path) => Event::Answered { path, answer: Arc::new(json!("late")), at: self.at() },
+            Stale::Question(path) => Event::Answered { path, answer: Arc::new(json!("late")), note: None, at: self.at() },
         };
         assert_eq!(self.run.apply(event.clone()), Ok(Transition::default()), "{event:?} came late");
     }

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug, error, info, info_span};
 
-pub(super) use self::control::Control;
+pub(super) use self::control::{Answer, Control};
 use super::invoke::Lineage;
 use super::outstanding::{GivenUp, Outstanding};
 use super::registrar::Running;
@@ -259,10 +259,10 @@ impl Driver {
         let abandon = self.engine.inner.abandon.clone();
         let mut abandoned = std::pin::pin!(abandon.cancelled());
         while self.run.outcome().is_none() && !(self.parking && self.is_idle()) {
-            let (may_rest, rest_after) = (self.may_rest(), self.engine.inner.options.rest_after);
+            let rest_after = self.may_rest().then(|| self.engine.rest_after());
             let happened = tokio::select! {
                 happened = self.next() => happened,
-                () = async { tokio::time::sleep(rest_after).await }, if may_rest => {
+                () = async { tokio::time::sleep(rest_after.unwrap_or_default()).await }, if rest_after.is_some() => {
                     self.resting = true;
                     return Ok(());
                 }
@@ -304,7 +304,9 @@ impl Driver {
 
     /// Leaves memory.
     async fn rest(self) {
-        let (watchers, waiters) = (self.watchers, self.waiters);
+        let (mut watchers, mut waiters) = (self.watchers, self.waiters);
+        watchers.forget_gone();
+        waiters.retain(|waiter| !waiter.is_closed());
         let tree = self.engine.inner.trees.kept(Arc::clone(&self.lineage.usage), self.counted);
         let due = self.timers.first();
         let resting = Resting { due, is_known: self.is_known_to_rest, recovered: false, watchers, waiters, tree };

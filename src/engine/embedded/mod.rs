@@ -30,7 +30,7 @@ use tokio_util::task::TaskTracker;
 use self::begin::Beginning;
 pub use self::choice::{CallOptions, Choice};
 use self::clock::now;
-use self::drive::{Control, Driver};
+use self::drive::{Answer, Control, Driver};
 use self::references::Followed;
 use self::registrar::{Registrar, Running};
 use self::rest::Resting;
@@ -58,7 +58,7 @@ pub struct Options {
     pub depth_max: u32,
     /// Steps that a run and the runs below it may execute together.
     pub steps_max: u64,
-    /// How long a run waits for nothing but people and timers before it leaves memory.
+    /// How long a run waits for nothing but people and timers before it leaves memory, unless more than half of `runs_max` are there.
     pub rest_after: Duration,
     /// How agents are called.
     pub calls: CallOptions,
@@ -484,9 +484,9 @@ impl Engine for Embedded {
         Err(self.at_rest(run).await)
     }
 
-    async fn answer(&self, run: &RunId, step: Option<&str>, answer: Arc<Value>) -> Result<(), Error> {
-        let step = step.map(str::to_owned);
-        match self.ask(run, |reply| Control::Answer(step, answer, reply)).await {
+    async fn answer_noted(&self, run: &RunId, step: Option<&str>, answer: Arc<Value>, note: Option<Arc<str>>) -> Result<(), Error> {
+        let answer = Answer { step: step.map(str::to_owned), value: answer, note };
+        match self.ask(run, |reply| Control::Answer(answer, reply)).await {
             Some(result) => result,
             None => Err(self.at_rest(run).await),
         }
@@ -580,6 +580,14 @@ impl Engine for Embedded {
         self.inner.journal.is_durable()
     }
 
+    fn rests(&self, run: &RunId) -> bool {
+        self.inner.runs.is_resting(run)
+    }
+
+    fn unwatched(&self, run: &RunId) {
+        self.inner.runs.forget_gone(run);
+    }
+
     async fn page(&self, filter: &Filter) -> Result<Page, Error> {
         let found = self.inner.journal.select(&query(filter)).await.map_err(|error| Error::Journal(error.to_string()))?;
         Ok(Page { runs: found.records.into_iter().map(summary).collect(), total: found.total })
@@ -602,6 +610,7 @@ fn summary(record: journal::Record) -> RunSummary {
         version,
         digest: digest.to_string(),
         status: record.status,
+        asks_access: record.asks_access,
         started_at,
         changed_at: record.changed_at,
         labels,
@@ -610,8 +619,8 @@ fn summary(record: journal::Record) -> RunSummary {
 }
 
 fn query(filter: &Filter) -> Query {
-    let Filter { workflow, status, labels, changed_after, labelled, unfinished, before, runs_max } = filter.clone();
-    Query { workflow, status, labels, changed_after, labelled, unfinished, before, runs_max, run_begins: None }
+    let Filter { workflow, status, labels, changed_after, labelled, unfinished, rests, asks_access, before, runs_max } = filter.clone();
+    Query { workflow, status, labels, changed_after, labelled, unfinished, rests, asks_access, before, runs_max, run_begins: None }
 }
 
 fn journal_error(run: &RunId, error: journal::Error) -> Error {

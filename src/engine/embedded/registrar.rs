@@ -146,6 +146,15 @@ impl Registrar {
         self.read().resting.contains_key(run)
     }
 
+    /// Gives back what is kept for those who watched a run at rest, or waited for it, and have gone.
+    pub(super) fn forget_gone(&self, run: &RunId) {
+        if let Some(resting) = self.write().resting.get_mut(run) {
+            resting.watchers.forget_gone();
+            resting.waiters.retain(|waiter| !waiter.is_closed());
+            resting.waiters.shrink_to_fit();
+        }
+    }
+
     /// Keeps somebody who waits for the end of a run with the run while it rests. False when it does not rest.
     pub(super) fn wait_at_rest(&self, run: &RunId, reply: oneshot::Sender<Snapshot>) -> bool {
         let mut runs = self.write();

@@ -129,6 +129,13 @@ impl Embedded {
         }
     }
 
+    /// How long a run waits before it leaves memory: not at all when half of the places are taken by others, so that those who wait do not
+    /// keep out those who work.
+    pub(super) fn rest_after(&self) -> Duration {
+        let is_crowded = self.inner.runs.len() > self.inner.options.runs_max / 2;
+        if is_crowded { Duration::ZERO } else { self.inner.options.rest_after }
+    }
+
     /// Says something to a run's task. `None` when the run is not under way.
     pub(super) async fn tell(&self, run: &RunId, mut control: Control) -> Option<()> {
         let mut before: Option<Arc<Running>> = None;

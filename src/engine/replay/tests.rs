@@ -49,7 +49,7 @@ fn export(text: &str, mut events: Vec<Event>) -> Export {
         note: None,
         started_at: at,
     };
-    Export::new(Record { header, status: RunStatus::Completed, changed_at: at }, events)
+    Export::new(Record { header, status: RunStatus::Completed, changed_at: at, rests: false, asks_access: false }, events)
 }
 
 fn against(text: &str) -> Replayed {

@@ -43,7 +43,7 @@ fn event(run: &Run, calls: &BTreeMap<String, (Path, u32)>, word: &str) -> Event 
         (">", _) => {
             let waiting = run.waiting().into_iter().find(|path| path.step() == name);
             let path = waiting.unwrap_or_else(|| run.unasked(name).unwrap().0.clone());
-            Event::Answered { path, answer: Arc::new(json!("yes")), at }
+            Event::Answered { path, answer: Arc::new(json!("yes")), note: None, at }
         }
         ("@", _) => {
             let path = run.snapshot().steps.iter().find(|step| step.id.as_str() == name).unwrap().path.clone();

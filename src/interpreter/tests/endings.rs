@@ -142,3 +142,34 @@ fn the_event_of_a_tree_that_has_used_too_much_is_read_as_it_was_written() {
     assert_eq!(serde_json::from_str::<Event>(text).unwrap(), event);
     assert_eq!(serde_json::to_value(&event).unwrap(), serde_json::from_str::<Value>(text).unwrap());
 }
+
+#[test]
+fn an_answer_is_read_with_a_note_and_without_as_it_was_written_before_there_were_any() {
+    let (path, answer, at) = (Path::new("/0:a"), Arc::new(json!("yes")), Timestamp::from_unix_ms(5));
+    for (note, text) in [
+        (None, r#"{"event":"answered","path":"/0:a","answer":"yes","at":"1970-01-01T00:00:00.005Z"}"#),
+        (Some(Arc::from("[1]")), r#"{"event":"answered","path":"/0:a","answer":"yes","note":"[1]","at":"1970-01-01T00:00:00.005Z"}"#),
+    ] {
+        let event = Event::Answered { path: path.clone(), answer: Arc::clone(&answer), note, at };
+        assert_eq!(serde_json::from_str::<Event>(text).unwrap(), event);
+        assert_eq!(serde_json::to_value(&event).unwrap(), serde_json::from_str::<Value>(text).unwrap());
+    }
+}
+
+#[test]
+fn a_run_has_the_last_notes_of_its_answers_at_hand() {
+    let asks = (0..3).map(|n| format!("  - {{id: a{n}, step_type: input, prompt: x}}\n")).collect::<String>();
+    let mut run = Run::new(plan(&format!("steps:\n{asks}")));
+    run.apply(started(json!({}))).unwrap();
+    let at = Timestamp::from_unix_ms(7);
+    for (n, note) in [(0, Some("first")), (1, None), (2, Some("last"))] {
+        let path = Path::new(format!("/{n}:a{n}"));
+        run.apply(Event::Answered { path, answer: Arc::new(json!(n)), note: note.map(Arc::from), at }).unwrap();
+    }
+    let snapshot = run.snapshot();
+    assert_eq!(snapshot.notes, [Arc::from("first"), Arc::from("last")]);
+    assert_eq!((snapshot.changed_at, snapshot.finished_at), (at, Some(at)));
+    // What comes late changes nothing that can be seen.
+    run.apply(Event::CancelRequested { reason: "late".to_owned(), at: Timestamp::from_unix_ms(9) }).unwrap();
+    assert_eq!(run.snapshot().changed_at, at);
+}

@@ -72,7 +72,7 @@ fn impossible_events_are_mismatches_and_change_nothing() {
         (reply("/9:x", 1), Mismatch::Path(Path::new("/9:x"))),
         (reply("/0:a", 2), Mismatch::Attempt { path: Path::new("/0:a"), attempt: 2 }),
         (reply("/0:a", 0), Mismatch::Attempt { path: Path::new("/0:a"), attempt: 0 }),
-        (Event::Answered { path: Path::new("/1:b"), answer: Arc::new(json!(1)), at }, Mismatch::Path(Path::new("/1:b"))),
+        (Event::Answered { path: Path::new("/1:b"), answer: Arc::new(json!(1)), note: None, at }, Mismatch::Path(Path::new("/1:b"))),
         (Event::TimerFired { path: Path::new("/1:b"), timer: Timer::Retry, at }, Mismatch::Path(Path::new("/1:b"))),
     ] {
         assert_eq!(run.apply(event), Err(mismatch));

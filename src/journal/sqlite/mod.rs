@@ -162,8 +162,8 @@ impl Journal for Sqlite {
     async fn advance(&self, run: &RunId, events: &[Event], progress: Progress) -> Result<(), Error> {
         let changed_at = events.iter().map(Event::at).max().unwrap_or_default();
         let events = events.iter().map(encode).collect::<Result<_, _>>()?;
-        let Progress { status, rests, used } = progress;
-        let (run, rests_until) = (run.clone(), rests.map(|until| until.unwrap_or(NO_TIMER)));
+        let Progress { status, rests, asks_access, used } = progress;
+        let (run, rests_until) = (run.clone(), rests.map(|until| stored_rest(until, asks_access)));
         self.write(|reply| Request::Write(Write::Append { run, events, status, changed_at, rests_until, used, reply })).await
     }
 
@@ -241,7 +241,7 @@ impl Journal for Sqlite {
             self.read(move |db| db.prepare_cached(query)?.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()).await?;
         let resting = |(run, until): (String, i64)| {
             let run = RunId::parse(&run).map_err(|error| Error::Failed(error.to_string()))?;
-            let until = Some(Timestamp::from_unix_ms(until)).filter(|until| *until != NO_TIMER);
+            let until = Some(Timestamp::from_unix_ms(until.saturating_abs())).filter(|until| *until != NO_TIMER);
             Ok(Resting { run, until })
         };
         found.into_iter().map(resting).collect()
@@ -251,8 +251,15 @@ impl Journal for Sqlite {
 /// Stands for the time when a run rests that has no timer.
 const NO_TIMER: Timestamp = Timestamp::from_unix_ms(i64::MAX);
 
+/// `rests_until` of a run: when the first of its timers is due, below zero when it asks for access. A gantry that does not know the latter
+/// takes the timer for one that is due, looks, and writes it anew.
+fn stored_rest(until: Option<Timestamp>, asks_access: bool) -> Timestamp {
+    let until = until.unwrap_or(NO_TIMER);
+    if asks_access { Timestamp::from_unix_ms(-until.unix_ms()) } else { until }
+}
+
 const SELECT: &str = "SELECT run, workflow, version, runs.digest, source, idempotency_key, labels, started_at, changed_at, status, \
-                      (SELECT note FROM notes WHERE notes.id = runs.id) AS note FROM runs JOIN plans ON plans.digest = runs.digest";
+                      (SELECT note FROM notes WHERE notes.id = runs.id) AS note, rests_until FROM runs JOIN plans ON plans.digest = runs.digest";
 
 /// Many runs: those of one workflow share its text.
 fn records(db: &Connection, query: &str, values: &[rusqlite::types::Value]) -> rusqlite::Result<Vec<Record>> {
@@ -292,7 +299,9 @@ fn record_with(row: &Row<'_>, source: Arc<str>) -> rusqlite::Result<Record> {
     };
     let status = text(9)?;
     let status = RunStatus::parse(&status).ok_or_else(|| unreadable(9, format!("unknown status `{status}`")))?;
-    Ok(Record { header, status, changed_at: Timestamp::from_unix_ms(row.get(8)?) })
+    let rests_until: Option<i64> = row.get(11)?;
+    let (rests, asks_access) = (rests_until.is_some(), rests_until.is_some_and(|until| until < 0));
+    Ok(Record { header, status, changed_at: Timestamp::from_unix_ms(row.get(8)?), rests, asks_access })
 }
 
 /// What an SQLite error means to the caller.

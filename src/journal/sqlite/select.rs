@@ -61,6 +61,16 @@ fn conditions(query: &Query) -> (Vec<String>, String, Vec<Value>) {
     if let Some(workflow) = &query.workflow {
         must("workflow = ?", vec![workflow.clone().into()]);
     }
+    match query.rests {
+        None => {}
+        Some(true) => must("rests_until IS NOT NULL", Vec::new()),
+        Some(false) => must("rests_until IS NULL", Vec::new()),
+    }
+    match query.asks_access {
+        None => {}
+        Some(true) => must("rests_until < 0", Vec::new()),
+        Some(false) => must("(rests_until IS NULL OR rests_until >= 0)", Vec::new()),
+    }
     if let Some(after) = query.changed_after {
         must("changed_at > ?", vec![after.unix_ms().into()]);
     }

@@ -204,7 +204,7 @@ async fn what_the_runs_of_a_tree_have_used_is_found_by_their_root_and_kept_as_lo
         header.labels = labels.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned()))).collect();
         journal.create(header, started(id)).await.unwrap();
     }
-    let at = |status, used| Progress { status, rests: None, used: Some(used) };
+    let at = |status, used| Progress { status, rests: None, asks_access: false, used: Some(used) };
     journal.advance(&run("top"), &[cancel(1)], at(RunStatus::Running, used(1, 2))).await.unwrap();
     journal.advance(&run("mid"), &[cancel(1)], at(RunStatus::Running, used(3, 4))).await.unwrap();
     journal.advance(&run("mid"), &[cancel(2)], at(RunStatus::Canceled, used(5, 6))).await.unwrap();
@@ -326,11 +326,38 @@ async fn a_runs_row_is_written_when_there_is_something_to_say_and_no_event_is_lo
         (1_950, RunStatus::Canceled, false, 1_950),
     ] {
         let event = [cancel(begun + after)];
-        journal.advance(&run, &event, Progress { status, rests: rests.then_some(None), used: None }).await.unwrap();
+        journal.advance(&run, &event, Progress { status, rests: rests.then_some(None), asks_access: false, used: None }).await.unwrap();
         events += 1;
         assert_eq!((changed(&journal).await, journal.record(&run).await.unwrap().status), (told_at, status), "after {after} ms");
         assert_eq!(journal.resting().await.unwrap().len(), usize::from(rests), "after {after} ms");
         let stored = journal.events(&run).await.unwrap();
         assert_eq!((stored.len(), &stored[events - 1]), (events, &event[0]), "after {after} ms");
     }
+}
+
+#[tokio::test]
+async fn that_a_run_at_rest_asks_for_access_is_in_its_row_and_changes_no_timer() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = Sqlite::open(dir.path()).unwrap();
+    let due = Timestamp::from_unix_ms(1_900_000_000_000);
+    let cases = [("a", Some(None), true), ("b", Some(Some(due)), true), ("c", Some(Some(due)), false), ("d", None, false)];
+    for (id, rests, asks_access) in cases {
+        journal.create(header(id, None), started(id)).await.unwrap();
+        let progress = Progress { rests, asks_access, ..Progress::at(RunStatus::InputRequired) };
+        journal.advance(&RunId::parse(id).unwrap(), &[], progress).await.unwrap();
+    }
+    drop(journal);
+    let journal = Sqlite::open(dir.path()).unwrap();
+    let resting = journal.resting().await.unwrap();
+    for (id, rests, asks_access) in cases {
+        let run = RunId::parse(id).unwrap();
+        let record = journal.record(&run).await.unwrap();
+        assert_eq!((record.rests, record.asks_access), (rests.is_some(), asks_access), "{id}");
+        assert_eq!(resting.iter().find(|resting| resting.run == run).map(|resting| resting.until), rests, "{id}");
+    }
+    // When it goes on it rests no more, and asks nothing.
+    let run = RunId::parse("b").unwrap();
+    journal.append(&run, &[cancel(1)], RunStatus::Running).await.unwrap();
+    let record = journal.record(&run).await.unwrap();
+    assert_eq!((record.rests, record.asks_access), (false, false));
 }

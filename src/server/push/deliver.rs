@@ -11,7 +11,7 @@ use crate::a2a::{StreamResponse, TaskPushNotificationConfig};
 use crate::agent::Dialer;
 use crate::http_client::HttpClient;
 use crate::server::PushOptions;
-use crate::server::error::Failure;
+use crate::server::error::{Failure, OwnCode};
 
 /// The header 0.3 receivers look for the configuration's token in.
 const TOKEN_HEADER: &str = "x-a2a-notification-token";
@@ -23,6 +23,8 @@ pub(in crate::server) struct Deliverer {
     dialer: Dialer,
     http: HttpClient,
     under_way: Semaphore,
+    /// Held by every worker.
+    workers: Arc<()>,
     delivered: AtomicU64,
     dropped: AtomicU64,
 }
@@ -32,7 +34,8 @@ impl Deliverer {
         let dialer = Dialer::allowing(options.allow_private_addresses, &options.allow_networks);
         let http = dialer.client(options.timeout);
         let under_way = Semaphore::new(options.concurrency.max(1));
-        Self { options, dialer, http, under_way, delivered: AtomicU64::new(0), dropped: AtomicU64::new(0) }
+        let (workers, delivered, dropped) = (Arc::new(()), AtomicU64::new(0), AtomicU64::new(0));
+        Self { options, dialer, http, under_way, workers, delivered, dropped }
     }
 
     pub(super) fn configs_max(&self) -> usize {
@@ -41,6 +44,11 @@ impl Deliverer {
 
     /// Refuses what must not be called or cannot be sent. The address is checked again when it is dialled.
     pub(in crate::server) async fn check(&self, config: &TaskPushNotificationConfig) -> Result<(), Failure> {
+        if Arc::strong_count(&self.workers) > self.options.webhooks_max {
+            let told =
+                format!("{} webhooks wait for what happens to their tasks, which is the limit; try again later", self.options.webhooks_max);
+            return Err(Failure::own(OwnCode::Overloaded, told));
+        }
         self.dialer.check_resolved(&config.url).await.map_err(|why| Failure::field("url", why))?;
         headers(config).map(|_| ())
     }
@@ -48,7 +56,7 @@ impl Deliverer {
     /// A queue and the worker that empties it. The worker ends when the queue is closed and empty.
     pub(super) fn worker(self: &Arc<Self>, config: TaskPushNotificationConfig) -> (mpsc::Sender<Arc<StreamResponse>>, Worker) {
         let (queue, events) = mpsc::channel(self.options.queue_max.max(1));
-        (queue, Worker { deliverer: Arc::clone(self), config, events })
+        (queue, Worker { deliverer: Arc::clone(self), config, events, _counted: Arc::clone(&self.workers) })
     }
 
     /// Counts a notification that nobody got.
@@ -94,6 +102,7 @@ pub(in crate::server) struct Worker {
     deliverer: Arc<Deliverer>,
     config: TaskPushNotificationConfig,
     events: mpsc::Receiver<Arc<StreamResponse>>,
+    _counted: Arc<()>,
 }
 
 impl Worker {

@@ -2,12 +2,13 @@
 //! journal and the snapshot fill in what was missed, through the same path, so that nothing is sent twice.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;
 
 use super::parts::{form, question_parts, value_parts};
+use super::signals::Signals;
 use super::task::{Task, Waiting, now};
 use super::trouble::Trouble;
 use crate::a2a::extension::OUTPUT;
@@ -54,25 +55,34 @@ pub(in crate::server) struct Following {
     pub(in crate::server) step_artifacts: bool,
     /// Cancelled when gantry ends: a run that stops then has not failed.
     pub(in crate::server) stopping: CancellationToken,
+    /// Held by all who follow runs: how many do is how often it is held.
+    pub(in crate::server) count: Arc<()>,
 }
 
-/// Follows the run to its end. `subscription`: of a run that is watched from its first update.
-pub(in crate::server) async fn follow(following: Following, run: RunId, task: Arc<Task>, subscription: Option<Subscription>) {
-    let Following { engine, step_artifacts, stopping } = following;
+/// Follows the run to its end, or until its task has left memory: nobody sees then what is told. Does not keep the task there.
+/// `subscription`: of a run that is watched from its first update.
+pub(in crate::server) fn follow(
+    following: Following,
+    run: RunId,
+    task: &Arc<Task>,
+    subscription: Option<Subscription>,
+) -> impl Future<Output = ()> + Send + use<> {
+    let Following { engine, step_artifacts, stopping, count } = following;
     let artifacts_left = if step_artifacts { STEP_ARTIFACTS_MAX } else { 0 };
-    let mut follower = Follower { engine, stopping, run, task, artifacts_left, calling: BTreeSet::new(), seen: 0 };
-    if subscription.is_none() && follower.sees_only_the_end().await {
-        return;
+    let (task, signals) = (Arc::downgrade(task), task.signals());
+    let follower = Follower { engine, stopping, run, task, signals, artifacts_left, calling: BTreeSet::new(), seen: 0 };
+    async move {
+        follower.follow(subscription).await;
+        drop(count);
     }
-    // Boxed: most runs are waited for and nothing else.
-    Box::pin(follower.keep_up(subscription)).await;
 }
 
 struct Follower {
     engine: Arc<dyn Engine>,
     stopping: CancellationToken,
     run: RunId,
-    task: Arc<Task>,
+    task: Weak<Task>,
+    signals: Signals,
     artifacts_left: usize,
     /// Paths of the calls under way.
     calling: BTreeSet<String>,
@@ -81,94 +91,121 @@ struct Follower {
 }
 
 impl Follower {
+    async fn follow(mut self, subscription: Option<Subscription>) {
+        if subscription.is_some() || !self.sees_only_the_end().await {
+            // Boxed: most runs are waited for and nothing else.
+            Box::pin(self.keep_up(subscription)).await;
+        }
+        if self.task.strong_count() == 0 {
+            self.engine.unwatched(&self.run);
+        }
+    }
+
     /// Tells what happens to the run until its end.
-    async fn keep_up(mut self, mut subscription: Option<Subscription>) {
+    async fn keep_up(&mut self, mut subscription: Option<Subscription>) {
+        let mut signals = self.signals.clone();
         loop {
             let subscribed = match subscription.take() {
                 Some(subscription) => Ok(subscription),
                 None => self.engine.subscribe(&self.run).await,
             };
+            let Some(task) = self.task.upgrade() else { return };
             match subscribed {
                 Ok(mut subscription) => {
-                    self.retell(&subscription).await;
-                    self.catch_up(&subscription.snapshot);
-                    self.task.is_followed();
+                    self.retell(&task, &subscription).await;
+                    self.catch_up(&task, &subscription.snapshot);
+                    task.is_followed();
+                    drop(task);
                     loop {
                         // Both are safe to drop while they wait.
                         let next = tokio::select! {
                             biased;
                             next = subscription.next() => next,
-                            // A new snapshot says how it stands, as after a gap.
-                            () = self.task.doubted() => Next::Lagged,
+                            is_doubted = signals.doubted() => {
+                                if !is_doubted {
+                                    return;
+                                }
+                                // A new snapshot says how it stands, as after a gap.
+                                Next::Lagged
+                            }
                         };
+                        let Some(task) = self.task.upgrade() else { return };
                         match next {
                             Next::Update(update) => {
                                 self.seen = update.seq;
-                                self.apply(update.at, &update.change).await;
+                                self.apply(&task, update.at, &update.change).await;
                             }
-                            Next::Lagged => break,
-                            Next::End => return self.close().await,
+                            Next::Lagged => {
+                                task.believe();
+                                break;
+                            }
+                            Next::End => return self.close(&task).await,
                         }
                     }
                 }
                 Err(error) => {
                     tracing::warn!(run_id = %self.run, %error, "a run cannot be followed");
                     // That it cannot be read does not mean that it has failed.
-                    return self.task.lose(Trouble::Unreadable);
+                    return task.lose(Trouble::Unreadable);
                 }
             }
         }
     }
 
-    /// Waits for the end of the run, or for somebody who wants to see more; true when the run has ended and all is told.
+    /// Waits for the end of the run, or for somebody who wants to see more; true when there is nothing more to tell: the run has ended,
+    /// or the task has left.
     async fn sees_only_the_end(&mut self) -> bool {
         let snapshot = tokio::select! {
             snapshot = self.engine.wait(&self.run) => snapshot,
-            () = self.task.wanted() => return false,
+            is_there = self.signals.wanted() => return !is_there,
         };
+        let Some(task) = self.task.upgrade() else { return true };
         // What repeated steps yielded is not in it: that takes another look, after a restart too.
         if let Ok(snapshot) = snapshot
             && !repeats(&snapshot)
         {
             let snapshot = Arc::new(snapshot);
             match &snapshot.outcome {
-                Some(outcome) if self.task.keep_unread(&snapshot, self.artifacts_left) => {
-                    self.end(snapshot.finished_at.unwrap_or_else(now), outcome);
+                Some(outcome) if task.keep_unread(&snapshot, self.artifacts_left) => {
+                    task.recall(&snapshot.notes);
+                    end(&task, snapshot.finished_at.unwrap_or(snapshot.changed_at), outcome);
                 }
-                _ => self.catch_up(&snapshot),
+                _ => self.catch_up(&task, &snapshot),
             }
             // A run at rest stays there until somebody wants more than what it asks.
-            if self.task.state().0.is_interrupted() {
-                self.task.wanted().await;
+            if task.state().0.is_interrupted() {
+                drop(task);
+                return !self.signals.wanted().await;
             }
         }
-        self.task.state().0.is_terminal()
+        task.state().0.is_terminal()
     }
 
     /// Tells what was missed and is not in the snapshot: that steps began and were tried again, if somebody watches, and what steps
     /// inside repetitions yielded.
-    async fn retell(&mut self, subscription: &Subscription) {
+    async fn retell(&mut self, task: &Task, subscription: &Subscription) {
         let (after, upto) = (self.seen, subscription.seq.min(RETOLD_MAX));
         self.seen = subscription.seq;
-        if after >= upto || !(self.task.is_watched() || (self.artifacts_left > 0 && repeats(&subscription.snapshot))) {
+        if after >= upto || !(task.is_watched() || (self.artifacts_left > 0 && repeats(&subscription.snapshot))) {
             return;
         }
-        if self.task.state().0 == TaskState::Submitted {
-            self.task.set_status(TaskState::Working, Vec::new(), subscription.snapshot.started_at, Map::new());
+        if task.state().0 == TaskState::Submitted {
+            task.set_status(TaskState::Working, Vec::new(), subscription.snapshot.started_at, Map::new());
         }
         match self.engine.updates(&self.run, after, upto).await {
-            Ok(updates) => updates.iter().for_each(|update| self.tell(update.at, &update.change)),
+            Ok(updates) => updates.iter().for_each(|update| self.tell(task, update.at, &update.change)),
             Err(error) => tracing::warn!(run_id = %self.run, %error, "what was missed of a run cannot be read"),
         }
     }
 
-    fn catch_up(&mut self, snapshot: &Snapshot) {
-        let at = snapshot.finished_at.unwrap_or_else(now);
-        match self.task.state().0 {
-            TaskState::Submitted => _ = self.task.set_status(TaskState::Working, Vec::new(), snapshot.started_at, Map::new()),
+    fn catch_up(&mut self, task: &Task, snapshot: &Snapshot) {
+        let at = snapshot.finished_at.unwrap_or(snapshot.changed_at);
+        task.recall(&snapshot.notes);
+        match task.state().0 {
+            TaskState::Submitted => _ = task.set_status(TaskState::Working, Vec::new(), snapshot.started_at, Map::new()),
             // It was answered meanwhile.
             state if state.is_interrupted() && snapshot.status == RunStatus::Running => {
-                self.task.set_status(TaskState::Working, Vec::new(), at, Map::new());
+                task.set_status(TaskState::Working, Vec::new(), at, Map::new());
             }
             _ => {}
         }
@@ -176,19 +213,19 @@ impl Follower {
         self.calling.clear();
         let waiting: BTreeSet<&str> =
             snapshot.steps.iter().filter(|step| step.status == StepStatus::Waiting).map(|step| step.path.as_str()).collect();
-        self.task.wait_only_for(&waiting);
+        task.wait_only_for(&waiting);
         for step in &snapshot.steps {
             match step.status {
-                StepStatus::Waiting => self.waiting(step),
+                StepStatus::Waiting => self.waiting(task, step),
                 StepStatus::Completed | StepStatus::Failed | StepStatus::Skipped | StepStatus::Canceled => {
                     self.calling.remove(step.path.as_str());
-                    self.task.set_waiting(step.path.as_str(), None);
+                    task.set_waiting(step.path.as_str(), None);
                     if step.status == StepStatus::Completed && has_own_output(step.kind) {
-                        self.step_artifact(step.path.as_str(), step.id.as_str(), &step.outputs);
+                        self.step_artifact(task, step.path.as_str(), step.id.as_str(), &step.outputs);
                     }
                 }
                 StepStatus::Running => {
-                    self.task.set_waiting(step.path.as_str(), None);
+                    task.set_waiting(step.path.as_str(), None);
                     if step.skill.is_some() {
                         self.calling.insert(step.path.to_string());
                     }
@@ -197,44 +234,44 @@ impl Follower {
             }
         }
         if let Some(outcome) = &snapshot.outcome {
-            self.finish(at, outcome);
+            finish(task, at, outcome);
         } else if snapshot.status == RunStatus::InputRequired && self.calling.is_empty() {
-            self.ask(at);
+            ask(task, at);
         }
     }
 
     /// Nothing more is told of the run; when its end was not among it, the snapshot knows it.
-    async fn close(&mut self) {
-        if self.task.state().0.is_terminal() {
+    async fn close(&mut self, task: &Task) {
+        if task.state().0.is_terminal() {
             return;
         }
         match self.engine.snapshot(&self.run).await {
-            Ok(snapshot) => self.catch_up(&snapshot),
+            Ok(snapshot) => self.catch_up(task, &snapshot),
             Err(error) => tracing::warn!(run_id = %self.run, %error, "a run's end cannot be read"),
         }
         // A run that is parked goes on at the next start; its streams are told so when they are ended.
-        if self.task.state().0.is_terminal() || self.stopping.is_cancelled() {
+        if task.state().0.is_terminal() || self.stopping.is_cancelled() {
             return;
         }
         if self.engine.is_durable() {
             // It has not failed: the next start goes on with it.
-            self.task.lose(Trouble::Stopped);
+            task.lose(Trouble::Stopped);
         } else {
             let parts = vec![Part::text("gantry stopped before the run ended")];
-            self.task.set_status(TaskState::Failed, parts, now(), Map::new());
+            task.set_status(TaskState::Failed, parts, now(), Map::new());
         }
     }
 
-    async fn apply(&mut self, at: Timestamp, change: &Change) {
-        self.tell(at, change);
+    async fn apply(&mut self, task: &Task, at: Timestamp, change: &Change) {
+        self.tell(task, at, change);
         match change {
             Change::RunStarted => {
-                if self.task.state().0 == TaskState::Submitted {
-                    self.task.set_status(TaskState::Working, Vec::new(), at, Map::new());
+                if task.state().0 == TaskState::Submitted {
+                    task.set_status(TaskState::Working, Vec::new(), at, Map::new());
                 }
             }
             Change::StepStarted { path, skill, .. } => {
-                self.task.set_waiting(path.as_str(), None);
+                task.set_waiting(path.as_str(), None);
                 if skill.is_some() {
                     self.calling.insert(path.to_string());
                 }
@@ -243,36 +280,36 @@ impl Follower {
             Change::StepWaiting { path, step, question } => {
                 self.calling.remove(path.as_str());
                 let waiting = Waiting { step: step.to_string(), question: question.clone() };
-                self.task.set_waiting(path.as_str(), Some(waiting));
-                self.ask_if_nothing_else_is_under_way(at).await;
+                task.set_waiting(path.as_str(), Some(waiting));
+                self.ask_if_nothing_else_is_under_way(task, at).await;
             }
             Change::StepFinished { path, .. } => {
                 self.calling.remove(path.as_str());
-                if self.task.set_waiting(path.as_str(), None) {
-                    self.ask_if_nothing_else_is_under_way(at).await;
+                if task.set_waiting(path.as_str(), None) {
+                    self.ask_if_nothing_else_is_under_way(task, at).await;
                 }
             }
-            Change::RunFinished { outcome } => self.finish(at, outcome),
+            Change::RunFinished { outcome } => finish(task, at, outcome),
         }
     }
 
     /// What a change says, whenever it is told. Who waits, and how the run stands, is not among it.
-    fn tell(&mut self, at: Timestamp, change: &Change) {
+    fn tell(&mut self, task: &Task, at: Timestamp, change: &Change) {
         match change {
-            Change::StepStarted { path, step, skill: Some(skill), attempt } => self.task.progress(at, || {
+            Change::StepStarted { path, step, skill: Some(skill), attempt } => task.progress(at, || {
                 let text = format!("step `{step}` calls `{skill}`");
                 (text, step_metadata(path.as_str(), step.as_str(), "running", json!({ "skill": skill, "attempt": attempt })))
             }),
-            Change::StepRetrying { path, step, attempt, error, .. } => self.task.progress(at, || {
+            Change::StepRetrying { path, step, attempt, error, .. } => task.progress(at, || {
                 let text = format!("step `{step}` is tried again (attempt {attempt}): {}", error.message);
                 (text, step_metadata(path.as_str(), step.as_str(), "retrying", json!({ "attempt": attempt, "error": error })))
             }),
             Change::StepFinished { path, step, kind, status, outputs, error, .. } => {
                 if *status == StepStatus::Completed && has_own_output(kind) {
-                    self.step_artifact(path.as_str(), step.as_str(), outputs);
+                    self.step_artifact(task, path.as_str(), step.as_str(), outputs);
                 }
                 if let Some(error) = error {
-                    self.task.progress(at, || {
+                    task.progress(at, || {
                         let text = format!("step `{step}` failed: {}", error.message);
                         (text, step_metadata(path.as_str(), step.as_str(), status.as_str(), json!({ "error": error })))
                     });
@@ -282,16 +319,16 @@ impl Follower {
         }
     }
 
-    fn waiting(&mut self, step: &StepReport) {
+    fn waiting(&mut self, task: &Task, step: &StepReport) {
         self.calling.remove(step.path.as_str());
         if let Some(question) = &step.question {
             let waiting = Waiting { step: step.id.to_string(), question: question.clone() };
-            self.task.set_waiting(step.path.as_str(), Some(waiting));
+            task.set_waiting(step.path.as_str(), Some(waiting));
         }
     }
 
     /// Only the engine knows whether something else is about to start, so it is asked.
-    async fn ask_if_nothing_else_is_under_way(&mut self, at: Timestamp) {
+    async fn ask_if_nothing_else_is_under_way(&mut self, task: &Task, at: Timestamp) {
         if !self.calling.is_empty() {
             return;
         }
@@ -299,65 +336,65 @@ impl Follower {
             && snapshot.status == RunStatus::InputRequired
         {
             for step in snapshot.steps.iter().filter(|step| step.status == StepStatus::Waiting) {
-                self.waiting(step);
+                self.waiting(task, step);
             }
-            self.ask(at);
+            ask(task, at);
         }
     }
 
-    /// The steps' questions become the task's.
-    fn ask(&self, at: Timestamp) {
-        let waiting = self.task.waiting();
-        // An answer that is needed to get in goes first: without it the others may be for nothing.
-        let state = if waiting.values().any(|waiting| waiting.question.auth) { TaskState::AuthRequired } else { TaskState::InputRequired };
-        let steps: Vec<Value> = waiting
-            .iter()
-            .map(|(path, w)| json!({ "step": w.step, "path": path, "auth": w.question.auth, "prompt": w.question.prompt }))
-            .collect();
-        let parts = match waiting.values().next() {
-            Some(only) if waiting.len() == 1 => question_parts(&only.question.prompt),
-            _ => {
-                let names: Vec<String> = waiting.values().map(|waiting| format!("`{}`", waiting.step)).collect();
-                let text = format!("{} steps wait for an answer: {}. Name the step in `metadata.step`.", names.len(), names.join(", "));
-                vec![Part::text(text), Part::data(json!({ "waiting": steps }))]
-            }
-        };
-        let metadata = Map::from_iter([(RUN_EXTENSION.to_owned(), json!({ "waiting": steps }))]);
-        self.task.set_status(state, parts, at, metadata);
-    }
-
-    fn step_artifact(&mut self, path: &str, step: &str, outputs: &Arc<Value>) {
+    fn step_artifact(&mut self, task: &Task, path: &str, step: &str, outputs: &Arc<Value>) {
         if self.artifacts_left == 0 {
             return;
         }
         if let Some(artifact) = of_step(path, step, outputs)
-            && self.task.add_artifact(artifact, false, true)
+            && task.add_artifact(artifact, false, true)
         {
             self.artifacts_left -= 1;
         }
     }
+}
 
-    fn finish(&self, at: Timestamp, outcome: &Outcome) {
-        if let Outcome::Completed { output } = outcome {
-            self.task.add_artifact(of_output(output), false, true);
+/// The steps' questions become the task's.
+fn ask(task: &Task, at: Timestamp) {
+    let waiting = task.waiting();
+    // An answer that is needed to get in goes first: without it the others may be for nothing.
+    let state = if waiting.values().any(|waiting| waiting.question.auth) { TaskState::AuthRequired } else { TaskState::InputRequired };
+    let steps: Vec<Value> = waiting
+        .iter()
+        .map(|(path, w)| json!({ "step": w.step, "path": path, "auth": w.question.auth, "prompt": w.question.prompt }))
+        .collect();
+    let parts = match waiting.values().next() {
+        Some(only) if waiting.len() == 1 => question_parts(&only.question.prompt),
+        _ => {
+            let names: Vec<String> = waiting.values().map(|waiting| format!("`{}`", waiting.step)).collect();
+            let text = format!("{} steps wait for an answer: {}. Name the step in `metadata.step`.", names.len(), names.join(", "));
+            vec![Part::text(text), Part::data(json!({ "waiting": steps }))]
         }
-        self.end(at, outcome);
-    }
+    };
+    let metadata = Map::from_iter([(RUN_EXTENSION.to_owned(), json!({ "waiting": steps }))]);
+    task.ask(state, parts, at, metadata);
+}
 
-    /// Says how the run ended; its artifacts are there, or will be when they are read.
-    fn end(&self, at: Timestamp, outcome: &Outcome) {
-        self.task.set_outcome(outcome.clone());
-        match outcome {
-            Outcome::Completed { .. } => self.task.set_status(TaskState::Completed, Vec::new(), at, Map::new()),
-            Outcome::Failed { error } => {
-                let metadata = Map::from_iter([(RUN_EXTENSION.to_owned(), json!({ "error": error }))]);
-                self.task.set_status(TaskState::Failed, vec![Part::text(told(error))], at, metadata)
-            }
-            Outcome::Canceled { reason } => {
-                self.task.set_status(TaskState::Canceled, vec![Part::text(format!("canceled: {reason}"))], at, Map::new())
-            }
-        };
+fn finish(task: &Task, at: Timestamp, outcome: &Outcome) {
+    if let Outcome::Completed { output } = outcome {
+        task.add_artifact(of_output(output), false, true);
     }
+    end(task, at, outcome);
+}
+
+/// Says how the run ended; its artifacts are there, or will be when they are read.
+fn end(task: &Task, at: Timestamp, outcome: &Outcome) {
+    task.set_outcome(outcome.clone());
+    match outcome {
+        Outcome::Completed { .. } => task.set_status(TaskState::Completed, Vec::new(), at, Map::new()),
+        Outcome::Failed { error } => {
+            let metadata = Map::from_iter([(RUN_EXTENSION.to_owned(), json!({ "error": error }))]);
+            task.set_status(TaskState::Failed, vec![Part::text(told(error))], at, metadata)
+        }
+        Outcome::Canceled { reason } => {
+            task.set_status(TaskState::Canceled, vec![Part::text(format!("canceled: {reason}"))], at, Map::new())
+        }
+    };
 }
 
 /// The artifacts of a run that has ended and repeated nothing: of its steps, at most so many, and of its output.

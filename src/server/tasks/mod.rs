@@ -7,7 +7,9 @@ mod follow;
 mod parts;
 mod queue;
 mod script;
+mod signals;
 mod store;
+mod talk;
 mod task;
 mod trouble;
 
@@ -15,5 +17,6 @@ pub(super) use follow::{AboutRun, Following, RUN_EXTENSION, follow};
 pub(super) use queue::{Queue, Taken};
 pub(super) use script::play;
 pub(super) use store::Store;
-pub(super) use task::{Bounds, Dialogue, Kind, NewTask, Task, belonging, now};
+pub(super) use talk::belonging;
+pub(super) use task::{Bounds, Dialogue, Kind, NewTask, Task, now};
 pub(super) use trouble::Trouble;

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use super::task::{Bounds, Kind, NewTask, Task};
+use crate::ids::RunId;
 
 /// So many tasks of runs are a crowd: those that have ended leave as others come.
 const CROWD: usize = 500;
@@ -19,7 +20,7 @@ pub(in crate::server) struct Store {
     tasks: Mutex<Tasks>,
     tasks_max: usize,
     bounds: Bounds,
-    /// Whether tasks that have ended may leave: they are made anew when somebody asks for them.
+    /// Whether tasks to which nothing happens may leave: they are made anew when somebody asks for them.
     may_leave: bool,
 }
 
@@ -28,6 +29,8 @@ struct Tasks {
     by_id: HashMap<String, Arc<Task>>,
     /// Those of runs, in the order in which they came or were looked at. None where nothing may leave.
     line: VecDeque<Weak<Task>>,
+    /// How many there are when room is sought again. To seek it takes a look at each of them.
+    room_sought_at: usize,
 }
 
 impl Store {
@@ -41,16 +44,14 @@ impl Store {
         if let Some(known) = tasks.by_id.get(&new.id) {
             return (Arc::clone(known), false);
         }
-        if tasks.by_id.len() >= self.tasks_max {
-            make_room(&mut tasks.by_id, self.tasks_max);
-        }
+        let forgotten = tasks.make_room(self.tasks_max);
         let task = Arc::new(Task::new(new, self.bounds));
         tasks.by_id.insert(task.id.clone(), Arc::clone(&task));
         let stands_in_line = self.may_leave && matches!(task.kind(), Kind::Run(_));
         let left = if stands_in_line { tasks.stand_in_line(&task) } else { Vec::new() };
         // What has left is dropped when the lock is free again.
         drop(tasks);
-        drop(left);
+        drop((left, forgotten));
         (task, true)
     }
 
@@ -77,16 +78,21 @@ impl Store {
         self.tasks().by_id.values().filter(|task| &*task.caller == caller).cloned().collect()
     }
 
+    /// How many tasks there are.
+    pub(in crate::server) fn len(&self) -> usize {
+        self.tasks().by_id.len()
+    }
+
     /// Every task.
     pub(in crate::server) fn all(&self) -> Vec<Arc<Task>> {
         self.tasks().by_id.values().cloned().collect()
     }
 
-    /// Forgets the tasks that ended so long ago and that nobody holds.
-    pub(in crate::server) fn leave(&self, after: Duration, now: Instant) -> Vec<Arc<Task>> {
-        let Tasks { by_id, line } = &mut *self.tasks();
-        let left: Vec<_> =
-            by_id.extract_if(|_, task| Arc::strong_count(task) == 1 && task.may_leave(after, now)).map(|(_, task)| task).collect();
+    /// Forgets the tasks to which nothing has happened for so long, or whose run rests, and that nobody holds.
+    pub(in crate::server) fn leave(&self, after: Duration, now: Instant, rests: impl Fn(&RunId) -> bool) -> Vec<Arc<Task>> {
+        let Tasks { by_id, line, .. } = &mut *self.tasks();
+        let may_leave = |task: &Arc<Task>| Arc::strong_count(task) == 1 && task.may_leave(after, now, &rests);
+        let left: Vec<_> = by_id.extract_if(|_, task| may_leave(task)).map(|(_, task)| task).collect();
         if by_id.len() < by_id.capacity() / 4 {
             by_id.shrink_to_fit();
         }
@@ -103,6 +109,25 @@ impl Store {
 }
 
 impl Tasks {
+    /// When there are too many, forgets the oldest tenth of those that have ended. Tasks under way stay: the engine bounds them. When
+    /// few or none have ended a tenth more have to come before they are all looked at again.
+    fn make_room(&mut self, tasks_max: usize) -> Vec<Arc<Task>> {
+        if self.by_id.len() < tasks_max {
+            self.room_sought_at = 0;
+            return Vec::new();
+        }
+        if self.by_id.len() < self.room_sought_at {
+            return Vec::new();
+        }
+        let ended = self.by_id.values().filter(|task| task.state().0.is_terminal());
+        let mut ended: Vec<_> = ended.map(|task| (task.state().1, task.id.clone())).collect();
+        ended.sort_unstable();
+        ended.truncate(tasks_max.div_ceil(10));
+        let forgotten: Vec<_> = ended.iter().filter_map(|(_, id)| self.by_id.remove(id)).collect();
+        self.room_sought_at = self.by_id.len() + self.by_id.len().div_ceil(10).max(1);
+        forgotten
+    }
+
     /// Puts a task at the end of the line. In a crowd some of those at its beginning leave; those that cannot yet stand in line again.
     fn stand_in_line(&mut self, new: &Arc<Task>) -> Vec<Arc<Task>> {
         let mut left = Vec::new();
@@ -114,7 +139,7 @@ impl Tasks {
                 continue;
             }
             // One is ours, one is the list's.
-            if Arc::strong_count(&task) == 2 && task.may_leave(Duration::ZERO, Instant::now()) {
+            if Arc::strong_count(&task) == 2 && task.may_leave(Duration::ZERO, Instant::now(), |_| false) {
                 left.extend(self.by_id.remove(&task.id));
             } else {
                 self.line.push_back(first);
@@ -130,22 +155,13 @@ fn is_listed(by_id: &HashMap<String, Arc<Task>>, task: &Arc<Task>) -> bool {
     by_id.get(&task.id).is_some_and(|known| Arc::ptr_eq(known, task))
 }
 
-/// Forgets the oldest tenth of those that have ended. Tasks under way stay: the engine bounds them.
-fn make_room(tasks: &mut HashMap<String, Arc<Task>>, tasks_max: usize) {
-    let mut ended: Vec<_> =
-        tasks.values().map(|task| (task.state(), task.id.clone())).filter(|((state, _), _)| state.is_terminal()).collect();
-    ended.sort_by_key(|((_, changed_at), _)| *changed_at);
-    for (_, id) in ended.into_iter().take(tasks_max.div_ceil(10)) {
-        tasks.remove(&id);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::task::now;
     use super::*;
     use crate::a2a::TaskState;
-    use crate::ids::RunId;
+    use crate::server::tasks::Dialogue;
+    use futures_util::FutureExt as _;
     use serde_json::Map;
 
     fn store() -> Store {
@@ -162,6 +178,7 @@ mod tests {
             about: None,
             metadata: Map::new(),
             since: now(),
+            is_remade: false,
         };
         let (task, _) = store.add(new);
         task.set_status(state, Vec::new(), now(), Map::new());
@@ -174,19 +191,28 @@ mod tests {
         let run = |id: &str| Kind::Run(RunId::parse(id).unwrap());
         drop(add(&store, "ended", run("ended"), TaskState::Failed));
         drop(add(&store, "at-work", run("at-work"), TaskState::Working));
+        drop(add(&store, "rests", run("rests"), TaskState::Working));
         drop(add(&store, "asks", run("asks"), TaskState::InputRequired));
+        drop(add(&store, "asks-back", Kind::Dialogue(Dialogue::default()), TaskState::InputRequired));
         drop(add(&store, "script", Kind::Script, TaskState::Completed));
         drop(add(&store, "renamed", run("another"), TaskState::Completed));
         let held = add(&store, "held", run("held"), TaskState::Completed);
         let watched = add(&store, "watched", run("watched"), TaskState::Working);
-        let (_, reader) = watched.subscribe();
-        drop(watched);
-        assert!(store.leave(Duration::from_secs(60), Instant::now()).is_empty());
-        let left = |store: &Store| store.leave(Duration::ZERO, Instant::now()).iter().map(|task| task.id.clone()).collect::<Vec<_>>();
-        assert_eq!(left(&store), ["ended"]);
-        drop((held, reader));
-        assert_eq!(left(&store), ["held"]);
-        assert_eq!(store.all().len(), 5);
+        let asks_and_is_watched = add(&store, "asks-watched", run("asks-watched"), TaskState::AuthRequired);
+        let (readers, signals) = ([watched.subscribe().1, asks_and_is_watched.subscribe().1], asks_and_is_watched.signals());
+        drop((watched, asks_and_is_watched));
+        let leave = |after: Duration| {
+            let left = store.leave(after, Instant::now(), |run| run.as_str() == "rests");
+            left.iter().map(|task| task.id.clone()).collect::<std::collections::BTreeSet<_>>()
+        };
+        let set = |ids: &[&str]| ids.iter().map(|id| (*id).to_owned()).collect();
+        assert_eq!(leave(Duration::from_secs(60)), set(&["rests"]), "a run rests when it has waited long enough");
+        assert_eq!(leave(Duration::ZERO), set(&["ended", "asks"]));
+        drop((held, readers));
+        assert_eq!(leave(Duration::ZERO), set(&["held", "asks-watched"]), "whoever follows its run holds no task");
+        assert_eq!(signals.clone().wanted().now_or_never(), Some(true), "it was wanted");
+        assert_eq!(signals.clone().doubted().now_or_never(), Some(false), "and whoever follows it is told that it has left");
+        assert_eq!((store.all().len(), store.len()), (5, 5));
     }
 
     #[test]
@@ -213,9 +239,33 @@ mod tests {
         come(5 * CROWD, 10 * CROWD);
         assert!(store.all().iter().all(|task| !task.id.starts_with("held")), "those that were held have left");
         // Nothing of them is left.
-        store.leave(Duration::ZERO, Instant::now());
+        store.leave(Duration::ZERO, Instant::now(), |_| false);
         let in_line = store.tasks().line.len();
         assert_eq!(in_line, store.all().iter().filter(|task| matches!(task.kind(), Kind::Run(_))).count());
+    }
+
+    #[test]
+    fn room_is_not_sought_anew_for_each_that_comes() {
+        const MAX: usize = 100;
+        let bounds = Bounds { history_max: 1, stream_bytes_max: 1024, stream_age_max: Duration::from_secs(1) };
+        let store = Store::new(MAX, bounds, true);
+        // None of them can go.
+        let (mut looks, mut sought_at) = (0, 0);
+        for at in 0..20 * MAX {
+            drop(add(&store, &format!("works-{at}"), Kind::Script, TaskState::Working));
+            let next = store.tasks().room_sought_at;
+            looks += if next == sought_at { 0 } else { store.len() };
+            sought_at = next;
+        }
+        assert_eq!(store.len(), 20 * MAX);
+        assert!(looks < 15 * store.len(), "{looks} looks at {} tasks", store.len());
+        // What ends goes, the oldest first, and there are never a tenth more than there may be.
+        let store = Store::new(MAX, bounds, true);
+        for at in 0..20 * MAX {
+            drop(add(&store, &format!("done-{at:05}"), Kind::Script, TaskState::Completed));
+            assert!(store.len() <= MAX + MAX / 10, "{} tasks", store.len());
+        }
+        assert!(store.get("c", &format!("done-{:05}", 20 * MAX - 1)).is_some());
     }
 
     #[test]

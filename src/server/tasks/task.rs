@@ -10,6 +10,8 @@ use tokio::sync::watch;
 
 use super::follow::{AboutRun, artifacts};
 use super::queue::Queue;
+use super::signals::{Attention, Signals, Signs};
+use super::talk::{belonging, said_by_us};
 use super::trouble::Trouble;
 use crate::a2a::{
     self, Artifact, Message, StreamResponse, TaskArtifactUpdate, TaskPushNotificationConfig, TaskState, TaskStatus, TaskStatusUpdate,
@@ -31,6 +33,8 @@ pub(in crate::server) struct NewTask {
     pub(in crate::server) metadata: Map<String, Value>,
     /// Since when it is as it is.
     pub(in crate::server) since: Timestamp,
+    /// Made anew of what the journal has: what was said since the run began comes with its first snapshot.
+    pub(in crate::server) is_remade: bool,
 }
 
 /// What drives a task.
@@ -80,33 +84,9 @@ pub(in crate::server) struct Task {
     live: Mutex<Live>,
     /// What others wait for.
     signs: watch::Sender<Signs>,
-    bounds: Bounds,
+    pub(super) bounds: Bounds,
     /// Held by the message that the task goes on with.
     turn: tokio::sync::Mutex<()>,
-}
-
-/// What of a task others wait for.
-#[derive(Debug, Clone, Copy)]
-struct Signs {
-    state: TaskState,
-    /// How closely its run is followed.
-    attention: Attention,
-    /// A script or dialogue is to end; a run is cancelled through its engine.
-    is_given_up: bool,
-    /// Why nothing more is heard of its run.
-    trouble: Option<Trouble>,
-    /// Whoever follows the run is to look how it stands.
-    is_doubted: bool,
-}
-
-/// How closely the run of a task is followed. Most tasks are looked at once, at their end; until somebody wants to see more, a run
-/// is waited for and nothing else.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Attention {
-    End,
-    Wanted,
-    /// Everything that has happened is in the record, and what happens is added to it.
-    Followed,
 }
 
 /// What a run that nobody watched came to. Its artifacts are made when somebody reads them: most never are.
@@ -115,48 +95,60 @@ struct Unread {
     step_artifacts_max: usize,
 }
 
-struct Live {
-    state: TaskState,
+pub(super) struct Live {
+    pub(super) state: TaskState,
     /// What was said with the state.
     said: Option<Message>,
     artifacts: Vec<Artifact>,
-    history: Vec<Message>,
+    pub(super) history: Vec<Message>,
     /// Not yet among the metadata, like `unread` among the artifacts.
     about: Option<AboutRun>,
     metadata: Map<String, Value>,
     unread: Option<Unread>,
     kind: Kind,
     changed_at: Timestamp,
-    messages_said: u64,
-    waiting: BTreeMap<String, Waiting>,
+    /// Messages of the history that are gantry's own, those that it has no more included.
+    pub(super) messages_said: u64,
+    /// How many messages at the end of the history are in no note of the run.
+    pub(super) unkept: usize,
+    /// Messages that only those who watched have seen.
+    progress_told: u64,
+    /// The questions that the state stands for.
+    pub(super) asked: Option<Map<String, Value>>,
+    pub(super) is_remade: bool,
+    pub(super) waiting: BTreeMap<String, Waiting>,
     /// How its run ended.
     outcome: Option<Outcome>,
     readers: Vec<Arc<Queue>>,
     webhooks: Webhooks,
-    /// Since when nothing can happen to it any more.
-    ended_at: Option<Instant>,
+    /// Since when nothing happens to it: it has ended, or waits for its caller.
+    still_since: Option<Instant>,
 }
 
 impl Task {
     pub(in crate::server) fn new(new: NewTask, bounds: Bounds) -> Self {
-        let NewTask { id, context_id, caller, kind, history, about, metadata, since } = new;
+        let NewTask { id, context_id, caller, kind, history, about, metadata, since, is_remade } = new;
         let state = TaskState::Submitted;
         let live = Live {
             state,
             said: None,
             artifacts: Vec::new(),
+            messages_said: said_by_us(&history),
             history: history.into_iter().map(|message| belonging(message, &id, &context_id)).collect(),
             about,
             metadata,
             unread: None,
             kind,
             changed_at: since,
-            messages_said: 0,
+            unkept: 0,
+            progress_told: 0,
+            asked: None,
+            is_remade,
             waiting: BTreeMap::new(),
             outcome: None,
             readers: Vec::new(),
             webhooks: Webhooks::default(),
-            ended_at: None,
+            still_since: None,
         };
         let (signs, _) = watch::channel(Signs { state, attention: Attention::End, is_given_up: false, trouble: None, is_doubted: false });
         Self { id, context_id, caller, live: Mutex::new(live), signs, bounds, turn: tokio::sync::Mutex::default() }
@@ -185,40 +177,18 @@ impl Task {
     /// The dialogue has found its run, or asks again.
     pub(in crate::server) fn becomes(&self, kind: Kind, metadata: Map<String, Value>) {
         let mut live = self.live();
+        if matches!(kind, Kind::Run(_)) {
+            // What was said before a run is in the note that it began with.
+            live.unkept = 0;
+        }
         live.kind = kind;
         live.metadata.extend(metadata);
-    }
-
-    /// The steps that wait for an answer, by path.
-    pub(in crate::server) fn waiting(&self) -> BTreeMap<String, Waiting> {
-        self.live().waiting.clone()
-    }
-
-    /// A step waits, or no longer does. Returns whether any waits afterwards.
-    pub(in crate::server) fn set_waiting(&self, path: &str, waiting: Option<Waiting>) -> bool {
-        let mut live = self.live();
-        match waiting {
-            Some(waiting) => live.waiting.insert(path.to_owned(), waiting),
-            None => live.waiting.remove(path),
-        };
-        !live.waiting.is_empty()
-    }
-
-    /// Of the steps that waited, only these still do.
-    pub(in crate::server) fn wait_only_for(&self, paths: &BTreeSet<&str>) {
-        self.live().waiting.retain(|path, _| paths.contains(path.as_str()));
     }
 
     /// Waits until no other message is being taken: what one leads to must be seen by the next. It protects no data, so that it may be
     /// held while the engine is asked.
     pub(in crate::server) async fn turn(&self) -> tokio::sync::MutexGuard<'_, ()> {
         self.turn.lock().await
-    }
-
-    /// Keeps a message of the caller.
-    pub(in crate::server) fn hear(&self, message: Message) {
-        let message = belonging(message, &self.id, &self.context_id);
-        self.live().remember(message, self.bounds.history_max);
     }
 
     /// Moves to a state. What is said with it is built only when somebody can see it: progress of a run nobody watches
@@ -233,7 +203,8 @@ impl Task {
             return;
         }
         let (text, metadata) = said();
-        let message = self.message(&mut live, vec![a2a::Part::text(text)]);
+        live.progress_told += 1;
+        let message = self.message(format!("{}-p{}", self.id, live.progress_told), vec![a2a::Part::text(text)]);
         self.move_to(&mut live, TaskState::Working, Some(message), at);
         self.tell_status(&mut live, metadata);
     }
@@ -250,20 +221,34 @@ impl Task {
         if live.state.is_terminal() {
             return false;
         }
-        let message = (!parts.is_empty()).then(|| self.message(&mut live, parts));
+        let message = (!parts.is_empty()).then(|| {
+            live.messages_said += 1;
+            self.message(format!("{}-{}", self.id, live.messages_said), parts)
+        });
         if let Some(message) = &message {
             live.remember(message.clone(), self.bounds.history_max);
         }
+        self.tell_state(&mut live, state, message, at, metadata);
+        true
+    }
+
+    pub(super) fn tell_state(
+        &self,
+        live: &mut Live,
+        state: TaskState,
+        message: Option<Message>,
+        at: Timestamp,
+        metadata: Map<String, Value>,
+    ) {
         if state.is_terminal() {
             live.waiting.clear();
         }
-        self.move_to(&mut live, state, message, at);
-        self.tell_status(&mut live, metadata);
+        self.move_to(live, state, message, at);
+        self.tell_status(live, metadata);
         if state.is_terminal() {
             live.readers.drain(..).for_each(|reader| reader.end());
             live.webhooks.finish();
         }
-        true
     }
 
     /// Adds a result, or a piece of one. One that is there already as a whole is not sent again; false then, as for a task that has
@@ -300,9 +285,9 @@ impl Task {
         self.attend(|attention| attention.max(Attention::Wanted));
     }
 
-    /// Waits until somebody does.
-    pub(in crate::server) async fn wanted(&self) {
-        self.until(|signs| signs.attention >= Attention::Wanted).await;
+    /// What others wait for, without keeping the task in memory.
+    pub(in crate::server) fn signals(&self) -> Signals {
+        Signals(self.signs.subscribe())
     }
 
     /// The record has everything that has happened, and is kept so.
@@ -326,6 +311,12 @@ impl Task {
         }
         self.want();
         self.until(|signs| signs.attention == Attention::Followed || signs.state.is_terminal() || signs.trouble.is_some()).await;
+    }
+
+    /// Whether the record is kept up with the run.
+    pub(in crate::server) fn is_kept_up(&self) -> bool {
+        let signs = self.signs.borrow();
+        signs.attention == Attention::Followed || signs.state.is_terminal()
     }
 
     /// How the run ended. None while it has not, or where only the engine knows.
@@ -379,9 +370,8 @@ impl Task {
         self.signs.send_modify(|signs| signs.is_doubted = true);
     }
 
-    /// Waits until somebody doubts the record. Only one may wait.
-    pub(in crate::server) async fn doubted(&self) {
-        self.until(|signs| signs.is_doubted).await;
+    /// Whoever follows the run looks again.
+    pub(in crate::server) fn believe(&self) {
         self.signs.send_modify(|signs| signs.is_doubted = false);
     }
 
@@ -419,11 +409,21 @@ impl Task {
         let _ = self.signs.subscribe().wait_for(holds).await;
     }
 
-    /// Whether it ended so long ago that it may leave memory: all of it is in the journal of its run, which has the same id.
-    pub(in crate::server) fn may_leave(&self, after: Duration, now: Instant) -> bool {
-        let live = self.live();
-        let is_in_journal = matches!(&live.kind, Kind::Run(run) if run.as_str() == self.id);
-        is_in_journal && !live.is_watched() && live.ended_at.is_some_and(|at| now.saturating_duration_since(at) >= after)
+    /// Whether nothing has happened to it for so long that it may leave memory: all of it is in the journal of its run, which has the
+    /// same id. `rests`: whether a run waits for people or timers alone.
+    pub(in crate::server) fn may_leave(&self, after: Duration, now: Instant, rests: impl FnOnce(&RunId) -> bool) -> bool {
+        let mut live = self.live();
+        // Those whose readers have gone are kept by nobody else.
+        live.readers.retain(|reader| Arc::strong_count(reader) > 1);
+        let Kind::Run(run) = &live.kind else { return false };
+        if run.as_str() != self.id || live.is_watched() {
+            return false;
+        }
+        match live.still_since {
+            Some(since) => now.saturating_duration_since(since) >= after,
+            // A run rests when it has waited for a while.
+            None => rests(run),
+        }
     }
 
     /// Works on the webhooks of the task.
@@ -436,10 +436,9 @@ impl Task {
         self.live().webhooks.configs()
     }
 
-    fn message(&self, live: &mut Live, parts: Vec<a2a::Part>) -> Message {
-        live.messages_said += 1;
+    fn message(&self, message_id: String, parts: Vec<a2a::Part>) -> Message {
         Message {
-            message_id: format!("{}-{}", self.id, live.messages_said),
+            message_id,
             context_id: Some(self.context_id.clone()),
             task_id: Some(self.id.clone()),
             role: a2a::Role::Agent,
@@ -452,7 +451,8 @@ impl Task {
         // Timestamps never go backwards within a task, whatever the clock does.
         live.changed_at = live.changed_at.max(at);
         (live.state, live.said) = (state, message);
-        live.ended_at = state.is_terminal().then(Instant::now);
+        live.asked = None;
+        live.still_since = (state.is_terminal() || state.is_interrupted()).then(Instant::now);
         self.signs.send_if_modified(|signs| std::mem::replace(&mut signs.state, state) != state);
     }
 
@@ -483,7 +483,7 @@ impl Task {
         }
     }
 
-    fn live(&self) -> MutexGuard<'_, Live> {
+    pub(super) fn live(&self) -> MutexGuard<'_, Live> {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -506,21 +506,6 @@ impl Live {
         self.readers.retain(|reader| reader.push(&event, bytes));
         self.webhooks.notify(&event);
     }
-
-    fn remember(&mut self, message: Message, history_max: usize) {
-        let history = &mut self.history;
-        if history.len() >= history_max {
-            history.remove(0);
-        }
-        history.push(message);
-    }
-}
-
-/// A message as a part of a task.
-pub(in crate::server) fn belonging(mut message: Message, task_id: &str, context_id: &str) -> Message {
-    message.task_id = Some(task_id.to_owned());
-    message.context_id = Some(context_id.to_owned());
-    message
 }
 
 /// The wall clock. Timers never use it.

@@ -78,6 +78,33 @@ async fn a_run_at_rest_is_shown_from_the_journal_and_woken_by_its_answer() {
 }
 
 #[tokio::test]
+async fn runs_that_wait_do_not_keep_others_out() {
+    const PLACES: usize = 10;
+    let dir = tempfile::tempdir().unwrap();
+    let mut world = world(Arc::new(Sqlite::open(dir.path()).unwrap()), NEVER);
+    let options = Options { rest_after: NEVER, runs_max: PLACES, ..Options::default() };
+    world.engine =
+        Embedded::new(options, Arc::clone(&world.discovery), gantry::agent::Client::new(client_options()), Arc::clone(&world.journal));
+    let plan = world.plan(ASK);
+    let mut runs = Vec::new();
+    while runs.len() < 5 * PLACES {
+        runs.push(world.engine.start(Start::new(Arc::clone(&plan), Arc::new(json!({})))).await.unwrap().run);
+        // Those in the second half of the places leave as soon as they wait.
+        let leave = async {
+            while world.engine.counts().awake > PLACES / 2 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, leave).await.expect("room for others");
+    }
+    until(&world.engine, PLACES / 2, 5 * PLACES - PLACES / 2).await;
+    for run in [&runs[0], &runs[5 * PLACES - 1]] {
+        world.engine.answer(run, None, Arc::new(json!("yes"))).await.unwrap();
+        assert_eq!(output(&world.end(run).await), &json!("yes"));
+    }
+}
+
+#[tokio::test]
 async fn who_watches_sees_no_difference() {
     let world = world(Arc::new(Memory::default()), SOON);
     let run = world.start(ASK, json!({})).await;

@@ -14,6 +14,7 @@ mod malformed;
 mod methods;
 mod nested;
 mod own;
+mod parked;
 mod plain;
 mod push;
 mod runs;

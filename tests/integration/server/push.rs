@@ -203,3 +203,29 @@ async fn redirects_are_not_followed() {
         assert!(target.received_requests().await.unwrap().is_empty(), "{status} was followed");
     }
 }
+
+#[tokio::test]
+async fn webhooks_that_wait_for_their_tasks_are_bounded_in_all() {
+    const OVERLOADED: i64 = -32051;
+    let world = World::with(|options| options.push.webhooks_max = 2).await;
+    let ids = [world.say("ask-1").await["task"]["id"].clone(), world.say("ask-2").await["task"]["id"].clone()];
+    let create = |id: &Value, name: &str| {
+        let config = json!({ "taskId": id, "id": name, "url": "http://127.0.0.1:9/" });
+        let world = &world;
+        async move { world.call("CreateTaskPushNotificationConfig", config).await.code() }
+    };
+    assert_eq!((create(&ids[0], "a").await, create(&ids[1], "a").await), (0, 0));
+    assert_eq!(create(&ids[1], "b").await, OVERLOADED);
+    let config = json!({ "taskPushNotificationConfig": { "url": "http://127.0.0.1:9/" } });
+    let refused = world.call("SendMessage", json!({ "message": message("done-1"), "configuration": config })).await;
+    assert_eq!(refused.code(), OVERLOADED);
+    assert_eq!(world.call("ListTasks", json!({})).await.result()["totalSize"], 2, "a message with such a webhook starts nothing");
+    // Who has gone makes room.
+    assert_eq!(world.call("DeleteTaskPushNotificationConfig", json!({ "taskId": ids[0], "id": "a" })).await.code(), 0);
+    let taken = async {
+        while create(&ids[1], "b").await == OVERLOADED {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, taken).await.expect("there is room again");
+}

@@ -22,6 +22,9 @@ use wiremock::{Mock, MockServer, Request, Respond, ResponseTemplate};
 /// Longer than anything a test waits for should take, on a machine that is busy.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
+/// When runs rest and tasks leave, where that is waited for.
+const SOON: Duration = Duration::from_millis(20);
+
 pub(super) struct World {
     pub(super) url: String,
     pub(super) http: reqwest::Client,
@@ -63,19 +66,45 @@ impl World {
 
     /// Over a journal and registry that may have served before.
     pub(super) async fn over(journal: Arc<dyn Journal>, layout: Arc<Layout>, change: impl FnOnce(&mut Options)) -> Self {
+        let mut options = Self::options();
+        change(&mut options);
+        Self::calling(Self::agents(), journal, layout, options).await
+    }
+
+    /// The same, with runs that rest and tasks that leave after a moment.
+    pub(super) async fn leaving(journal: Arc<dyn Journal>, layout: Arc<Layout>, change: impl FnOnce(&mut Options)) -> Self {
+        let mut options = Self::options();
+        options.limits.ended_tasks_stay = SOON;
+        change(&mut options);
+        Self::resting(SOON, Self::agents(), journal, layout, options).await
+    }
+
+    fn options() -> Options {
         let mut options = Options { bind: "127.0.0.1:0".parse().unwrap(), grace: Duration::from_secs(5), ..Options::default() };
         options.push.allow_private_addresses = true;
         options.push.backoff = Duration::from_millis(5);
         options.router.rules = rules();
-        change(&mut options);
-        let agents = agent::Options { allow_private_addresses: true, ..agent::Options::default() };
-        Self::calling(agents, journal, layout, options).await
+        options
+    }
+
+    fn agents() -> agent::Options {
+        agent::Options { allow_private_addresses: true, ..agent::Options::default() }
     }
 
     /// With a client of agents of its own.
     pub(super) async fn calling(agents: agent::Options, journal: Arc<dyn Journal>, layout: Arc<Layout>, options: Options) -> Self {
+        Self::resting(embedded::Options::default().rest_after, agents, journal, layout, options).await
+    }
+
+    async fn resting(
+        rest_after: Duration,
+        agents: agent::Options,
+        journal: Arc<dyn Journal>,
+        layout: Arc<Layout>,
+        options: Options,
+    ) -> Self {
         let discovery = Arc::new(Discovery::new(layout, discovery::Options { ttl: Duration::from_secs(60), ..Default::default() }));
-        let bounds = embedded::Options { depth_max: options.limits.depth_runs_max, ..embedded::Options::default() };
+        let bounds = embedded::Options { depth_max: options.limits.depth_runs_max, rest_after, ..embedded::Options::default() };
         let engine = Embedded::new(bounds, Arc::clone(&discovery), agent::Client::new(agents), journal);
         let bound = Server::bind(options, Arc::new(engine.clone()) as Arc<dyn Engine>, Arc::clone(&discovery)).await.unwrap();
         engine.serve_as(bound.url(), bound.own_skills());
@@ -150,6 +179,26 @@ impl World {
             panic!("{kind:?} is no stream: {}", response.text().await.unwrap());
         }
         Events { response, buffer: String::new() }
+    }
+
+    /// How many tasks are in memory, and how many runs are followed for them.
+    pub(super) async fn in_memory(&self) -> (u64, u64) {
+        let ready: Value = self.http.get(format!("{}/readyz", self.url)).send().await.unwrap().json().await.unwrap();
+        let count = |name: &str| ready["tasks"][name].as_u64().unwrap();
+        (count("in_memory"), count("followed"))
+    }
+
+    /// Waits until no task is in memory and every run that has not ended rests.
+    pub(super) async fn has_left(&self) {
+        let left = async {
+            while self.in_memory().await != (0, 0) || self.engine.counts().awake > 0 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let waited = tokio::time::timeout(PATIENCE, left).await;
+        if waited.is_err() {
+            panic!("tasks and followers {:?}, runs {:?}", self.in_memory().await, self.engine.counts());
+        }
     }
 
     /// Stops and waits; how many connections were cut.

@@ -14,13 +14,23 @@ use crate::plan::Path;
 #[derive(Debug)]
 pub(in crate::engine::embedded) enum Control {
     Cancel(String, Option<oneshot::Sender<()>>),
-    Answer(Option<String>, Arc<Value>, oneshot::Sender<Result<(), Error>>),
+    Answer(Answer, oneshot::Sender<Result<(), Error>>),
     /// Finish what is in flight, begin nothing, and end: the journal has the rest.
     Park,
     Snapshot(oneshot::Sender<Snapshot>),
     /// Answered when the run ends or waits for an answer.
     Wait(oneshot::Sender<Snapshot>),
     Subscribe(oneshot::Sender<Subscription>),
+}
+
+/// What somebody answers.
+#[derive(Debug)]
+pub(in crate::engine::embedded) struct Answer {
+    /// By id or path; none for the only one that waits.
+    pub(in crate::engine::embedded) step: Option<String>,
+    pub(in crate::engine::embedded) value: Arc<Value>,
+    /// What is kept with it.
+    pub(in crate::engine::embedded) note: Option<Arc<str>>,
 }
 
 impl Driver {
@@ -53,10 +63,10 @@ impl Driver {
                     let _ = reply.send(());
                 }
             }
-            Control::Answer(step, answer, reply) => {
+            Control::Answer(Answer { step, value: answer, note }, reply) => {
                 let result = match self.addressed(step.as_deref(), &answer) {
                     Ok((path, is_early)) => {
-                        let event = Event::Answered { path, answer, at: self.now() };
+                        let event = Event::Answered { path, answer, note, at: self.now() };
                         if is_early {
                             self.keep(event).await?
                         } else {

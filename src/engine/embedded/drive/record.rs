@@ -131,10 +131,11 @@ impl Driver {
     /// what could not be stored then has not happened, and is asked for again after the restart.
     pub(super) async fn append(&mut self, events: &[Event], status: RunStatus, rests: Option<Option<Timestamp>>) -> Result<(), Error> {
         // Of a run that stands alone nobody else has to know.
+        let asks_access = rests.is_some() && self.run.asks_access();
         let is_in_a_tree = self.run.plan().may_start_runs() || !self.run.ancestry().is_empty();
         let Self { engine, id, counted, near: call, heard, .. } = self;
         let inner = &engine.inner;
-        let progress = Progress { status, rests, used: is_in_a_tree.then_some(*counted) };
+        let progress = Progress { status, rests, asks_access, used: is_in_a_tree.then_some(*counted) };
         let mut rest = limits::JOURNAL_FULL_REST;
         loop {
             let appended = beside(inner.journal.advance(id, events, progress), call, heard).await;

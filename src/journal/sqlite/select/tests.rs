@@ -9,7 +9,7 @@ use crate::ids::RunId;
 use crate::interpreter::RunStatus;
 use crate::journal::sqlite::tests::{cancel, header, started};
 use crate::journal::sqlite::{FILE, Sqlite};
-use crate::journal::{Journal, Memory, Query};
+use crate::journal::{Journal, Memory, Progress, Query};
 use crate::time::Timestamp;
 
 const STATUSES: [RunStatus; 5] =
@@ -23,7 +23,10 @@ async fn fill(journal: &dyn Journal) {
         header.labels = if n % 4 == 0 { BTreeMap::new() } else { BTreeMap::from([("caller".to_owned(), format!("c{}", n % 4))]) };
         journal.create(header, started(&id)).await.unwrap();
         let run = RunId::parse(&id).unwrap();
-        journal.append(&run, &[cancel(1_000 * (10 + (n as i64 * 7) % 20))], STATUSES[n % 5]).await.unwrap();
+        let status = STATUSES[n % 5];
+        let rests = if n % 2 == 0 && !status.is_terminal() { Some(None) } else { None };
+        let progress = Progress { rests, asks_access: n % 3 == 0, ..Progress::at(status) };
+        journal.advance(&run, &[cancel(1_000 * (10 + (n as i64 * 7) % 20))], progress).await.unwrap();
     }
 }
 
@@ -40,6 +43,12 @@ fn queries() -> Vec<Query> {
         Query { changed_after: Some(Timestamp::from_unix_ms(20_000)), ..Query::default() },
         Query { labels: BTreeMap::from([("caller".to_owned(), "c1".to_owned())]), ..Query::default() },
         Query { labels: BTreeMap::from([("a.b\"c".to_owned(), "' OR 1".to_owned())]), ..Query::default() },
+        Query { rests: Some(true), ..Query::default() },
+        Query { rests: Some(false), unfinished: true, ..Query::default() },
+        Query { rests: Some(true), asks_access: Some(true), status: Some(RunStatus::InputRequired), runs_max: Some(2), ..Query::default() },
+        Query { rests: Some(true), asks_access: Some(false), status: Some(RunStatus::Running), ..Query::default() },
+        Query { asks_access: Some(true), ..Query::default() },
+        Query { asks_access: Some(false), unfinished: true, ..Query::default() },
         Query { labelled: text("caller"), runs_max: Some(7), ..Query::default() },
         Query { run_begins: text("ab"), ..Query::default() },
         Query { run_begins: text("abc-0"), runs_max: Some(3), ..Query::default() },
