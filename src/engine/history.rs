@@ -174,7 +174,7 @@ impl History {
             Some(asked) => (asked.status, asked.finished_at) = (EntryStatus::Completed, Some(self.at)),
             None => {}
         }
-        let inputs = Some(Payload::of(&inputs));
+        let inputs = Some(payload::of(&inputs));
         let entry = Entry { skill: Some(skill), attempt, inputs, ..self.entry(path, step.to_string()) };
         self.begin(entry);
     }
