@@ -208,7 +208,7 @@ impl Embedded {
         loop {
             let rest = match self.start_below(start.clone(), &lineage.usage).await {
                 Err(Error::Full(why)) => {
-                    warn!(why, "step waits for the journal");
+                    warn!(workflow = %start.plan.workflow().metadata.id, why, "a run below another waits for the journal");
                     let rest = for_space;
                     for_space = (for_space * 2).min(limits::JOURNAL_FULL_REST_MAX);
                     rest
@@ -217,7 +217,7 @@ impl Embedded {
                     if left.is_zero() {
                         return Err(NotStarted::TooLate(error));
                     }
-                    debug!(%error, "step waits for room");
+                    debug!(workflow = %start.plan.workflow().metadata.id, %error, "a run below another waits for room");
                     let rest = for_room.min(*left);
                     for_room = (for_room * 2).min(limits::RUN_START_REST_MAX);
                     *left -= rest;

@@ -183,7 +183,7 @@ fn a_registry_that_is_away_holds_up_no_start_and_what_needs_it_waits() {
     });
     wait_for("the card", || {
         let agents = world.machine.run(&["agent", "list", "--registry", &world.registry, "--json"]).expect(0).json();
-        agents.as_array().unwrap().iter().any(|agent| agent["name"] == "gantry").then_some(())
+        agents.as_array().unwrap().iter().any(|agent| agent["card"]["name"] == "gantry").then_some(())
     });
     assert!(get("/readyz").get("registry").is_none());
     running.signal("TERM");
