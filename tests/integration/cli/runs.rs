@@ -83,13 +83,13 @@ pub(super) struct World {
     pub(super) registry: String,
     _registry: Running,
     pub(super) agent: Counting,
-    http: reqwest::Client,
+    pub(super) http: reqwest::Client,
 }
 
 /// A gantry on the data directory.
 pub(super) struct Gantry {
     pub(super) running: Running,
-    url: String,
+    pub(super) url: String,
 }
 
 impl World {

@@ -7,6 +7,7 @@ mod card;
 mod conformance;
 mod dialects;
 mod disorder;
+mod failing;
 mod leaving;
 mod limits;
 mod lists;
