@@ -7,7 +7,9 @@ use serde::Serialize;
 
 use super::{Export, payload};
 use crate::ids::{RunId, SkillId};
-use crate::interpreter::{AgentUsed, Change, Command, Event, Invocation, Mismatch, Outcome, Payload, Run, RunStatus, StepError, StepStatus};
+use crate::interpreter::{
+    AgentUsed, Change, Command, Event, Invocation, Mismatch, Outcome, Payload, Run, RunStatus, StepError, StepStatus,
+};
 use crate::plan::{Path, Plan};
 use crate::time::Timestamp;
 

@@ -124,7 +124,9 @@ impl Case {
         let at = Timestamp::from_unix_ms(self.events.len() as i64);
         let fail = |id: &str, error| Event::Failed { path: path(id), attempt: attempt(id), error, by: None, inputs: None, entropy: 0, at };
         let event = match act {
-            Reply(id, value) => Event::Replied { path: path(id), attempt: attempt(id), value: Arc::new(value.clone()), by: None, inputs: None, at },
+            Reply(id, value) => {
+                Event::Replied { path: path(id), attempt: attempt(id), value: Arc::new(value.clone()), by: None, inputs: None, at }
+            }
             Fail(id, class) => fail(id, StepError::new(*class, "boom")),
             FailAfter(id, ms) => fail(id, StepError { retry_after_ms: Some(*ms), ..StepError::new(ErrorClass::RateLimited, "busy") }),
             Ask(id) => {
@@ -136,7 +138,9 @@ impl Case {
             Fire(id, timer) => Event::TimerFired { path: path(id), timer: *timer, at },
             RunDeadline => Event::TimerFired { path: Path::run(), timer: Timer::Deadline, at },
             Cancel => Event::CancelRequested { reason: "enough".into(), at },
-            ReplyAt(path, value) => Event::Replied { path: Path::new(*path), attempt: 1, value: Arc::new(value.clone()), by: None, inputs: None, at },
+            ReplyAt(path, value) => {
+                Event::Replied { path: Path::new(*path), attempt: 1, value: Arc::new(value.clone()), by: None, inputs: None, at }
+            }
             FailAt(path, class) => {
                 let error = StepError::new(*class, "boom");
                 Event::Failed { path: Path::new(*path), attempt: 1, error, by: None, inputs: None, entropy: 0, at }

@@ -14,9 +14,9 @@ use serde_json::value::{RawValue, to_raw_value};
 use super::ask::{EXECUTE, ROUTE};
 use super::auth::Caller;
 use super::error::Failure;
+use super::plain::{self, Beside};
 use super::start::Opened;
 use super::state::{Accepted, App};
-use super::plain::{self, Beside};
 use super::{query, send};
 use crate::a2a::v03::V03;
 use crate::a2a::{

@@ -145,7 +145,9 @@ async fn a_loop_over_plain_json_rpc_is_refused_with_its_chain() {
     let (a, b, site) = two_plain().await;
     let more = "\"{{ workflow.input.n + 1 }}\"";
     // Were it not refused, it would end after a few rounds.
-    let there = format!("{{id: there, skill: execute_workflow, agent: plain-b, when: \"{{{{ workflow.input.n < 5 }}}}\", inputs: {{workflow_id: plain-pong, input: {{n: {more}}}}}}}");
+    let there = format!(
+        "{{id: there, skill: execute_workflow, agent: plain-b, when: \"{{{{ workflow.input.n < 5 }}}}\", inputs: {{workflow_id: plain-pong, input: {{n: {more}}}}}}}"
+    );
     site.push_steps("plain-ping", &format!("steps:\n  - {there}\n")).await;
     let back = format!("{{id: back, skill: \"workflow:plain-ping\", agent: plain-a, inputs: {{n: {more}}}}}");
     site.push_steps("plain-pong", &format!("steps:\n  - {back}\n")).await;
@@ -158,7 +160,8 @@ async fn a_loop_over_plain_json_rpc_is_refused_with_its_chain() {
 #[tokio::test]
 async fn a_plain_call_that_is_made_again_after_a_crash_finds_its_run() {
     let (a, b, site) = two_plain().await;
-    site.push_steps("plain-slow", "steps:\n  - {id: breath, step_type: wait, for: 1s}\n  - {id: said, step_type: set, value: rested}\n").await;
+    site.push_steps("plain-slow", "steps:\n  - {id: breath, step_type: wait, for: 1s}\n  - {id: said, step_type: set, value: rested}\n")
+        .await;
     let call = "{id: there, skill: execute_workflow, agent: plain-b, inputs: {workflow_id: plain-slow, input: {}}}";
     site.push_steps("plain-calls", &format!("steps:\n  - {call}\n")).await;
     let task = a.begin("plain-calls", json!({})).await;

@@ -25,7 +25,8 @@ async fn ended(journal: &dyn Journal, id: &str) {
         note: None,
         started_at: at,
     };
-    let first = Event::Started { run: run.clone(), workflow: digest, semantics: SEMANTICS, input: Arc::new(json!({})), ancestry: vec![], at };
+    let first =
+        Event::Started { run: run.clone(), workflow: digest, semantics: SEMANTICS, input: Arc::new(json!({})), ancestry: vec![], at };
     journal.create(header, first).await.unwrap();
     journal.append(&run, &[Event::CancelRequested { reason: "no".to_owned(), at }], RunStatus::Canceled).await.unwrap();
 }

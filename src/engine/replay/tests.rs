@@ -118,9 +118,23 @@ fn other_questions_outcomes_and_agents_are_differences() {
     assert_eq!(replayed(&export, ASKS).divergence, None);
     for (from, to, event, step, recorded, now) in [
         ("go on?", "stop?", 1, Some("q"), "go on?", "stop?"),
-        ("step_type: input, prompt: \"go on?\"", "step_type: set, value: \"yes\"", 1, Some("q"), "it is not over", "it is over (completed)"),
+        (
+            "step_type: input, prompt: \"go on?\"",
+            "step_type: set, value: \"yes\"",
+            1,
+            Some("q"),
+            "it is not over",
+            "it is over (completed)",
+        ),
         ("{said:", "{heard:", 2, Some("s"), "outputs.said is \"yes\"", "outputs.said is absent"),
-        ("step_type: set, value: {said: \"{{ steps.q.outputs }}\"}", "step_type: fail, error: {code: x, message: no}", 2, Some("s"), "completed", "failed: no (x)"),
+        (
+            "step_type: set, value: {said: \"{{ steps.q.outputs }}\"}",
+            "step_type: fail, error: {code: x, message: no}",
+            2,
+            Some("s"),
+            "completed",
+            "failed: no (x)",
+        ),
         ("skill: first", "skill: first, agent: z", 2, Some("c"), "it calls `first`, attempt 1", "it calls `first` at `z`, attempt 1"),
         ("skill: first", "skill: first, retry: {max_attempts: 2}", 3, Some("c"), "it is over (failed)", "it is not over"),
         (", on_error: continue", "", 3, None, "the run ends (completed)", "the run ends (failed)"),
@@ -136,7 +150,8 @@ fn other_questions_outcomes_and_agents_are_differences() {
 /// The workflow is the same; what is made of it is not what was made of it then.
 #[test]
 fn what_the_record_says_of_inputs_and_of_the_end_counts_more_than_what_is_made_of_its_workflow_today() {
-    let with = |a: Value, b: Value| export(RECORDED, vec![reply("/0:a", json!({"x": 5}), Some(a)), reply("/1:b", json!({"y": 6}), Some(b))]);
+    let with =
+        |a: Value, b: Value| export(RECORDED, vec![reply("/0:a", json!({"x": 5}), Some(a)), reply("/1:b", json!({"y": 6}), Some(b))]);
     let (a, b) = (json!({"n": 1}), json!({"deep": {"value": 5}}));
     let digest = |value: &Value| payload::of(value).digest.to_string();
     assert_eq!(replayed(&with(a.clone(), b.clone()), RECORDED).divergence, None);

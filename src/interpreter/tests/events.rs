@@ -50,7 +50,8 @@ fn a_question_waits_and_its_answer_goes_to_the_same_task() {
 fn impossible_events_are_mismatches_and_change_nothing() {
     let plan = plan("steps: [{id: a, skill: s}, {id: b, skill: s}]");
     let at = Timestamp::from_unix_ms(1);
-    let reply = |path: &str, attempt| Event::Replied { path: Path::new(path), attempt, value: Arc::new(json!(1)), by: None, inputs: None, at };
+    let reply =
+        |path: &str, attempt| Event::Replied { path: Path::new(path), attempt, value: Arc::new(json!(1)), by: None, inputs: None, at };
     let mut run = Run::new(Arc::clone(&plan));
     assert_eq!(run.apply(reply("/0:a", 1)), Err(Mismatch::Start));
     let Event::Started { run: id, input, .. } = started(json!({})) else { unreachable!() };

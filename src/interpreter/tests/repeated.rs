@@ -488,7 +488,8 @@ fn the_attempt_after_an_outage_names_who_was_away() {
         };
         assert_eq!(of(first), Some(None));
         let by = Some(used("a"));
-        run.apply(Event::Failed { path: path.clone(), attempt: 1, error: StepError::new(class, "x"), by, inputs: None, entropy: 0, at }).unwrap();
+        run.apply(Event::Failed { path: path.clone(), attempt: 1, error: StepError::new(class, "x"), by, inputs: None, entropy: 0, at })
+            .unwrap();
         let second = run.apply(Event::TimerFired { path: path.clone(), timer: Timer::Retry, at }).unwrap();
         assert_eq!(of(second), Some(after.map(str::to_owned)), "{class:?}");
     }

@@ -110,7 +110,8 @@ fn a_run_is_told_whole_with_digests_hashes_sizes_and_reasons() {
     let context = shown["labels"]["a2a.context"].as_str().unwrap_or_default().to_owned();
     let short = |digest: &str| digest["sha256:".len()..][..12].to_owned();
     let named = |text: String| {
-        let words = [(&*run, "RUN"), (&*workflow, "WORKFLOW"), (&*card, "CARD"), (env!("CARGO_PKG_VERSION"), "VERSION"), (&*context, "CONTEXT")];
+        let words =
+            [(&*run, "RUN"), (&*workflow, "WORKFLOW"), (&*card, "CARD"), (env!("CARGO_PKG_VERSION"), "VERSION"), (&*context, "CONTEXT")];
         let text = words.iter().filter(|(found, _)| !found.is_empty()).fold(text, |text, (found, word)| text.replace(found, word));
         text.replace(&short(&workflow), "WORKFLOW").replace(&short(&card), "CARD")
     };
@@ -133,7 +134,8 @@ fn a_card_given_by_hand_is_known_by_the_digest_of_its_bytes() {
     let card = json!({ "name": "by-hand", "url": world.agent.url, "skills": skills }).to_string() + " \n";
     world.machine.write("hand.json", &card);
     let data = world.data_dir();
-    let run = ["run", "w.yaml", "--agent-card", "hand.json", "--registry", &world.registry, "--data-dir", data.to_str().unwrap()];
+    let run =
+        ["run", "--workflow", "w.yaml", "--agent-card", "hand.json", "--registry", &world.registry, "--data-dir", data.to_str().unwrap()];
     world.machine.run(&[&run[..], &["--input", "n=7"]].concat()).expect(0);
     let listed = world.list();
     let shown = world.runs(&["show", listed[0]["run"].as_str().unwrap(), "--json"]).expect(0).json();
@@ -149,7 +151,7 @@ fn a_record_replays_with_the_hashes_it_has() {
     let export = export.replace("WORKFLOW", &digest("workflow")).replace("CARD", &digest("card"));
     machine.write("run.json", &export);
     let replayed = machine.run(&["replay", "run.json"]).expect(0);
-    assert!(replayed.stderr.contains("goes the same way: 4 events, completed"), "{}", replayed.stderr);
+    assert!(replayed.stderr.contains("goes the same way: 5 events, completed"), "{}", replayed.stderr);
 
     let mut older: Value = serde_json::from_str(&export).unwrap();
     for event in older["events"].as_array_mut().unwrap() {

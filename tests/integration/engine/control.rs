@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gantry::control::{Error, Listener, Reply, Wish, ask};
-use gantry::journal::{DataDir, Memory};
 use gantry::engine::Engine;
+use gantry::journal::{DataDir, Memory};
 use gantry::limits;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

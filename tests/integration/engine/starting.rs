@@ -275,7 +275,10 @@ async fn inputs_and_answers_over_the_bound_are_refused_with_its_name() {
     let agent = Agent::plain("large", &["large"], |_| json!("x".repeat(2_500_000))).await;
     let world = World::knowing(&[&agent]);
     let refused = world.try_start("steps: []", text(max + 1)).await.unwrap_err();
-    assert!(matches!(&refused, Error::InvalidInput(problems) if problems[0].starts_with("input: ") && problems[0].contains(NAME)), "{refused}");
+    assert!(
+        matches!(&refused, Error::InvalidInput(problems) if problems[0].starts_with("input: ") && problems[0].contains(NAME)),
+        "{refused}"
+    );
     world.end(&world.start("steps: []", text(max)).await).await;
     assert_eq!(world.engine.list(&Filter::default()).await.unwrap().len(), 1, "what is refused was never there");
 
