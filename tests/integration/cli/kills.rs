@@ -159,7 +159,9 @@ fn left(world: &World) -> Left {
         for record in journal.list().await.unwrap() {
             let run = record.header.run;
             for event in journal.events(&run).await.unwrap() {
-                if let Event::Replied { path, attempt, .. } | Event::Failed { path, attempt, .. } | Event::Asked { path, attempt, .. } = event {
+                if let Event::Replied { path, attempt, .. } | Event::Failed { path, attempt, .. } | Event::Asked { path, attempt, .. } =
+                    event
+                {
                     left.settled.insert(format!("{run}{path}#{attempt}"));
                 }
             }
