@@ -171,7 +171,8 @@ impl Memory {
             Progress::Done(value) => ("COMPLETED", Some(value)),
             Progress::Canceled => ("CANCELED", None),
         };
-        let mut shown = json!({"id": id, "contextId": "c", "status": {"state": format!("TASK_STATE_{state}")}, "artifacts": [], "history": []});
+        let mut shown =
+            json!({"id": id, "contextId": "c", "status": {"state": format!("TASK_STATE_{state}")}, "artifacts": [], "history": []});
         if state == "INPUT_REQUIRED" {
             shown["status"]["message"] = json!({"messageId": "asks", "role": "ROLE_AGENT", "parts": [{"text": "go on?"}]});
         }

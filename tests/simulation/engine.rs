@@ -80,7 +80,8 @@ impl Outside {
         let (mut commanded, mut settled) = (BTreeSet::new(), BTreeSet::new());
         let mut interpreter = Run::new(self.journal.plan(&run).await);
         for event in self.journal.events(&run).await.unwrap() {
-            if let Event::Replied { path, attempt, .. } | Event::Failed { path, attempt, .. } | Event::Asked { path, attempt, .. } = &event {
+            if let Event::Replied { path, attempt, .. } | Event::Failed { path, attempt, .. } | Event::Asked { path, attempt, .. } = &event
+            {
                 settled.insert(format!("{run}{path}#{attempt}"));
             }
             for command in interpreter.apply(event).unwrap().commands {

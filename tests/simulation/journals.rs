@@ -56,7 +56,8 @@ fn clipped(line: String) -> String {
 fn timeless(recorded: &Recorded) -> Vec<String> {
     let run = recorded.events[0]["run"].as_str().unwrap();
     let time = regex::Regex::new(r"\d{4}-\d\d-\d\dT[0-9:.]+Z").unwrap();
-    let mut lines: Vec<_> = recorded.transitions.iter().flatten().map(|line| time.replace_all(&line.replace(run, "run"), "then").into_owned()).collect();
+    let mut lines: Vec<_> =
+        recorded.transitions.iter().flatten().map(|line| time.replace_all(&line.replace(run, "run"), "then").into_owned()).collect();
     lines.sort();
     lines
 }

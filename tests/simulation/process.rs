@@ -1,8 +1,8 @@
 //! A process of gantry: the engine on a runtime of its own, over a journal that can stop at any write.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -73,8 +73,7 @@ pub(super) fn kind(event: &Event) -> &'static str {
 }
 
 /// Every kind that there is: as many as `kind` tells apart.
-pub(super) const KINDS: [&str; 8] =
-    ["answered", "asked", "cancel_requested", "exhausted", "failed", "replied", "started", "timer_fired"];
+pub(super) const KINDS: [&str; 8] = ["answered", "asked", "cancel_requested", "exhausted", "failed", "replied", "started", "timer_fired"];
 
 impl Deadly {
     pub(super) fn open(dir: &Path, last: usize, stores_the_last: bool) -> Arc<Self> {

@@ -42,7 +42,16 @@ fn run(plan: &Arc<Plan>, input: &Value) -> Cost {
     let id = gantry::ids::RunId::parse("run").unwrap();
     let mut events =
         std::collections::VecDeque::from([Event::Started { run: id, workflow, semantics: SEMANTICS, input, ancestry: vec![], at }]);
-    let mut cost = Cost { calls: 0, commands: 0, changes: 0, in_flight_max: 0, times: vec![], allocations: vec![], bytes: vec![], output: Value::Null };
+    let mut cost = Cost {
+        calls: 0,
+        commands: 0,
+        changes: 0,
+        in_flight_max: 0,
+        times: vec![],
+        allocations: vec![],
+        bytes: vec![],
+        output: Value::Null,
+    };
     while let Some(event) = events.pop_front() {
         let (started, mut applied) = (Instant::now(), None);
         let allocated = allocation_counter::measure(|| applied = Some(run.apply(event).unwrap()));

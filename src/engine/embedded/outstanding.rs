@@ -70,3 +70,64 @@ impl Outstanding {
         timers.chain(self.calls.into_values().map(|(call, _)| Command::Call(call))).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::ids::{Digest, RunId};
+    use crate::interpreter::{Question, RemoteTask, Run, SEMANTICS};
+    use crate::plan::Plan;
+
+    const RACE: &str = "metadata: {id: w, name: W, version: 1.0.0}
+steps:
+  - id: r
+    step_type: race
+    branches: {a: [{id: a, skill: work}], b: [{id: b, skill: work}], c: [{id: c, skill: work}]}
+  - {id: d, skill: work}
+  - {id: e, skill: work}
+";
+
+    /// What is given up after these events, by step.
+    fn given_up(events: &[Event]) -> Vec<String> {
+        let digest = Digest::parse(&format!("sha256:{}", "0".repeat(64))).unwrap();
+        let plan = Plan::new(crate::workflow::parse(RACE).workflow.unwrap(), RACE, digest.clone());
+        let mut run = Run::new(Arc::new(plan));
+        let id = RunId::parse("run").unwrap();
+        let at = Timestamp::from_unix_ms(0);
+        let first = Event::Started { run: id, workflow: digest, semantics: SEMANTICS, input: Arc::default(), ancestry: vec![], at };
+        let mut outstanding = Outstanding::default();
+        for event in std::iter::once(&first).chain(events) {
+            outstanding.note(event);
+            outstanding.add(run.apply(event.clone()).unwrap().commands);
+        }
+        let told = outstanding.take_given_up().into_iter().map(|given_up| match given_up {
+            GivenUp::Call(call) => format!("call {}", call.path.step()),
+            GivenUp::Task(Command::CancelTask { path, .. }) => format!("task {}", path.step()),
+            GivenUp::Task(command) => panic!("{command:?}"),
+        });
+        told.collect()
+    }
+
+    fn replied(path: &str) -> Event {
+        let (path, value, at) = (Path::new(path), Arc::new(json!(1)), Timestamp::from_unix_ms(0));
+        Event::Replied { path, attempt: 1, value, by: None, at }
+    }
+
+    #[test]
+    fn what_the_last_event_gave_up_is_known_until_something_that_came_after_it_has_an_outcome() {
+        let remote = Some(RemoteTask { task_id: "t".into(), context_id: "c".into() });
+        let question = Question { remote, schema: None, auth: false, prompt: Arc::new(json!("?")) };
+        let asked = Event::Asked { path: Path::new("/0:r[1]/0:b"), attempt: 1, question, by: None, at: Timestamp::from_unix_ms(0) };
+        let won = replied("/0:r[2]/0:c");
+        assert_eq!(given_up(std::slice::from_ref(&asked)), [""; 0]);
+        let mut both = given_up(&[asked.clone(), won.clone()]);
+        both.sort();
+        assert_eq!(both, ["call a", "task b"]);
+        // The call of the next step was made after its agents were told.
+        assert_eq!(given_up(&[asked, won, replied("/1:d")]), [""; 0]);
+    }
+}

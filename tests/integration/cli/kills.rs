@@ -106,19 +106,27 @@ impl Scene {
 
     /// Does what the people around a run do: answers, or wants no more of it. Whether that is done.
     fn attend(&self, gantry: &Gantry, run: &str, workflow: &str) -> bool {
+        let state = || {
+            let task = self.world.ask(gantry, "GetTask", &json!({ "id": run }))?;
+            Some(task["result"]["status"]["state"].as_str().unwrap_or_else(|| panic!("{task:#}")).to_owned())
+        };
+        let answered = || {
+            // Who says it again after it was taken is told that it was.
+            let message = json!({ "messageId": format!("answer-{run}"), "taskId": run, "metadata": { "step": "ask" }, "parts": [{ "data": { "said": "yes" } }] });
+            let answer = self.world.try_send(gantry, message);
+            answer.is_some_and(|answer| answer["error"].is_null())
+        };
         match workflow {
-            "people" | "tasks" => {
-                // Who asks again after the answer was taken is told that it was.
-                let message = json!({ "messageId": format!("answer-{run}"), "taskId": run, "metadata": { "step": "ask" }, "parts": [{ "data": { "said": "yes" } }] });
-                self.world.try_send(gantry, message).is_some_and(|answer| answer["error"].is_null())
-            }
+            // A question of the workflow's own may be answered before it is asked.
+            "people" => answered(),
+            "tasks" => state().is_some_and(|state| match state.as_str() {
+                "TASK_STATE_INPUT_REQUIRED" => answered(),
+                state => state == "TASK_STATE_COMPLETED",
+            }),
+            // Once, when its agent has asked: a second wish would end its handlers. The task itself is at work all the while.
             "canceled" => {
-                let Some(task) = self.world.ask(gantry, "GetTask", &json!({ "id": run })) else { return false };
-                let state = task["result"]["status"]["state"].as_str().unwrap_or_else(|| panic!("{task:#}"));
-                if state == "TASK_STATE_INPUT_REQUIRED" {
-                    self.world.ask(gantry, "CancelTask", &json!({ "id": run }));
-                }
-                state == "TASK_STATE_CANCELED"
+                let has_asked = self.clerk.open().iter().any(|task| task.starts_with(run) && task.contains(":in_vain"));
+                has_asked && self.world.ask(gantry, "CancelTask", &json!({ "id": run })).is_some_and(|answer| answer["error"].is_null())
             }
             _ => true,
         }
@@ -151,7 +159,9 @@ fn left(world: &World) -> Left {
         for record in journal.list().await.unwrap() {
             let run = record.header.run;
             for event in journal.events(&run).await.unwrap() {
-                if let Event::Replied { path, attempt, .. } | Event::Failed { path, attempt, .. } | Event::Asked { path, attempt, .. } = event {
+                if let Event::Replied { path, attempt, .. } | Event::Failed { path, attempt, .. } | Event::Asked { path, attempt, .. } =
+                    event
+                {
                     left.settled.insert(format!("{run}{path}#{attempt}"));
                 }
             }
@@ -255,8 +265,8 @@ impl Seen {
     }
 
     /// Long runs that have most of their steps before them.
-    fn young(&self) -> usize {
-        let made = by_run(&self.counts);
+    fn young(&self, calls: &[Call]) -> usize {
+        let made = by_run(&counts(calls));
         self.long.iter().filter(|run| made.get(*run).is_none_or(|calls| calls.len() < LONG_YOUNG)).count()
     }
 
@@ -306,11 +316,11 @@ fn live(scene: &Scene, names: &[&String], before: &Left, seen: &mut Seen) {
     } else {
         let gantry = scene.world.serve(&[]);
         seen.attend(scene, &gantry);
-        let topping = LONG_RUNS.saturating_sub(seen.young());
-        let has_room = before.unfinished.values().sum::<usize>() < LONG_RUNS * 4;
-        let others = names.iter().filter(|_| has_room).map(|name| name.as_str());
-        for name in std::iter::repeat_n("long", topping).chain(others) {
-            seen.start(scene, &gantry, name);
+        if before.unfinished.values().sum::<usize>() < LONG_RUNS * 4 {
+            names.iter().for_each(|name| seen.start(scene, &gantry, name));
+        }
+        for _ in seen.young(&scene.calls())..LONG_RUNS {
+            seen.start(scene, &gantry, "long");
         }
         gantry.running
     };

@@ -1,22 +1,24 @@
 //! A data directory of an earlier gantry: its runs are there, are as they were, and go on. One of a later gantry is let be.
 //!
-//! `tests/fixtures/journals/format-2/journal.sql` is what a gantry of that format left when it was stopped; `runs.json` is what that gantry
-//! itself said of the runs just before. Neither is ever written again.
+//! `tests/fixtures/journals/format-2/journal.sql` is what a gantry of that format left when it was stopped, `format-3/journal.sqlite3` what one
+//! left when it was killed; `runs.json` is what that gantry itself said of the runs. None of them is ever written again.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use gantry::engine::embedded::Counts;
+use gantry::engine::embedded::{Counts, Recovered};
 use gantry::engine::{Engine, Filter};
 use gantry::ids::RunId;
 use gantry::interpreter::{Outcome, RunStatus};
 use gantry::journal::Sqlite;
+use gantry::limits::PAYLOAD_INLINE_BYTES_MAX;
 use rusqlite::Connection;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::world::{World, output};
+use super::agent::{Act, Agent, Call, Speaks};
+use super::world::{World, output, step};
 
 /// A run as the gantry that wrote it showed it.
 #[derive(Deserialize)]
@@ -30,20 +32,20 @@ struct Recorded {
     steps: BTreeMap<String, String>,
 }
 
-fn fixture(name: &str) -> String {
-    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/journals/format-2").join(name)).unwrap()
+fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/journals").join(name)
 }
 
 /// The newest change first.
-fn recorded() -> Vec<Recorded> {
-    serde_json::from_str(&fixture("runs.json")).unwrap()
+fn recorded(format: &str) -> Vec<Recorded> {
+    serde_json::from_slice(&std::fs::read(fixture(format).join("runs.json")).unwrap()).unwrap()
 }
 
 /// Makes the journal of format 2 anew.
 fn journal_of_format_2(dir: &Path) -> PathBuf {
     let path = dir.join("journal.sqlite3");
     let db = Connection::open(&path).unwrap();
-    db.execute_batch(&fixture("journal.sql")).unwrap();
+    db.execute_batch(&std::fs::read_to_string(fixture("format-2/journal.sql")).unwrap()).unwrap();
     assert_eq!(format_of(&path), 2);
     path
 }
@@ -84,7 +86,7 @@ async fn the_runs_of_format_2_are_there_as_they_were_and_go_on() {
 
     let world = World::with(Arc::new(Sqlite::open(dir.path()).unwrap()));
     assert_eq!(format_of(&path), current_format());
-    let recorded = recorded();
+    let recorded = recorded("format-2");
     is_as_recorded(&world, &recorded).await;
 
     // Nothing is brought back by the start, and what waits goes on from its answer: a run alone, and one through the run below it.
@@ -118,6 +120,50 @@ async fn the_runs_of_format_2_are_there_as_they_were_and_go_on() {
     for ended in recorded.iter().filter(|run| run.outcome.is_some()) {
         assert_eq!(again.engine.snapshot(&ended.run).await.unwrap().outcome, ended.outcome);
     }
+}
+
+/// What the agents of the journal's gantry say, as far as it is still to be said.
+fn says(call: &Call) -> Act {
+    match call.skill.as_str() {
+        "hang" | "endless" => Act::Hang,
+        "asks" if call.task_id.is_none() => Act::Ask(json!("go on?")),
+        skill => Act::Reply(json!({"did": format!("{skill} of {}", call.inputs["of"].as_str().unwrap_or("an answer"))})),
+    }
+}
+
+#[tokio::test]
+async fn the_runs_of_format_3_are_there_as_they_were_and_go_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("journal.sqlite3");
+    std::fs::copy(fixture("format-3/journal.sqlite3"), &path).unwrap();
+    assert_eq!(format_of(&path), 3);
+    let world = World::with(Arc::new(Sqlite::open(dir.path()).unwrap()));
+    assert_eq!(format_of(&path), current_format());
+    let recorded = recorded("format-3");
+    is_as_recorded(&world, &recorded).await;
+    let large = recorded.iter().find(|run| run.workflow == "tasks" && run.outcome.is_some()).unwrap();
+    let snapshot = world.engine.snapshot(&large.run).await.unwrap();
+    assert!(step(&snapshot, "big").outputs.to_string().len() > PAYLOAD_INLINE_BYTES_MAX, "what is kept by its digest is there");
+
+    // What was under way goes on: a chain by itself, a question of the workflow's own and one of an agent by their answers, and a run whose
+    // agents are at work by the wish to end it.
+    let counting = Agent::start("counting", &["work", "moody", "hang"], Speaks::Plain, says).await;
+    let clerk = Agent::start("clerk", &["slowly", "asks", "endless"], Speaks::A2a1, says).await;
+    world.meet(&[&counting, &clerk]);
+    let open = |workflow: &str| &recorded.iter().find(|run| run.workflow == workflow && run.outcome.is_none()).unwrap().run;
+    let unfinished = recorded.iter().filter(|run| run.outcome.is_none()).count();
+    assert_eq!(world.engine.recover().await.unwrap(), Recovered { resumed: unfinished, stuck: Vec::new() });
+    for workflow in ["people", "tasks"] {
+        world.engine.answer(open(workflow), Some("ask"), Arc::new(json!({"said": "yes"}))).await.unwrap();
+    }
+    world.engine.cancel(open("canceled"), "enough").await.unwrap();
+    assert_eq!(output(&world.end(open("people")).await), &json!({"b": "work of yes and nothing"}));
+    assert_eq!(output(&world.end(open("tasks")).await), &json!({"b": "slowly of asks of an answer", "fast": "failed"}));
+    assert!(matches!(world.end(open("canceled")).await.outcome, Some(Outcome::Canceled { .. })));
+    assert_eq!(world.end(open("long")).await.status, RunStatus::Completed);
+    let calls = counting.look(|seen| seen.calls.iter().filter(|call| call.message_id.starts_with(open("long").as_str())).count());
+    let before = recorded.iter().find(|run| run.workflow == "long").unwrap().events - 1;
+    assert_eq!(calls, 100 - before, "what had an answer is not asked again");
 }
 
 #[test]
