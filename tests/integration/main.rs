@@ -29,4 +29,6 @@ mod sdk;
 mod server;
 #[cfg(test)]
 mod trickle;
+#[cfg(test)]
+mod unreachable;
 mod workflow;

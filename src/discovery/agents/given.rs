@@ -54,3 +54,18 @@ impl Given {
         self.by_skill.keys()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn so_many_cards_are_given_and_one_of_them_can_be_replaced() {
+        let card = |name: &str| Card { name: name.to_owned(), ..Card::default() };
+        let others = Given { cards: vec![Arc::new(card("other")); limits::AGENTS_MAX - 1], ..Given::default() };
+        let full = others.with(card("last")).expect("there is room for one");
+        assert_eq!(full.cards().len(), limits::AGENTS_MAX);
+        assert!(full.with(card("one more")).is_none());
+        assert_eq!(full.with(card("last")).expect("it takes the place of itself").cards().len(), limits::AGENTS_MAX);
+    }
+}
