@@ -463,6 +463,8 @@ mod tests {
         assert_eq!((config.breaker.failures.get(), config.breaker.pause), (2, Duration::from_millis(500)));
         let defaults = Config::default();
         assert_eq!((defaults.agent_choice, defaults.agent_failover, defaults.calls_max), (Choice::First, true, None));
+        assert_eq!(defaults.calls_per_agent_max.get(), limits::CALLS_PER_AGENT_MAX);
+        assert_eq!((defaults.keep_runs_for, defaults.keep_runs_max), (limits::RUN_AGE_MAX, limits::RUNS_KEPT_MAX));
         for (toml, environment, expected) in [
             (Some("calls_max = 0"), ("", ""), "DIR/config.toml: calls_max: expected a number of at least 1"),
             (None, ("GANTRY_CALLS_PER_AGENT_MAX", "0"), "environment variable GANTRY_CALLS_PER_AGENT_MAX: expected a number of at least 1"),

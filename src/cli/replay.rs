@@ -77,9 +77,16 @@ fn describe(divergence: &Divergence) -> String {
 
 fn read(file: &Path) -> Result<Export, Failure> {
     let mut bytes = Vec::new();
-    let read = std::fs::File::open(file).and_then(|file| file.take(limits::EXPORT_BYTES_MAX + 1).read_to_end(&mut bytes));
-    read.map_err(|error| Failure::usage(format!("cannot read `{}`: {error}", file.display())))?;
-    if bytes.len() as u64 > limits::EXPORT_BYTES_MAX {
+    let read = std::fs::File::open(file).and_then(|file| {
+        // What says that it is too large is not read. What does not say its size, such as a pipe, is read until it is too large.
+        if file.metadata()?.len() > limits::EXPORT_BYTES_MAX {
+            return Ok(false);
+        }
+        file.take(limits::EXPORT_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+        Ok(bytes.len() as u64 <= limits::EXPORT_BYTES_MAX)
+    });
+    let fits = read.map_err(|error| Failure::usage(format!("cannot read `{}`: {error}", file.display())))?;
+    if !fits {
         return Err(Failure::usage(format!("`{}` is larger than {} bytes", file.display(), limits::EXPORT_BYTES_MAX)));
     }
     let refused =
@@ -91,5 +98,24 @@ fn read(file: &Path) -> Result<Export, Failure> {
             Err(refused(format!("it has format {format}, and this gantry knows {}", Export::FORMAT)).hint("use a newer gantry"))
         }
         None => Err(refused("it has no `format`".to_owned())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_too_large_is_refused_by_its_size_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("run.json");
+        // No byte of it is on the disk.
+        let file = std::fs::File::create(&path).unwrap();
+        file.set_len(limits::EXPORT_BYTES_MAX + 1).unwrap();
+        let refused = read(&path).unwrap_err().to_string();
+        assert_eq!(refused, format!("error: `{}` is larger than 1073741824 bytes", path.display()));
+        file.set_len(0).unwrap();
+        let refused = read(&path).unwrap_err().to_string();
+        assert!(refused.contains("is no exported run"), "{refused}");
     }
 }

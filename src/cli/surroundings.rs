@@ -205,8 +205,12 @@ pub(super) fn engine_options(config: &Config) -> embedded::Options {
 
 /// Each call is a connection, and what listens, is stored and comes in needs files as well.
 fn calls_max() -> NonZeroUsize {
+    calls_fitting(std::fs::read_to_string("/proc/self/limits").ok().and_then(|limits| open_files(&limits)))
+}
+
+/// Three quarters of so many open files, and no more than the default.
+fn calls_fitting(files: Option<usize>) -> NonZeroUsize {
     let default = GateOptions::default().calls_max;
-    let files = std::fs::read_to_string("/proc/self/limits").ok().and_then(|limits| open_files(&limits));
     files.and_then(|files| NonZeroUsize::new(files / 4 * 3)).map_or(default, |fitting| fitting.min(default))
 }
 
@@ -324,7 +328,28 @@ mod tests {
         assert_eq!(open_files(limits), Some(1024));
         assert_eq!(open_files("Max open files            unlimited            unlimited            files\n"), None);
         assert_eq!(open_files(""), None);
-        assert!(calls_max() <= GateOptions::default().calls_max);
+    }
+
+    #[test]
+    fn calls_take_three_quarters_of_the_files_at_most() {
+        let default = crate::limits::CALLS_MAX;
+        for (files, expected) in [
+            (Some(1024), 768),
+            (Some(4096), 3072),
+            (Some(26_664), 19_998),
+            (Some(26_668), default),
+            (Some(524_288), default),
+            // Too few to be a quarter of anything, and unlimited.
+            (Some(3), default),
+            (None, default),
+        ] {
+            assert_eq!(calls_fitting(files).get(), expected, "{files:?}");
+        }
+        let files = std::fs::read_to_string("/proc/self/limits").ok().and_then(|limits| open_files(&limits));
+        assert_eq!(calls_max(), calls_fitting(files), "those of this process");
+        let config = Config { calls_max: NonZeroUsize::new(7), ..Config::default() };
+        assert_eq!(engine_options(&config).calls.gates.calls_max.get(), 7, "who sets it means it");
+        assert_eq!(engine_options(&Config::default()).calls.gates.calls_max, calls_max());
     }
 
     #[tokio::test]

@@ -68,3 +68,30 @@ impl<V: Weight> Weighter<String, V> for ByWeight {
         key.len() as u64 + value.weight().max(1)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Clone)]
+    struct Text(u64);
+
+    impl Weight for Text {
+        fn weight(&self) -> u64 {
+            self.0
+        }
+    }
+
+    #[test]
+    fn the_text_that_is_kept_is_bounded_by_its_bytes() {
+        let content = Content::new();
+        let bytes = 256 * 1024;
+        let many = 4 * limits::CONTENT_CACHE_BYTES_MAX / bytes;
+        for n in 0..many {
+            content.put(&format!("sha256:{n:064x}"), Text(bytes));
+            assert!(content.kept.weight() <= limits::CONTENT_CACHE_BYTES_MAX, "{} bytes", content.kept.weight());
+        }
+        assert!(content.kept.weight() > limits::CONTENT_CACHE_BYTES_MAX / 2, "{} bytes", content.kept.weight());
+        assert!(content.kept.get(&format!("sha256:{:064x}", many - 1)).is_some(), "what came last is there");
+    }
+}

@@ -334,3 +334,22 @@ fn manifest_key(repository: &str, digest: &Digest) -> String {
 fn place(repository: &str, digest: &Digest) -> String {
     format!("`{repository}@{}:{}…`", digest.algorithm(), digest.short())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::registry::Layout;
+
+    #[test]
+    fn so_many_names_of_a_registry_are_remembered() {
+        let origin = Origin::new(Arc::new(Layout::ephemeral().unwrap()), Duration::ZERO, Arc::default());
+        for n in 0..limits::NAMES_REMEMBERED_MAX * 2 {
+            origin.tags.slot(&format!("workflows/w:{n}"));
+            origin.versions.slot(&format!("workflows/{n}"));
+        }
+        let remembered = [origin.tags.len(), origin.versions.len()];
+        for count in remembered {
+            assert!(count <= limits::NAMES_REMEMBERED_MAX && count > limits::NAMES_REMEMBERED_MAX / 2, "{count}");
+        }
+    }
+}

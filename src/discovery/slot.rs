@@ -310,4 +310,9 @@ impl<K: Hash + Eq + Clone, V> Slots<K, V> {
         let Ok(slot) = self.0.get_or_insert_with(key, || Ok::<_, std::convert::Infallible>(Arc::default()));
         slot
     }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
 }

@@ -67,3 +67,62 @@ impl Agent {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+    use std::sync::mpsc::{Receiver, channel};
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::sample_agents::options::{ModelOptions, Prompt};
+    use crate::sample_agents::skill::Words;
+
+    const WORDS: Words = Words { id: "tell", name: "Tell", description: "tells", tags: &[], examples: &[], prompt: "tell" };
+
+    fn thread(_: Value) -> Result<String, String> {
+        Ok(format!("{:?}", std::thread::current().id()))
+    }
+
+    /// What a stand-in waits for that takes its time.
+    static WAIT: Mutex<Option<Receiver<()>>> = Mutex::new(None);
+
+    fn wait(_: Value) -> Result<String, String> {
+        let wait = WAIT.lock().unwrap().take().expect("it is called once");
+        wait.recv().map(|()| "at last".to_owned()).map_err(|error| error.to_string())
+    }
+
+    #[tokio::test]
+    async fn what_is_larger_does_not_hold_up_the_connections() {
+        let agent = Agent::new("teller", "", vec![Skill::new(WORDS, thread)]);
+        let here = json!(thread(Value::Null).unwrap());
+        for (bytes, is_here) in [(0, true), (limits::SAMPLE_INLINE_BYTES_MAX, true), (limits::SAMPLE_INLINE_BYTES_MAX + 1, false)] {
+            let told = agent.run("tell", json!({}), bytes).await.unwrap();
+            assert_eq!(told == here, is_here, "{bytes}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stand_in_and_a_model_have_so_much_time() {
+        let late = SkillError::Failed("`tell` took longer than 290 s".to_owned());
+        let (go, waiting) = channel();
+        *WAIT.lock().unwrap() = Some(waiting);
+        let agent = Agent::new("teller", "", vec![Skill::new(WORDS, wait)]);
+        let begun = tokio::time::Instant::now();
+        let mut running = std::pin::pin!(agent.run("tell", json!({}), limits::SAMPLE_INLINE_BYTES_MAX + 1));
+        assert!(futures_util::poll!(&mut running).is_pending());
+        // The clock does not go on by itself while a thread works.
+        tokio::time::advance(limits::SAMPLE_SKILL_TIMEOUT - std::time::Duration::from_millis(1)).await;
+        assert!(futures_util::poll!(&mut running).is_pending());
+        tokio::time::advance(std::time::Duration::from_millis(1)).await;
+        assert_eq!(running.await, Err(late.clone()));
+        assert_eq!(begun.elapsed(), limits::SAMPLE_SKILL_TIMEOUT);
+        go.send(()).unwrap();
+
+        let argv = ["sleep", "1000"].map(str::to_owned).to_vec();
+        let model = Model::new(ModelOptions::Command { argv, prompt: Prompt::Stdin }).unwrap();
+        let agent = Agent { model: Some(Arc::new(model)), ..Agent::new("teller", "", vec![Skill::new(WORDS, thread)]) };
+        assert_eq!(agent.run("tell", json!({}), 1).await, Err(late));
+    }
+}

@@ -76,3 +76,49 @@ impl Model {
         if answer.trim().is_empty() { Err("the answer is empty".to_owned()) } else { Ok(answer) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures_util::poll;
+    use serde_json::json;
+
+    use super::super::options::Prompt as Way;
+    use super::super::skill::Words;
+    use super::*;
+
+    fn skill() -> Skill {
+        let words = Words { id: "tell", name: "Tell", description: "tells", tags: &[], examples: &[], prompt: "tell" };
+        Skill::new(words, |_: Value| Ok("told"))
+    }
+
+    fn model(argv: &[&str]) -> Model {
+        let argv = argv.iter().map(|&part| part.to_owned()).collect();
+        Model::new(ModelOptions::Command { argv, prompt: Way::Stdin }).unwrap()
+    }
+
+    #[tokio::test]
+    async fn so_many_questions_are_asked_at_once_and_the_others_wait() {
+        let (model, skill, params) = (model(&["sleep", "1000"]), skill(), json!({}));
+        assert_eq!(model.slots.available_permits(), limits::MODEL_CALLS_MAX);
+        let mut asking: Vec<_> = (0..=limits::MODEL_CALLS_MAX).map(|_| Box::pin(model.run(&skill, &params))).collect();
+        for question in &mut asking {
+            assert!(poll!(question.as_mut()).is_pending());
+        }
+        assert_eq!(model.slots.available_permits(), 0);
+        // One that is not wanted any more leaves its place to the one that waits, and then there is one again.
+        drop(asking.remove(0));
+        assert_eq!(model.slots.available_permits(), 0);
+        drop(asking.pop());
+        assert_eq!(model.slots.available_permits(), 1);
+    }
+
+    #[tokio::test]
+    async fn the_input_of_a_question_has_a_longest_length() {
+        let (model, skill) = (model(&["false"]), skill());
+        let ask = async |bytes: usize| model.run(&skill, &json!("x".repeat(bytes - 2))).await.unwrap_err().to_string();
+        let asked = ask(limits::MODEL_INPUT_BYTES_MAX).await;
+        assert!(asked.contains("the program ended with"), "{asked}");
+        let refused = ask(limits::MODEL_INPUT_BYTES_MAX + 1).await;
+        assert!(refused.ends_with("the input has 262145 bytes; a model is asked about at most 262144"), "{refused}");
+    }
+}

@@ -97,3 +97,16 @@ fn json_bytes(bytes: Bytes) -> Response {
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_does_not_come_is_waited_for_so_long() {
+        let begun = tokio::time::Instant::now();
+        let body = Body::from_stream(futures_util::stream::pending::<Result<Bytes, std::io::Error>>());
+        let refused = read_body(Request::new(body)).await.unwrap_err();
+        assert_eq!((refused.status(), begun.elapsed()), (StatusCode::REQUEST_TIMEOUT, limits::SAMPLE_READ_TIMEOUT));
+    }
+}

@@ -84,3 +84,25 @@ fn required_name(error: &ValidationError<'_>) -> Option<String> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn so_many_problems_are_listed_and_the_rest_is_counted() {
+        let schema = Schema::of_input::<Vec<String>>();
+        for (wrong, listed, last) in [
+            (limits::SAMPLE_PROBLEMS_MAX, limits::SAMPLE_PROBLEMS_MAX, None),
+            (limits::SAMPLE_PROBLEMS_MAX + 5, limits::SAMPLE_PROBLEMS_MAX + 1, Some("and 5 more")),
+            // Nor is all of a huge list looked at.
+            (100_000, limits::SAMPLE_PROBLEMS_MAX + 1, Some("and 1000 more")),
+        ] {
+            let problems = schema.problems(&json!(vec![1; wrong]));
+            assert_eq!(problems.len(), listed, "{wrong}");
+            assert!(last.is_none_or(|last| problems.last().is_some_and(|problem| problem == last)), "{wrong}: {:?}", problems.last());
+        }
+    }
+}

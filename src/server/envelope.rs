@@ -128,7 +128,7 @@ fn scan(body: &[u8], depth_max: usize) -> Result<(), &'static str> {
                         _ => at += 1,
                     }
                 }
-                last_text = at.saturating_sub(start);
+                last_text = at.saturating_sub(start + 1);
             }
             b'{' | b'[' => {
                 depth += 1;
@@ -203,6 +203,22 @@ mod tests {
         // A long text is data, not a bomb; brackets in it do not nest.
         let text = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"x","params":{{"t":"{}"}}}}"#, "[\\\"".repeat(100_000));
         assert_eq!(code(&text), 0);
+    }
+
+    #[test]
+    fn each_bound_is_the_last_that_fits() {
+        let with = |id: &str, params: &str| code(&format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"x","params":{params}}}"#));
+        let text = |bytes: usize| format!("\"{}\"", "k".repeat(bytes));
+        let members = |count: usize| format!("{{{}}}", vec![r#""":1"#; count].join(","));
+        let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        // The request itself has four members and one level.
+        for (more, params, id) in [(0, 0, 0), (1, -32700, -32600)] {
+            assert_eq!(with(&text(ID_BYTES_MAX + more), "{}"), id, "the id");
+            assert_eq!(with("1", &format!("[{}]", "1".repeat(NUMBER_BYTES_MAX + more))), params, "a number");
+            assert_eq!(with("1", &format!("{{{}:1}}", text(KEY_BYTES_MAX + more))), params, "a name");
+            assert_eq!(with("1", &members(MEMBERS_MAX - 4 + more)), params, "members");
+            assert_eq!(with("1", &nested(99 + more)), params, "depth");
+        }
     }
 
     #[test]

@@ -273,3 +273,36 @@ fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::E
     }
     .map_err(serde::de::Error::custom)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits;
+    use crate::time::humanize;
+
+    /// The page on the endpoint tells the bounds; whoever changes one changes both.
+    #[test]
+    fn the_bounds_are_those_of_the_documentation() {
+        let page = include_str!("../../docs/A2A.md").split_whitespace().collect::<Vec<_>>().join(" ");
+        let LimitOptions { body_bytes_max, body_timeout, ended_tasks_stay, depth_runs_max, rate_per_second, .. } = LimitOptions::default();
+        for said in [
+            format!("`limits.body_bytes_max` ({} MiB)", body_bytes_max >> 20),
+            format!("`limits.body_timeout` ({} s)", body_timeout.as_secs()),
+            format!("for {} s (`server.limits.ended_tasks_stay`)", ended_tasks_stay.as_secs()),
+            format!("`server.limits.depth_runs_max` ({depth_runs_max})"),
+        ] {
+            assert!(page.contains(&said), "{said}");
+        }
+        assert_eq!((depth_runs_max, rate_per_second), (limits::RUN_DEPTH_MAX, None));
+    }
+
+    /// Bounds that would contradict each other.
+    #[test]
+    fn the_bounds_fit_each_other() {
+        let limits = LimitOptions::default();
+        assert!(limits.body_bytes_max <= limits.body_bytes_total_max, "the largest body fits");
+        assert!(limits.requests_max <= limits::RUNS_MAX && limits.requests_max <= limits.tasks_max, "who is let in can begin a run");
+        assert!(limits.body_bytes_max >= limits::RUN_INPUT_BYTES_MAX, "the largest input can be sent");
+        assert!(limits.header_timeout <= limits.body_timeout, "{}", humanize(limits.header_timeout));
+    }
+}

@@ -111,6 +111,16 @@ mod tests {
         }
     }
 
+    #[test]
+    fn so_many_messages_are_remembered() {
+        let (seen, answer) = (Seen::new(), Entry::Task(Uuid::new_v4()));
+        for key in 0..2 * MESSAGES_MAX as u128 {
+            seen.messages.insert(key, answer.clone());
+        }
+        assert!(seen.messages.len() <= MESSAGES_MAX && seen.messages.len() > MESSAGES_MAX / 2, "{}", seen.messages.len());
+        assert!(seen.messages.get(&(2 * MESSAGES_MAX as u128 - 1)).is_some(), "what came last is there");
+    }
+
     #[tokio::test]
     async fn of_many_at_once_one_does_the_work_and_a_refusal_is_not_remembered() {
         let seen = Seen::new();

@@ -1,6 +1,6 @@
 //! Contract tests of the agent client, over real HTTP on loopback: each dialect, each way an agent can fail.
 
-mod support;
+pub(crate) mod support;
 
 mod contract;
 mod hostile;

@@ -38,4 +38,6 @@ mod server;
 mod tasks;
 #[cfg(test)]
 mod trickle;
+#[cfg(test)]
+mod unreachable;
 mod workflow;

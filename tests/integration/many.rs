@@ -22,7 +22,17 @@ const MB: u64 = 1_000_000;
 
 /// How many: the first by default, the second when the full scale is asked for.
 fn count(moderate: usize, full: usize) -> usize {
-    if std::env::var("GANTRY_SCALE").as_deref() == Ok("full") { full } else { moderate }
+    if is_full() { full } else { moderate }
+}
+
+/// Whether figures are asserted that an optimised gantry is held to, on a machine that has nothing else to do.
+fn is_full() -> bool {
+    std::env::var("GANTRY_SCALE").as_deref() == Ok("full")
+}
+
+/// What so many runs in flight may take beside an idle process: 80 KB each, and some room for the crowd of their beginning.
+fn room_for(runs: usize) -> u64 {
+    runs as u64 * 80_000 + 20 * MB
 }
 
 /// One finding, for whoever reads the test's output.
@@ -165,7 +175,8 @@ async fn many_runs_wait_for_a_slow_agent_and_all_end_right() {
         gantry.resident() / MB
     );
     tell(&what, figures);
-    assert!(peak < 800 * MB, "{} MB", peak / MB);
+    let room = room_for(runs);
+    assert!(peak - idle < room, "{} MB beside the {} MB of an idle one, {} MB allowed", (peak - idle) / MB, idle / MB, room / MB);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -176,6 +187,7 @@ async fn many_callers_at_once_each_get_their_answer() {
     gantry.execute("chain", json!({ "said": "0:" })).await;
     // One connection for each caller, and one for each call.
     let runs = count(300, 9_000);
+    let idle = gantry.resident();
     let started = Instant::now();
     let callers = (0..runs).map(|n| {
         let gantry = &gantry;
@@ -187,8 +199,9 @@ async fn many_callers_at_once_each_get_their_answer() {
     });
     futures_util::future::join_all(callers).await;
     let what = format!("{runs} callers that wait, {} calls in flight at most", agent.most_in_flight());
-    tell(&what, format_args!("answered in {:.1?}; {} MB at the peak", started.elapsed(), gantry.peak() / MB));
-    assert!(gantry.peak() < 800 * MB);
+    let (grown, room) = (gantry.peak() - idle, room_for(runs));
+    tell(&what, format_args!("answered in {:.1?}; {} MB idle, {} MB more at the peak", started.elapsed(), idle / MB, grown / MB));
+    assert!(grown < room, "{} MB beside the {} MB of an idle one, {} MB allowed", grown / MB, idle / MB, room / MB);
 }
 
 // ------------------------------------------------------------------------------------------------------- many that wait
@@ -371,18 +384,10 @@ async fn offer(gantry: &Arc<Gantry>, every: Duration, during: Duration) -> Answe
     answers
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn ten_times_the_load_that_it_bears_does_not_make_it_slower() {
-    let pause = Duration::from_millis(100);
-    let agent = Slow::start(pause);
-    let site = site(&agent).await;
-    let places = 32;
-    let gantry = Arc::new(site.serve("gantry", &format!("[server.limits]\nrequests_max = {places}\n")).await);
-    gantry.execute("chain", json!({ "said": "0:" })).await;
-    let during = Duration::from_secs(count(2, 60) as u64);
-    // As many callers as there are places, each with its next request when it has its answer.
+/// What `lanes` callers get, each with its next request when it has its answer: runs a second.
+async fn bear(gantry: &Gantry, lanes: usize, during: Duration) -> f64 {
     let begun = Instant::now();
-    let lanes = (0..places).map(|_| async {
+    let lanes = (0..lanes).map(|_| async {
         let mut good = 0;
         while begun.elapsed() < during {
             gantry.execute("chain", json!({ "said": "1:" })).await;
@@ -390,28 +395,119 @@ async fn ten_times_the_load_that_it_bears_does_not_make_it_slower() {
         }
         good
     });
-    let alone: usize = futures_util::future::join_all(lanes).await.into_iter().sum();
-    let peak = alone as f64 / begun.elapsed().as_secs_f64();
+    let good: usize = futures_util::future::join_all(lanes).await.into_iter().sum();
+    good as f64 / begun.elapsed().as_secs_f64()
+}
+
+/// Offers ten times of what it bears, which so many callers at once find out before.
+async fn overload(configuration: &str, lanes: usize) {
+    let pause = Duration::from_millis(100);
+    let agent = Slow::start(pause);
+    let site = site(&agent).await;
+    let gantry = Arc::new(site.serve("gantry", configuration).await);
+    gantry.execute("chain", json!({ "said": "0:" })).await;
+    let during = Duration::from_secs(count(2, 30) as u64);
+    let peak = bear(&gantry, lanes, during).await;
     let begun = Instant::now();
     let mut answers = offer(&gantry, Duration::from_secs_f64(1.0 / (peak * 10.0)), during).await;
     let goodput = answers.good as f64 / begun.elapsed().as_secs_f64();
     answers.refused.sort_unstable();
-    let (refused, median) = (answers.refused.len(), answers.refused[answers.refused.len() / 2]);
-    let p99 = answers.refused[answers.refused.len() * 99 / 100];
+    let refused = answers.refused.len();
+    let at = |percent: usize| answers.refused.get(refused * percent / 100).copied().unwrap_or_default();
+    let (median, p99) = (at(50), at(99));
     let begun = Instant::now();
     gantry.execute("chain", json!({ "said": "0:" })).await;
+    let recovered = begun.elapsed().saturating_sub(pause * 3);
     tell(
-        "ten times the load",
+        &format!("ten times the load, {configuration:?}, {lanes} callers"),
         format_args!(
-            "{peak:.0} runs/s at the peak, {goodput:.0} under it ({:.0} %); {refused} refused with Retry-After, median {median:?}, p99 {p99:?}; \
-             then answered in {:?}",
+            "{peak:.0} runs/s at the peak, {goodput:.0} under it ({:.0} %); {refused} of {} refused with Retry-After, median {median:?}, \
+             p99 {p99:?}; then answered in {recovered:?} beside the agent's time",
             goodput / peak * 100.0,
-            begun.elapsed()
+            refused + answers.good,
         ),
     );
-    assert!(refused > answers.good, "{refused} refused, {} answered", answers.good);
-    assert!(goodput > 0.7 * peak, "{goodput:.0} of {peak:.0} runs/s");
-    assert!(begun.elapsed() < pause * 3 + Duration::from_secs(1), "it recovers");
+    assert!(recovered < Duration::from_secs(1), "it recovers: {recovered:?}");
+    // In the small the test and what it tests share the machine with other tests: what is asserted is that it is not far worse.
+    let share = if is_full() { 0.9 } else { 0.5 };
+    assert!(goodput > share * peak, "{goodput:.0} of {peak:.0} runs/s");
+    if is_full() && refused > 0 {
+        assert!(median < Duration::from_millis(10), "refused after {median:?}");
+    }
+    if lanes == PLACES {
+        assert!(refused > answers.good, "{refused} refused, {} answered", answers.good);
+    }
+}
+
+/// Requests under way at once when few are allowed.
+const PLACES: usize = 32;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ten_times_the_load_that_it_bears_does_not_make_it_slower() {
+    overload(&format!("[server.limits]\nrequests_max = {PLACES}\n"), PLACES).await;
+}
+
+/// With as many places as there are by default it is the machine that is overloaded, so that this is for one that is measured.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ten_times_the_load_with_the_places_that_there_are_by_default() {
+    if is_full() {
+        overload("", 512).await;
+    }
+}
+
+// ------------------------------------------------------------------------------------------------------ a storm of retries
+
+/// An agent that is away: it says 503 to each call, after a pause, and counts.
+async fn away(pause: Duration) -> (String, Arc<AtomicUsize>) {
+    let calls = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&calls);
+    let app = Router::new().route(
+        "/execute",
+        post(move || async move {
+            counted.fetch_add(1, Ordering::SeqCst);
+            tokio::time::sleep(pause).await;
+            axum::http::StatusCode::SERVICE_UNAVAILABLE
+        }),
+    );
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = socket.listen(1024).unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+    (url, calls)
+}
+
+/// Many runs want an agent that is away, each with a policy of its own to try it again and again. What they may call together is one
+/// call for each of them, as long as nobody knows that the agent is away, and then one for each pause of its circuit.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_runs_that_try_again_call_an_agent_that_is_away_no_more_often_than_its_circuit_lets_them() {
+    let runs = count(200, 1_000);
+    let attempts = count(3, 6);
+    for pause in [Duration::ZERO, Duration::from_millis(500)] {
+        let (url, calls) = away(pause).await;
+        let site = Site::new().await;
+        site.push_plain("away", &url, &["work"]).await;
+        let steps = format!("steps: [{{id: a, skill: work, retry: {{max_attempts: {attempts}, initial: 100ms, on: [unavailable]}}}}]\n");
+        site.push_steps("chain", &steps).await;
+        let gantry = site.serve("gantry", "").await;
+        let begun = Instant::now();
+        begin(&gantry, runs).await;
+        let all_begun = begun.elapsed();
+        wait_for("the end of all runs", || async {
+            let states = states(&gantry).await;
+            (states == BTreeMap::from([("FAILED".to_owned(), runs)])).then_some(())
+        })
+        .await;
+        let (took, calls) = (begun.elapsed(), calls.load(Ordering::SeqCst));
+        // Each pause is at least a second, and ends with one call.
+        let probes = usize::try_from(took.as_secs()).unwrap() + 1;
+        tell(
+            &format!("{runs} runs of {attempts} attempts at an agent that says 503 after {pause:?}"),
+            format_args!("begun in {all_begun:.1?}, ended in {took:.1?}: {calls} calls, {} without a circuit", runs * attempts),
+        );
+        assert!(calls <= runs + 2 * probes, "{calls} calls of {runs} runs in {took:?}");
+        assert!(calls >= 5, "{calls}");
+    }
 }
 
 // -------------------------------------------------------------------------------------------------------------- giants
@@ -432,8 +528,10 @@ async fn took(gantry: &Gantry, workflow: &str, input: Value) -> (Duration, Value
 async fn giant_runs_cost_no_more_for_each_step_and_stay_within_their_memory() {
     let agent = Slow::start(Duration::ZERO);
     let site = site(&agent).await;
-    let chain = |steps: usize| (0..steps).map(|n| format!("- {{id: s{n}, skill: work}}\n")).collect::<String>();
-    let (most, items, replies) = (count(1_000, 9_000), count(20_000, 1_000_000), count(3, 30));
+    // A name of one letter: the longest workflow fits into the largest file.
+    site.push_plain("brief", &agent.url, &["w"]).await;
+    let chain = |steps: usize| (0..steps).map(|n| format!("- {{id: s{n}, skill: w}}\n")).collect::<String>();
+    let (most, items, replies) = (count(1_000, 10_000), count(20_000, 1_000_000), count(3, 30));
     site.push_steps("short", &format!("steps:\n{}", chain(10))).await;
     site.push_steps("long", &format!("steps:\n{}", chain(most))).await;
     let each = "items: \"{{ workflow.input.items }}\"";
@@ -461,10 +559,14 @@ async fn giant_runs_cost_no_more_for_each_step_and_stay_within_their_memory() {
         let (time, ended) = took(&gantry, workflow, json!({ "items": vec![0; items] })).await;
         tell(&format!("{workflow} over {items} items, durable"), format_args!("{time:.2?}, {} MB at the peak", gantry.peak() / MB));
         assert_eq!(ended["status"]["state"], "TASK_STATE_COMPLETED", "{}", ended["status"]);
+        if is_full() {
+            assert!(time < Duration::from_secs(60), "{workflow}: {time:?}");
+            assert!(gantry.peak() < 300 * MB, "{workflow}: {} MB", gantry.peak() / MB);
+        }
     }
     let (_, ended) = took(&gantry, "map-set", json!({ "items": vec![0; 1_000_001] })).await;
     let status = ended["status"].to_string();
-    assert!(status.contains("TASK_STATE_FAILED") && status.contains("1000000"), "{status}");
+    assert!(status.contains("TASK_STATE_FAILED") && status.contains("1000000 items that one map may have"), "{status}");
 
     gantry.forget_peak();
     let (time, ended) = took(&gantry, "heavy", json!({})).await;

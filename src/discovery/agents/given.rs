@@ -75,3 +75,20 @@ impl GivenCard {
         FoundAgent { card: Arc::clone(&self.card), digest: Some(self.digest.clone()), reason }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn so_many_cards_are_given_and_one_of_them_can_be_replaced() {
+        let digest = || Digest::of(b"card");
+        let card = |name: &str| Card { name: name.to_owned(), ..Card::default() };
+        let other = GivenCard { card: Arc::new(card("other")), digest: digest() };
+        let others = Given { cards: vec![other; limits::AGENTS_MAX - 1], ..Given::default() };
+        let full = others.with(card("last"), digest()).expect("there is room for one");
+        assert_eq!(full.cards().len(), limits::AGENTS_MAX);
+        assert!(full.with(card("one more"), digest()).is_none());
+        assert_eq!(full.with(card("last"), digest()).expect("it takes the place of itself").cards().len(), limits::AGENTS_MAX);
+    }
+}

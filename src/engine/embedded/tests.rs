@@ -267,9 +267,8 @@ async fn an_engine_with_as_many_runs_at_rest_as_may_be_takes_no_more_until_one_e
 async fn a_run_that_does_much_at_once_rests_for_its_watchers_alone() {
     let engine = engine(Options::default(), Arc::new(Memory::default()));
     let items = limits::TRANSITION_PART * 4;
-    let steps = format!(
-        "steps: [{{id: m, step_type: map, items: \"{{{{ workflow.input }}}}\", steps: [{{id: v, step_type: set, value: 1}}]}}]"
-    );
+    let steps =
+        format!("steps: [{{id: m, step_type: map, items: \"{{{{ workflow.input }}}}\", steps: [{{id: v, step_type: set, value: 1}}]}}]");
     let begin = || Start::new(plan(&engine, "w", &steps), Arc::new(json!(vec![0; items])));
     let begun = Instant::now();
     let unwatched = engine.start(begin()).await.unwrap().run;

@@ -96,3 +96,17 @@ impl fmt::Debug for WriteToken {
         f.write_str("WriteToken(…)")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_nobody_sets_is_the_bound() {
+        let Options { writes: _, blob_bytes_max, uploads_max, upload_idle_max, connections_max, header_timeout, body_timeout, grace: _ } =
+            Options::default();
+        assert_eq!((blob_bytes_max, uploads_max), (limits::REGISTRY_BLOB_BYTES_MAX, limits::REGISTRY_UPLOADS_MAX));
+        assert_eq!((upload_idle_max, connections_max), (limits::REGISTRY_UPLOAD_IDLE_MAX, limits::REGISTRY_CONNECTIONS_MAX));
+        assert_eq!((header_timeout, body_timeout), (limits::HEADER_TIMEOUT, limits::BODY_TIMEOUT));
+    }
+}

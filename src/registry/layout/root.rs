@@ -373,3 +373,22 @@ fn no_upload(repository: &str, id: &str) -> Error {
     let id: String = id.chars().filter(|c| !c.is_control()).take(64).collect();
     Error::NotFound(format!("{repository}/{id}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_so_many_repositories_those_that_are_in_use_stay_in_memory() {
+        let layout = Layout::ephemeral().unwrap();
+        let in_use = layout.inner.repository("in-use").unwrap();
+        for n in 1..limits::REGISTRY_REPOSITORIES_KEPT {
+            layout.inner.repository(&format!("r{n}")).unwrap();
+        }
+        let count = || layout.inner.lock_repositories().len();
+        assert_eq!(count(), limits::REGISTRY_REPOSITORIES_KEPT);
+        layout.inner.repository("one-more").unwrap();
+        assert_eq!(count(), 2);
+        assert!(Arc::ptr_eq(&in_use, &layout.inner.repository("in-use").unwrap()), "two of them would not see each other's writer");
+    }
+}

@@ -177,3 +177,33 @@ async fn links_in_the_root_are_not_followed() {
     let layout = Layout::open(root.path()).unwrap();
     assert!(layout.repositories("").await.unwrap().is_empty());
 }
+
+#[tokio::test]
+async fn an_index_that_would_be_too_large_is_not_written_and_one_that_is_is_not_read() {
+    let root = tempfile::tempdir().unwrap();
+    let layout = Layout::open(root.path()).unwrap();
+    push(&layout, "x", "a", &["v1"]).await.unwrap();
+    drop(layout);
+    // As large as it may be, by an annotation of somebody else's.
+    let path = root.path().join("x/index.json");
+    let most = crate::limits::REGISTRY_INDEX_BYTES_MAX as usize;
+    let padded = |bytes: usize| {
+        let mut index: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        index["annotations"] = serde_json::json!({ "pad": "" });
+        let pad = bytes - index.to_string().len();
+        index["annotations"]["pad"] = "x".repeat(pad).into();
+        index.to_string()
+    };
+    let (fits, over) = (padded(most), padded(most + 1));
+    std::fs::write(&path, &fits).unwrap();
+    let layout = Layout::open(root.path()).unwrap();
+    assert_eq!(layout.tags("x").await.unwrap(), ["v1"]);
+    let error = push(&layout, "x", "b", &["v2"]).await.unwrap_err();
+    assert_eq!(error.to_string(), "`x/index.json` is larger than the limit of 16777216 bytes");
+    assert_eq!(layout.tags("x").await.unwrap(), ["v1"], "what was there stays");
+    assert_eq!(std::fs::metadata(&path).unwrap().len(), most as u64);
+    drop(layout);
+    std::fs::write(&path, &over).unwrap();
+    let layout = Layout::open(root.path()).unwrap();
+    assert!(matches!(layout.tags("x").await, Err(Error::TooLarge { bytes_max: 16_777_216, .. })));
+}

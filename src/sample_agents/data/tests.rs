@@ -124,3 +124,18 @@ fn large_tables_are_read_quickly_and_answers_stay_small() {
     assert_eq!(result["row_count"], 100_000);
     assert!(result.to_string().len() < 50_000 && started.elapsed().as_secs() < 20);
 }
+
+#[test]
+fn a_table_has_so_many_columns_at_most() {
+    let most = crate::limits::SAMPLE_COLUMNS_MAX;
+    let line = |columns: usize| (0..columns).map(|n| format!("c{n}")).collect::<Vec<_>>().join(",");
+    let csv = |columns: usize| json!({"data": format!("{}\n{}\n", line(columns), vec!["1"; columns].join(","))});
+    let objects = |columns: usize| {
+        let fields: serde_json::Map<_, _> = (0..columns).map(|n| (format!("c{n}"), json!(1))).collect();
+        json!({"data": [fields]})
+    };
+    check("analyze_data", csv(most), "/column_count", json!(most));
+    check_refused("analyze_data", csv(most + 1), "the table has 201 columns; at most 200 are read");
+    check("analyze_data", objects(most), "/column_count", json!(most));
+    check_refused("analyze_data", objects(most + 1), "more than 200 different fields");
+}

@@ -317,7 +317,9 @@ async fn parked_runs_cost_a_start_no_more_than_an_index() {
     let indexed = resident();
     eprintln!("{runs} parked runs: opened and indexed in {took:?}, {before} MB before and {indexed} MB after");
     assert!(took < Duration::from_secs(2), "{took:?}");
-    assert!(indexed < 500, "{indexed} MB");
+    // A line in the index, what was read to make it, and some room for what the system rounds up.
+    let grown = indexed.saturating_sub(before);
+    assert!(grown <= 16 + runs as u64 * 2 / 1_000, "{grown} MB more for {runs} runs");
     // Each of them goes on when it is answered.
     let started = Instant::now();
     let answered = stream::iter(&parked).map(|run| second.engine.answer(run, None, Arc::new(json!("yes"))));

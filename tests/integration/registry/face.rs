@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use gantry::limits::{LIST_ENTRIES_MAX, MANIFEST_BYTES_MAX};
 use gantry::registry::http::{Options, WriteToken, Writes};
-use gantry::registry::{digest, media};
+use gantry::registry::{Kind, Store as _, digest, media};
 use reqwest::{Client, Method, Response};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -492,6 +493,39 @@ async fn a_large_body_is_refused_before_it_is_read() {
         let answer = raw(&face.served, head.as_bytes()).await;
         assert!(answer.starts_with("HTTP/1.1 413") && answer.contains("SIZE_INVALID"), "{answer}");
     }
+}
+
+#[tokio::test]
+async fn a_manifest_may_be_as_large_as_the_limit_and_no_larger() {
+    let face = Face::start().await;
+    let config = face.blob("a/x", b"{}").await;
+    let manifest = |bytes: usize| {
+        let mut manifest = json!({"schemaVersion": 2, "mediaType": media::MANIFEST,
+            "config": {"mediaType": media::EMPTY, "digest": config, "size": 2}, "layers": [], "annotations": {"pad": ""}});
+        manifest["annotations"]["pad"] = "x".repeat(bytes - manifest.to_string().len()).into();
+        manifest.to_string().into_bytes()
+    };
+    let sent = [("content-type", media::MANIFEST)];
+    let (fits, over) = (manifest(MANIFEST_BYTES_MAX), manifest(MANIFEST_BYTES_MAX + 1));
+    face.check((Method::PUT, "/v2/a/x/manifests/v1".into(), &sent, &fits, 201, &[])).await;
+    assert_eq!(face.check((Method::GET, "/v2/a/x/manifests/v1".into(), &[], b"", 200, &[])).await, fits);
+    let expected = [("body", "SIZE_INVALID"), ("body", "the limit of 4194304 bytes")];
+    face.check((Method::PUT, "/v2/a/x/manifests/v2".into(), &sent, &over, 413, &expected)).await;
+    face.check((Method::GET, "/v2/a/x/manifests/v2".into(), &[], b"", 404, &[])).await;
+}
+
+#[tokio::test]
+async fn a_page_has_so_many_entries_at_most() {
+    let face = Face::start().await;
+    let tags: Vec<String> = (0..LIST_ENTRIES_MAX + 5).map(|n| format!("t{n:05}")).collect();
+    face.served.layout.push("a/x", Kind::Workflow, "id: x".into(), Default::default(), &tags).await.unwrap();
+    for asked in ["", "?n=20000"] {
+        let (page, link) = face.json(&format!("/v2/a/x/tags/list{asked}")).await;
+        assert_eq!(page["tags"].as_array().unwrap()[..], tags[..LIST_ENTRIES_MAX], "{asked}");
+        assert_eq!(link.as_deref(), Some("</v2/a/x/tags/list?last=t09999&n=10000>; rel=\"next\""), "{asked}");
+    }
+    let (page, link) = face.json("/v2/a/x/tags/list?last=t09999").await;
+    assert_eq!((page["tags"].as_array().unwrap().len(), link), (5, None));
 }
 
 #[tokio::test]

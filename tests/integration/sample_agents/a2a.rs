@@ -234,3 +234,22 @@ async fn a_skill_may_be_called_as_a_method() {
     let reply = agents.rpc("plan-agent", "create_plan", json!({ "requirements": "sort a list" })).await;
     assert_eq!(reply["result"]["function"], "merge_sort");
 }
+
+#[tokio::test]
+async fn ids_have_a_longest_length() {
+    let (agents, most) = (Agents::start().await, gantry::limits::SAMPLE_ID_BYTES_MAX);
+    let input = || json!({ "request": "x" });
+    let agent = agents.agent_of("analyze_request");
+    for (more, code) in [(0, Value::Null), (1, json!(-32602))] {
+        let long = message(&"m".repeat(most + more), "analyze_request", input());
+        let reply = agents.rpc(agent, "SendMessage", long).await;
+        assert_eq!(reply["error"]["code"], code, "{reply}");
+        let mut long = message(&format!("m{more}"), "analyze_request", input());
+        long["message"]["contextId"] = json!("c".repeat(most + more));
+        let reply = agents.rpc(agent, "SendMessage", long).await;
+        assert_eq!(reply["error"]["code"], code, "{reply}");
+        assert_eq!(reply.to_string().contains("at most 4096 bytes"), more > 0, "{reply}");
+    }
+    let reply = agents.rpc(agent, "SendMessage", message("", "analyze_request", input())).await;
+    assert!(reply.to_string().contains("must have 1 to 4096 bytes"), "{reply}");
+}

@@ -153,3 +153,20 @@ async fn a_reader_that_stops_reading_is_cut_and_the_others_are_not() {
     assert_eq!(whole["artifacts"][0]["parts"].as_array().map(Vec::len), Some(300), "nothing was lost but for the lazy reader");
     assert_ne!(whole, Value::Null);
 }
+
+#[tokio::test]
+async fn ids_of_messages_may_have_so_many_bytes() {
+    let world = World::new().await;
+    for (bytes, code) in [(512, 0), (513, -32602)] {
+        // What the rules of the tests go by comes first.
+        let mut long = message("done-1");
+        long["messageId"] = json!(format!("done-{}", "m".repeat(bytes - 5)));
+        let answer = world.call("SendMessage", json!({ "message": long })).await;
+        assert_eq!(answer.code(), code, "{bytes}: {}", answer.body);
+        let mut long = message(&format!("done-{bytes}"));
+        long["contextId"] = json!("c".repeat(bytes));
+        let answer = world.call("SendMessage", json!({ "message": long })).await;
+        assert_eq!(answer.code(), code, "{bytes}: {}", answer.body);
+        assert_eq!(answer.body.to_string().contains("longer than 512 bytes"), code != 0, "{}", answer.body);
+    }
+}

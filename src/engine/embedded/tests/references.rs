@@ -1,6 +1,7 @@
 //! How long a start follows references, how many of them, and for how long it is remembered that they were.
 
 use super::*;
+use crate::interpreter::RemoteTask;
 use crate::plan::Refused;
 use crate::registry::{self, Artifact, At, Kind, Manifest, Pushed};
 
@@ -26,14 +27,7 @@ impl Store for Silent {
         std::future::pending().await
     }
 
-    async fn push(
-        &self,
-        _: &str,
-        _: Kind,
-        _: bytes::Bytes,
-        _: BTreeMap<String, String>,
-        _: &[String],
-    ) -> Result<Pushed, registry::Error> {
+    async fn push(&self, _: &str, _: Kind, _: bytes::Bytes, _: BTreeMap<String, String>, _: &[String]) -> Result<Pushed, registry::Error> {
         std::future::pending().await
     }
 
@@ -78,4 +72,13 @@ async fn so_many_references_are_followed_and_one_more_is_refused() {
             started => assert!(started.is_ok() && !is_refused, "{more}: {started:?}"),
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_agent_of_a_task_that_is_given_up_is_looked_for_no_longer_than_a_registry_may_take() {
+    let engine = over(Arc::new(Silent), Options::default(), Arc::new(Memory::default()));
+    let remote = RemoteTask { task_id: "t".to_owned(), context_id: "c".to_owned() };
+    let begun = Instant::now();
+    engine.give_up(SkillId::parse("s").unwrap(), false, None, remote).await;
+    assert_eq!(begun.elapsed(), limits::REGISTRY_TIMEOUT);
 }
