@@ -158,6 +158,7 @@ impl History {
                 (path, attempt, by, EntryStatus::Waiting, Some(Payload::of(&question.prompt)), None)
             }
             Event::Started { .. }
+            | Event::Kept { .. }
             | Event::Answered { .. }
             | Event::TimerFired { .. }
             | Event::Exhausted { .. }

@@ -13,7 +13,7 @@ use super::choice::Chosen;
 use super::tree::Usage;
 use super::{Embedded, now};
 use crate::a2a::{Card, Dialect, extension};
-use crate::agent::{self, ErrorKind, Pass, Progress, Reply};
+use crate::agent::{self, ErrorKind, Hold, Pass, Progress, Reply};
 use crate::discovery::{self, FoundAgent};
 use crate::ids::{RunId, SkillId};
 use crate::interpreter::{AgentUsed, Ancestor, ErrorClass, Event, Invocation, Question, RemoteTask, StepError};
@@ -26,6 +26,15 @@ pub(super) enum Outcome {
     Question(Question),
     /// None yet: this engine stops, and the attempt is made again after the restart.
     Parked,
+}
+
+/// How a call is given up.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Ties {
+    /// Nobody waits for its outcome any more, which is in the journal.
+    pub(super) cancel: CancellationToken,
+    /// What it left behind is canceled when the failure that made it useless is in the journal.
+    pub(super) hold: Hold,
 }
 
 /// The runs that calls of one run belong to: its ancestors and itself, and the same as agents are told.
@@ -57,21 +66,20 @@ pub(super) const OWN_NAME: &str = "gantry";
 
 impl Embedded {
     /// Makes one attempt. `None` when it was cancelled: nobody waits for its outcome.
-    pub(super) async fn invoke(
-        self,
-        run: RunId,
-        invocation: Invocation,
-        lineage: Arc<Lineage>,
-        cancel: CancellationToken,
-    ) -> Option<Event> {
+    pub(super) async fn invoke(self, run: RunId, invocation: Invocation, lineage: Arc<Lineage>, ties: Ties) -> Option<Event> {
         let Invocation { path, step, attempt, skill, .. } = &invocation;
         let (path, attempt) = (path.clone(), *attempt);
         debug!(%step, attempt, %skill, "step started");
         let mut by = None;
-        let made = AssertUnwindSafe(self.bounded_attempt(&run, &invocation, &lineage, &cancel, &mut by)).catch_unwind().await;
+        let made = AssertUnwindSafe(self.bounded_attempt(&run, &invocation, &lineage, &ties, &mut by)).catch_unwind().await;
         // A fault of ours must end the step: nothing else would.
         let outcome = made.unwrap_or_else(|_| Err(StepError::new(ErrorClass::Internal, "gantry broke while it made this call")));
-        if cancel.is_cancelled() {
+        if ties.cancel.is_cancelled() {
+            ties.hold.release();
+            if let Ok(Outcome::Question(Question { remote: Some(remote), .. })) = outcome {
+                let agent = invocation.agent.or_else(|| by.map(|by| by.name.clone()));
+                Box::pin(self.give_up(invocation.skill, invocation.own, agent, remote)).await;
+            }
             return None;
         }
         let at = now();
@@ -96,10 +104,10 @@ impl Embedded {
         run: &RunId,
         invocation: &Invocation,
         lineage: &Lineage,
-        cancel: &CancellationToken,
+        ties: &Ties,
         by: &mut Option<Arc<AgentUsed>>,
     ) -> Result<Outcome, StepError> {
-        let outcome = self.attempt(run, invocation, lineage, cancel, by).await?;
+        let outcome = self.attempt(run, invocation, lineage, ties, by).await?;
         if let (Outcome::Value(value), Some(bytes_max)) = (&outcome, invocation.reply_bytes_max) {
             let bytes = json_bytes(value);
             if bytes > bytes_max {
@@ -115,13 +123,13 @@ impl Embedded {
         run: &RunId,
         invocation: &Invocation,
         lineage: &Lineage,
-        cancel: &CancellationToken,
+        ties: &Ties,
         by: &mut Option<Arc<AgentUsed>>,
     ) -> Result<Outcome, StepError> {
         let started = tokio::time::Instant::now();
         if invocation.own {
             *by = Some(Arc::new(AgentUsed { name: "gantry".to_owned(), card: None, reason: "a sub-workflow".to_owned() }));
-            return Box::pin(self.delegate(run, invocation, lineage, cancel)).await;
+            return Box::pin(self.delegate(run, invocation, lineage, ties)).await;
         }
         let found = match self.find(invocation).await {
             Ok(found) => found,
@@ -129,10 +137,10 @@ impl Embedded {
                 let ours = error.code == ErrorClass::NoAgent && invocation.agent.as_deref().is_none_or(|agent| agent == OWN_NAME);
                 let Some(delegated) = delegated(invocation).filter(|_| ours) else { return Err(error) };
                 *by = Some(Arc::new(AgentUsed { name: OWN_NAME.to_owned(), card: None, reason: "no other agent offers it".to_owned() }));
-                return Box::pin(self.delegate(run, &delegated, lineage, cancel)).await;
+                return Box::pin(self.delegate(run, &delegated, lineage, ties)).await;
             }
         };
-        self.call_one_of(run, invocation, lineage, cancel, started, found, by).await
+        self.call_one_of(run, invocation, lineage, ties, started, found, by).await
     }
 
     async fn find(&self, invocation: &Invocation) -> Result<Chosen, StepError> {
@@ -171,7 +179,7 @@ impl Embedded {
         run: &RunId,
         invocation: &Invocation,
         lineage: &Lineage,
-        cancel: &CancellationToken,
+        ties: &Ties,
         found: &FoundAgent,
         timeout: Duration,
         mut pass: Option<&mut Pass>,
@@ -190,7 +198,7 @@ impl Embedded {
                 Progress::Status(text) => debug!(%step, text, "agent says"),
             }
         };
-        match self.inner.agents.call(call, cancel.clone(), progress).await {
+        match self.inner.agents.call_held(call, ties.cancel.clone(), &ties.hold, progress).await {
             Ok(Reply::Value(value)) => Ok(Outcome::Value(value)),
             Ok(Reply::Question(question)) => Ok(Outcome::Question(Question {
                 remote: Some(RemoteTask { task_id: question.remote.task_id, context_id: question.remote.context_id }),

@@ -332,3 +332,12 @@ async fn a_runs_row_is_written_when_there_is_something_to_say_and_no_event_is_lo
         assert_eq!((stored.len(), &stored[events - 1]), (events, &event[0]), "after {after} ms");
     }
 }
+
+#[test]
+fn a_database_that_another_program_holds_is_no_failure_for_good() {
+    use rusqlite::ffi;
+    for (code, transient) in [(ffi::SQLITE_BUSY, true), (ffi::SQLITE_LOCKED, true), (ffi::SQLITE_FULL, true), (ffi::SQLITE_IOERR, false)] {
+        let error = super::failure(&rusqlite::Error::SqliteFailure(ffi::Error::new(code), None));
+        assert_eq!(error.is_transient(), transient, "{error}");
+    }
+}

@@ -6,8 +6,9 @@ use serde_json::Value;
 use tokio::sync::oneshot;
 
 use super::Driver;
+use crate::engine::embedded::delegate::meant;
 use crate::engine::{Error, Subscription, input};
-use crate::interpreter::{Event, RunStatus, Snapshot};
+use crate::interpreter::{Event, RemoteTask, RunStatus, Snapshot};
 use crate::plan::Path;
 
 /// What others ask of a run's task.
@@ -15,6 +16,8 @@ use crate::plan::Path;
 pub(in crate::engine::embedded) enum Control {
     Cancel(String, Option<oneshot::Sender<()>>),
     Answer(Option<String>, Arc<Value>, oneshot::Sender<Result<(), Error>>),
+    /// A run below no longer asks this, whatever became of it.
+    Settled(RemoteTask),
     /// Finish what is in flight, begin nothing, and end: the journal has the rest.
     Park,
     Snapshot(oneshot::Sender<Snapshot>),
@@ -37,7 +40,7 @@ impl Driver {
                 let updates = self.watchers.add();
                 drop(reply.send(Subscription { snapshot: self.run.snapshot(), seq: self.seq, updates: Some(updates) }));
             }
-            change @ (Control::Cancel(..) | Control::Answer(..) | Control::Park) => return Some(change),
+            change @ (Control::Cancel(..) | Control::Answer(..) | Control::Settled(_) | Control::Park) => return Some(change),
         }
         None
     }
@@ -68,6 +71,7 @@ impl Driver {
                 };
                 let _ = reply.send(result);
             }
+            Control::Settled(remote) => self.question_settled(&remote).await?,
             Control::Park => self.parking = true,
             // Only looks: see above.
             Control::Snapshot(_) | Control::Wait(_) | Control::Subscribe(_) => {}
@@ -96,7 +100,11 @@ impl Driver {
         let found = match step {
             None if waiting.len() == 1 => waiting.first(),
             None => None,
-            Some(step) => waiting.iter().find(|path| path.as_str() == step || path.step() == step),
+            Some(step) => {
+                let (step, attempt) = meant(step);
+                let is_meant = |path: &&Path| path.as_str() == step || path.step() == step;
+                waiting.iter().find(is_meant).filter(|path| attempt.is_none_or(|attempt| self.run.asking(path) == Some(attempt)))
+            }
         };
         found.cloned().ok_or_else(|| {
             let waiting = waiting.iter().map(|path| path.step().to_owned()).collect();
