@@ -15,6 +15,7 @@ use super::call::{Call, Progress, Reply};
 use super::dial::{self, Guard, Lookup};
 use super::endpoint::{Endpoint, Wire};
 use super::error::{Error, ErrorKind, Failure};
+use super::hold::Hold;
 use super::http::Http;
 use super::secret::Secret;
 use super::{follow, plain};
@@ -82,22 +83,42 @@ impl Client {
 
     /// Calls a skill. Cancelling the token, passing the deadline, and dropping the future also cancel the remote task when
     /// one is known. `on_progress` must not block.
-    pub async fn call(&self, call: Call, cancel: CancellationToken, mut on_progress: impl FnMut(Progress) + Send) -> Result<Reply, Error> {
+    pub async fn call(&self, call: Call, cancel: CancellationToken, on_progress: impl FnMut(Progress) + Send) -> Result<Reply, Error> {
+        let hold = Hold::default();
+        let outcome = self.call_held(call, cancel, &hold, on_progress).await;
+        hold.release();
+        outcome
+    }
+
+    /// As [`call`](Self::call), but the remote task of a call that failed is canceled only when the hold is released: when it passed its
+    /// deadline, or what was answered cannot be used. That its failure is known has to be stored first.
+    pub async fn call_held(
+        &self,
+        call: Call,
+        cancel: CancellationToken,
+        hold: &Hold,
+        mut on_progress: impl FnMut(Progress) + Send,
+    ) -> Result<Reply, Error> {
         let outcome = if cancel.is_cancelled() {
             Err(canceled())
         } else {
+            let mut work = std::pin::pin!(self.dispatch(&call, hold, &mut on_progress));
             // All three are safe to drop; dropping the call is what cancels the remote task.
             tokio::select! {
                 biased;
-                outcome = self.dispatch(&call, &mut on_progress) => outcome,
+                outcome = &mut work => outcome,
                 () = cancel.cancelled() => Err(canceled()),
-                () = tokio::time::sleep(call.timeout) => Err(late(call.timeout)),
+                () = tokio::time::sleep(call.timeout) => {
+                    // Before the call is dropped, at the end of this block.
+                    hold.keep();
+                    Err(late(call.timeout))
+                }
             }
         };
         outcome.map_err(|failure| self.redacted(failure, &call.card).at(&call.card.name, &call.skill))
     }
 
-    async fn dispatch(&self, call: &Call, on_progress: &mut (dyn FnMut(Progress) + Send)) -> Result<Reply, Failure> {
+    async fn dispatch(&self, call: &Call, hold: &Hold, on_progress: &mut (dyn FnMut(Progress) + Send)) -> Result<Reply, Failure> {
         let Some(interface) = call.card.interfaces.first() else {
             let why = "its card offers no interface that gantry speaks: A2A 1.0 or 0.3 over JSON-RPC, or plain JSON-RPC";
             return Err(Failure::new(ErrorKind::Refused, why));
@@ -111,7 +132,7 @@ impl Client {
             Dialect::A2a1 => Wire::V1,
             Dialect::A2a03 => Wire::V03,
         };
-        let endpoint = Arc::new(Endpoint::new(Arc::clone(&self.http), wire, interface, &call.message_id)?);
+        let endpoint = Arc::new(Endpoint::new(Arc::clone(&self.http), wire, interface, &call.message_id)?.held(hold.clone()));
         // Boxed: a task at work has much state, which calls in the plain dialect need not carry.
         Box::pin(follow::call(&endpoint, call, on_progress)).await
     }

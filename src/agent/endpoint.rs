@@ -12,6 +12,7 @@ use url::Url;
 
 use super::body::{self, Content};
 use super::error::{ErrorKind, Failure};
+use super::hold::Hold;
 use super::http::Http;
 use super::stream::Events;
 use super::{v1, v03};
@@ -42,6 +43,8 @@ pub(super) struct Endpoint {
     tenant: Option<String>,
     message_id: String,
     requests: AtomicU32,
+    /// When the agent may be told that a task is no longer wanted.
+    pub(super) hold: Hold,
 }
 
 /// What a request that may stream was answered with.
@@ -56,7 +59,12 @@ impl Endpoint {
     pub(super) fn new(http: Arc<Http>, wire: Wire, interface: &Interface, message_id: &str) -> Result<Self, Failure> {
         let url = http.url(&interface.url)?;
         let (tenant, message_id) = (interface.tenant.clone(), message_id.to_owned());
-        Ok(Self { http, wire, url, tenant, message_id, requests: AtomicU32::new(0) })
+        Ok(Self { http, wire, url, tenant, message_id, requests: AtomicU32::new(0), hold: Hold::default() })
+    }
+
+    /// The same, for a call that somebody holds.
+    pub(super) fn held(self, hold: Hold) -> Self {
+        Self { hold, ..self }
     }
 
     pub(super) fn tenant(&self) -> Option<String> {
@@ -180,7 +188,8 @@ impl Endpoint {
         }
     }
 
-    /// Tells the agent, in the background and bounded, that a task is no longer wanted. Whether it listens changes nothing.
+    /// Tells the agent, in the background and bounded, that a task is no longer wanted, as soon as it may be told. Whether it listens changes
+    /// nothing.
     pub(super) fn cancel_later(&self, task_id: String) {
         if self.http.leaves_tasks.load(Ordering::Acquire) {
             return;
@@ -190,7 +199,12 @@ impl Endpoint {
         let id = self.next_id();
         let request = self.cancel_request(&id, &task_id);
         let (http, url, headers) = (Arc::clone(&self.http), Arc::clone(&self.url), self.headers(false));
+        let verdict = self.hold.verdict();
         let work = async move {
+            if !verdict.await {
+                debug!(task = %task_id, "remote task left alone: its call is made again");
+                return;
+            }
             let told = tokio::time::timeout(CANCEL_TIMEOUT, async {
                 let response = http.post(&url, headers, request).await?;
                 body::read_some(response, CANCEL_REPLY_BYTES_MAX).await;

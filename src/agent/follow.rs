@@ -42,7 +42,7 @@ pub(super) async fn call(endpoint: &Arc<Endpoint>, call: &Call, on_progress: &mu
     let outcome = drive(endpoint, call, &mut watch).await;
     match &outcome {
         // What was answered cannot be used, so whatever still runs there is in vain.
-        Err(failure) if matches!(failure.kind, ErrorKind::InvalidReply | ErrorKind::TooLarge) => {}
+        Err(failure) if matches!(failure.kind, ErrorKind::InvalidReply | ErrorKind::TooLarge) => endpoint.hold.keep(),
         // An agent that is out of reach may remember the message when it is repeated: its task is left alone.
         Ok(_) | Err(_) => watch.disarm(),
     }

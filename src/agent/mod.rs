@@ -10,6 +10,7 @@ mod error;
 mod secret;
 
 mod follow;
+mod hold;
 mod opening;
 mod plain;
 mod reply;
@@ -37,4 +38,5 @@ pub use dialer::Dialer;
 pub use direct::{Direct, Opened, Updates};
 pub use error::{Error, ErrorKind, Reach};
 pub use gate::{Gate, GateOptions, GateStatus, Gates, Pass};
+pub use hold::Hold;
 pub use secret::Secret;

@@ -146,6 +146,7 @@ impl History {
                 (path, attempt, by, inputs, EntryStatus::Waiting, Some(payload::of(&question.prompt)), None)
             }
             Event::Started { .. }
+            | Event::Kept { .. }
             | Event::Answered { .. }
             | Event::TimerFired { .. }
             | Event::Exhausted { .. }

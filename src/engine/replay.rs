@@ -274,6 +274,7 @@ fn name(event: &Event) -> String {
     let about = |what: &str, path: &Path| format!("{what} `{}`", path.step());
     match event {
         Event::Started { .. } => "the start".to_owned(),
+        Event::Kept { path, .. } => about("what was kept of", path),
         Event::Replied { path, .. } => about("the reply to", path),
         Event::Failed { path, .. } => about("a failure of", path),
         Event::Asked { path, .. } => about("a question to", path),

@@ -21,27 +21,30 @@ pub(super) struct Seed {
 
 /// The history of `old` without what made it end badly, for the run `new` that begins at `at`.
 ///
-/// Kept: what completed steps were told, answers of people, failures that the workflow coped with. Left out: every event of the
-/// steps whose failure became the run's and of those that were canceled in the middle, the wish to cancel, deadlines that passed, and whatever followed from those (handlers,
-/// catch branches). Times are those of the retry, so that timers count anew.
+/// Kept: what completed steps were told, answers of people, failures that the workflow coped with, and of a map that failed what its items
+/// came to that completed: the failed ones begin anew, each in its turn, and no other. Left out: every event of the
+/// steps whose failure became the run's and of those that were canceled in the middle, the wish to cancel, deadlines that passed, and
+/// whatever followed from those (handlers, catch branches). Times are those of the retry, so that timers count anew.
 pub(super) fn seed(plan: &Arc<Plan>, old: &RunId, events: &[Event], new: &RunId, at: Timestamp) -> Result<Seed, Error> {
     let refused = |why: &str| Error::NotRetryable { run: old.clone(), why: why.to_owned() };
-    let blamed = blame(plan, events)?.ok_or_else(|| refused("it has not failed and was not canceled"))?;
+    let Blame { steps: blamed, kept } = blame(plan, events)?.ok_or_else(|| refused("it has not failed and was not canceled"))?;
     let mut run = Run::new(Arc::clone(plan));
     let mut history = Vec::new();
-    for event in events {
+    let (started, later) = events.split_at(events.len().min(1));
+    for event in started.iter().chain(&kept).chain(later) {
         let event = event.clone().stamped(at);
         let event = match event {
             Event::Started { workflow, semantics, input, ancestry, at, .. } => {
                 Event::Started { run: new.clone(), workflow, semantics, input, ancestry, at }
             }
+            event @ Event::Kept { .. } if history.len() <= kept.len() => event,
             event if is_left_out(&event, &blamed) => continue,
             event => event,
         };
         let is_early = matches!(&event, Event::Answered { path, .. } if run.unasked(path.as_str()).is_some());
         match run.apply(event.clone()) {
-            // Nothing follows from it before its step asks.
-            Ok(_) if is_early => history.push(event),
+            // Nothing follows from it before its step asks, or its map begins.
+            Ok(_) if is_early || matches!(event, Event::Kept { .. }) => history.push(event),
             // Late then and now, or about a step that this history does not lead to.
             Ok(transition) if transition == Transition::default() => {}
             Err(_) if !history.is_empty() => {}
@@ -62,9 +65,17 @@ fn is_left_out(event: &Event, blamed: &BTreeSet<Path>) -> bool {
         || event.path().is_some_and(|path| *path == Path::run() || blamed.contains(path))
 }
 
-/// The steps whose failure became the run's, and those that were canceled. None when the run has not ended badly.
-fn blame(plan: &Arc<Plan>, events: &[Event]) -> Result<Option<BTreeSet<Path>>, Error> {
-    let mut run = Run::new(Arc::clone(plan));
+/// What made a run end badly.
+struct Blame {
+    /// The steps whose failure became the run's, and those that were canceled.
+    steps: BTreeSet<Path>,
+    /// What the items came to that the maps among them had completed.
+    kept: Vec<Event>,
+}
+
+/// None when the run has not ended badly.
+fn blame(plan: &Arc<Plan>, events: &[Event]) -> Result<Option<Blame>, Error> {
+    let mut run = Run::remembering_items(Arc::clone(plan));
     let (mut failed, mut canceled) = (BTreeMap::new(), BTreeSet::new());
     for event in events {
         let mut note = |change| match change {
@@ -81,8 +92,10 @@ fn blame(plan: &Arc<Plan>, events: &[Event]) -> Result<Option<BTreeSet<Path>>, E
         run.apply_in_parts(event.clone(), |part| part.changes.into_iter().for_each(&mut note))?;
         if matches!(run.fate(), Some(Outcome::Failed { .. } | Outcome::Canceled { .. })) {
             let fatal = |path: &Path| failed.get(path).is_some_and(|step| is_fatal(plan, path, step.as_str(), &failed));
-            let blamed = failed.keys().filter(|path| fatal(path) && above(path).iter().all(fatal)).cloned();
-            return Ok(Some(blamed.chain(canceled).collect()));
+            let blamed: BTreeSet<Path> = failed.keys().filter(|path| fatal(path) && above(path).iter().all(fatal)).cloned().collect();
+            let kept = run.yielded().into_iter().filter(|(map, ..)| blamed.contains(map));
+            let kept = kept.map(|(path, index, value)| Event::Kept { path, index, value, at: Timestamp::default() }).collect();
+            return Ok(Some(Blame { steps: blamed.into_iter().chain(canceled).collect(), kept }));
         }
     }
     Ok(None)

@@ -10,8 +10,13 @@ use crate::ids::{Digest, RunId};
 use crate::plan::Path;
 use crate::time::Timestamp;
 
-/// Version of what the interpreter makes of events. Recorded in every run; a change that would replay old events differently raises it.
-pub const SEMANTICS: u32 = 1;
+/// Version of what the interpreter makes of events. Recorded in every run; a change that would replay old events differently raises it, and
+/// a run goes by the version that it began with.
+///
+/// 2: an answer that did not arrive is passed on again by the retry, its task is canceled when the step gives up, and answers use up no
+/// attempts; `always` sees what the run ends as, and runs also when a handler is canceled or executes too many steps; `on_failure: continue`
+/// does not cover a `fail` step; percentages of `tolerate_failures` are reckoned exactly.
+pub const SEMANTICS: u32 = 2;
 
 /// One fact. The first of a run is always `Started`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -30,6 +35,17 @@ pub enum Event {
         /// The runs above this one, outermost first.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         ancestry: Vec<Ancestor>,
+        /// When.
+        at: Timestamp,
+    },
+    /// What an item of a map came to in the run that this one is a retry of. The item is not begun; comes before its map begins.
+    Kept {
+        /// The map.
+        path: Path,
+        /// Which item.
+        index: usize,
+        /// What it came to.
+        value: Arc<Value>,
         /// When.
         at: Timestamp,
     },
@@ -127,7 +143,8 @@ impl Event {
     /// The step that it is about; none for what is about the run.
     pub fn path(&self) -> Option<&Path> {
         match self {
-            Self::Replied { path, .. }
+            Self::Kept { path, .. }
+            | Self::Replied { path, .. }
             | Self::Failed { path, .. }
             | Self::Asked { path, .. }
             | Self::Answered { path, .. }
@@ -140,6 +157,7 @@ impl Event {
     pub fn stamped(mut self, time: Timestamp) -> Self {
         match &mut self {
             Self::Started { at, .. }
+            | Self::Kept { at, .. }
             | Self::Replied { at, .. }
             | Self::Failed { at, .. }
             | Self::Asked { at, .. }
@@ -155,6 +173,7 @@ impl Event {
     pub fn at(&self) -> Timestamp {
         match self {
             Self::Started { at, .. }
+            | Self::Kept { at, .. }
             | Self::Replied { at, .. }
             | Self::Failed { at, .. }
             | Self::Asked { at, .. }

@@ -37,20 +37,26 @@ impl Run {
         };
         // Only handlers can see it.
         if self.plan.handler(first).or(self.plan.handler(Handler::Always)).is_some() {
-            let error = match &outcome {
-                Outcome::Completed { .. } => None,
-                Outcome::Failed { error } => Some(serde_json::to_value(error).expect("an error of plain strings is JSON")),
-                Outcome::Canceled { reason } => Some(serde_json::json!({"code": "canceled", "message": reason})),
-            };
-            self.set_run_value(outcome.status(), error);
+            self.show_outcome(&outcome);
         }
         self.next_handler(outcome, first);
     }
 
-    fn next_handler(&mut self, outcome: Outcome, current: Handler) {
-        match self.plan.handler(current).or(self.plan.handler(Handler::Always)) {
-            Some(sequence) => {
-                self.phase = Phase::Handlers { outcome };
+    /// What the run will end as, as its handlers see it.
+    fn show_outcome(&mut self, outcome: &Outcome) {
+        let error = match outcome {
+            Outcome::Completed { .. } => None,
+            Outcome::Failed { error } => Some(serde_json::to_value(error).expect("an error of plain strings is JSON")),
+            Outcome::Canceled { reason } => Some(serde_json::json!({"code": "canceled", "message": reason})),
+        };
+        self.set_run_value(outcome.status(), error);
+    }
+
+    fn next_handler(&mut self, outcome: Outcome, first: Handler) {
+        let handler = |handler| self.plan.handler(handler).map(|sequence| (handler, sequence));
+        match handler(first).or_else(|| handler(Handler::Always)) {
+            Some((current, sequence)) => {
+                self.phase = Phase::Handlers { outcome, current };
                 self.work.push_back(Work::Begin(FrameIndex(0), sequence));
             }
             None => self.finish(outcome),
@@ -58,12 +64,16 @@ impl Run {
     }
 
     pub(super) fn handler_ended(&mut self, handler: Handler, end: SequenceEnd) {
-        let Phase::Handlers { outcome } = &self.phase else { return };
+        let Phase::Handlers { outcome, .. } = &self.phase else { return };
         let outcome = match (outcome.clone(), end) {
             // A run that completed but whose handler failed has not ended well; an earlier failure is never covered by a later one.
             (Outcome::Completed { .. }, SequenceEnd::Failed(mut error)) => {
                 error.message = format!("{}: {}", handler.name(), error.message);
-                Outcome::Failed { error }
+                let outcome = Outcome::Failed { error };
+                if self.semantics >= 2 {
+                    self.show_outcome(&outcome);
+                }
+                outcome
             }
             (outcome, _) => outcome,
         };
@@ -79,13 +89,17 @@ impl Run {
         self.phase = Phase::Ended(outcome);
     }
 
-    /// Somebody wants the run to end. A second wish ends the handlers too.
+    /// Somebody wants the run to end. While handlers run it is known what as: the one under way is ended, and `always` still runs after it.
     pub(super) fn cancel(&mut self, reason: String) {
         self.stop_everything(&reason);
         match &self.phase {
-            Phase::Handlers { outcome } => {
-                let outcome = outcome.clone();
-                self.finish(outcome);
+            Phase::Handlers { outcome, current } => {
+                let (outcome, current) = (outcome.clone(), *current);
+                if current == Handler::Always || self.semantics < 2 {
+                    self.finish(outcome)
+                } else {
+                    self.next_handler(outcome, Handler::Always)
+                }
             }
             Phase::New | Phase::Steps | Phase::Ended(_) => self.handle(Outcome::Canceled { reason }),
         }
@@ -107,9 +121,14 @@ impl Run {
         let message = format!("the run executed {} steps, repetitions included, which is the most it may", self.steps_max);
         self.stop_everything(&message);
         match &self.phase {
-            Phase::Handlers { outcome } => {
+            Phase::Handlers { outcome, .. } if self.semantics < 2 => {
                 let outcome = outcome.clone();
                 self.finish(outcome);
+            }
+            // As when one of its steps fails.
+            Phase::Handlers { current, .. } => {
+                let end = SequenceEnd::Failed(StepError::new(ErrorClass::Limit, message));
+                self.handler_ended(*current, end);
             }
             Phase::New | Phase::Steps | Phase::Ended(_) => {
                 self.handle(Outcome::Failed { error: StepError::new(ErrorClass::Limit, message) });
@@ -148,7 +167,10 @@ impl Run {
                     self.waiting -= usize::from(matches!(call.phase, CallPhase::Waiting(_)));
                     match call.phase {
                         CallPhase::InFlight => self.out.commands.push(Command::CancelCall { path }),
-                        CallPhase::BackingOff => self.out.commands.push(Command::CancelTimer { path, timer: Timer::Retry }),
+                        CallPhase::BackingOff => {
+                            self.out.commands.push(Command::CancelTimer { path, timer: Timer::Retry });
+                            self.cancel_task(*place, call.resume.map(|(remote, _)| remote), call.by.as_deref());
+                        }
                         CallPhase::Waiting(question) => self.cancel_task(*place, question.remote, call.by.as_deref()),
                         CallPhase::Over => {}
                     }

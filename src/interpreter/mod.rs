@@ -21,5 +21,5 @@ mod tests;
 pub use command::{Change, Command, Invocation, Timer, Transition};
 pub use error::{ErrorClass, Mismatch, StepError};
 pub use event::{AgentUsed, Ancestor, Event, Payload, Question, RemoteTask, SEMANTICS};
-pub use run::Run;
+pub use run::{Run, Yielded};
 pub use status::{Outcome, RunStatus, Snapshot, StepReport, StepStatus};

@@ -6,16 +6,16 @@ use super::StepError;
 use crate::limits;
 use crate::workflow::Retry;
 
-/// The delay before the attempt after `attempt`, or `None` when there is to be none.
+/// The delay before the attempt after so many `failures`, or `None` when there is to be none.
 ///
 /// With jitter the delay is drawn between half and the whole by `entropy`. A longer wish of the agent (Retry-After) wins.
-pub(super) fn delay(policy: Option<&Retry>, attempt: u32, error: &StepError, entropy: u32) -> Option<Duration> {
+pub(super) fn delay(policy: Option<&Retry>, failures: u32, error: &StepError, entropy: u32) -> Option<Duration> {
     let policy = policy?;
     let worth_it = error.code.retry_on().is_some_and(|class| policy.on.contains(&class));
-    if !worth_it || attempt >= policy.max_attempts.get() {
+    if !worth_it || failures >= policy.max_attempts.get() {
         return None;
     }
-    let exponent = i32::try_from(attempt.saturating_sub(1)).unwrap_or(i32::MAX);
+    let exponent = i32::try_from(failures.saturating_sub(1)).unwrap_or(i32::MAX);
     let whole = (policy.initial.as_secs_f64() * policy.factor.powi(exponent)).min(policy.max.as_secs_f64());
     let drawn = if policy.jitter { whole * (0.5 + 0.5 * f64::from(entropy) / f64::from(u32::MAX)) } else { whole };
     let drawn = Duration::from_millis((drawn * 1000.0).round() as u64);

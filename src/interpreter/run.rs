@@ -6,18 +6,23 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::state::{CallPhase, CallState, Frame, FrameIndex, Phase, Place, State, Work};
-use super::{Ancestor, Change, Command, Event, Mismatch, Outcome, Question, RunStatus, SEMANTICS, Timer, Transition};
+use super::{Ancestor, Change, Command, Event, Mismatch, Outcome, Question, RemoteTask, RunStatus, SEMANTICS, Timer, Transition};
 use crate::expression::Scope;
 use crate::ids::RunId;
 use crate::limits;
 use crate::plan::{Path, Plan};
 use crate::time::Timestamp;
 
+/// An item of a map that completed: of which map, which item, and with what.
+pub type Yielded = (Path, usize, Arc<Value>);
+
 /// One run. Feed it events, carry out its commands.
 #[derive(Debug)]
 pub struct Run {
     pub(super) plan: Arc<Plan>,
     pub(super) id: Option<RunId>,
+    /// Of the gantry that began it.
+    pub(super) semantics: u32,
     pub(super) ancestry: Vec<Ancestor>,
     pub(super) started_at: Timestamp,
     pub(super) finished_at: Option<Timestamp>,
@@ -37,6 +42,10 @@ pub struct Run {
     pub(super) early: BTreeMap<Path, Arc<Value>>,
     /// What came with the answers, the last of it. Nothing here reads it.
     pub(super) notes: VecDeque<Arc<str>>,
+    /// What items of maps that have not begun came to in the run that this one is a retry of.
+    pub(super) kept: BTreeMap<Path, BTreeMap<usize, Arc<Value>>>,
+    /// What items came to, for who wants to know: none unless it was asked for.
+    pub(super) yielded: Option<Vec<Yielded>>,
     pub(super) agent_calls: u64,
     /// Steps begun, repetitions included; of the handlers' once these run.
     pub(super) steps: u64,
@@ -55,6 +64,7 @@ impl Run {
         Self {
             plan,
             id: None,
+            semantics: SEMANTICS,
             ancestry: Vec::new(),
             started_at: Timestamp::default(),
             finished_at: None,
@@ -67,6 +77,8 @@ impl Run {
             waiting: 0,
             early: BTreeMap::new(),
             notes: VecDeque::new(),
+            kept: BTreeMap::new(),
+            yielded: None,
             agent_calls: 0,
             steps: 0,
             steps_max: limits::RUN_STEPS_MAX,
@@ -75,6 +87,16 @@ impl Run {
             work: VecDeque::new(),
             out: Transition::default(),
         }
+    }
+
+    /// A run that has not started, and remembers what the items of its maps come to: see [`yielded`](Self::yielded).
+    pub fn remembering_items(plan: Arc<Plan>) -> Self {
+        Self { yielded: Some(Vec::new()), ..Self::new(plan) }
+    }
+
+    /// What the items of its maps came to, if they were to be remembered.
+    pub fn yielded(self) -> Vec<Yielded> {
+        self.yielded.unwrap_or_default()
     }
 
     /// The one transition. The same events always give the same transitions.
@@ -108,7 +130,11 @@ impl Run {
             return Ok(Transition::default());
         }
         match event {
-            Event::Started { run, input, ancestry, .. } => self.start(run, input, ancestry),
+            Event::Started { run, semantics, input, ancestry, .. } => {
+                self.semantics = semantics;
+                self.start(run, input, ancestry);
+            }
+            Event::Kept { path, index, value, .. } => _ = self.kept.entry(path).or_default().insert(index, value),
             Event::Replied { path, attempt, value, by, .. } => self.replied(&path, attempt, value, by),
             Event::Failed { path, attempt, error, by, entropy, .. } => self.failed(&path, attempt, error, by, entropy),
             Event::Asked { path, attempt, question, by, .. } => self.asked(&path, attempt, question, by),
@@ -167,7 +193,7 @@ impl Run {
     pub fn fate(&self) -> Option<&Outcome> {
         match &self.phase {
             Phase::New | Phase::Steps => None,
-            Phase::Handlers { outcome } | Phase::Ended(outcome) => Some(outcome),
+            Phase::Handlers { outcome, .. } | Phase::Ended(outcome) => Some(outcome),
         }
     }
 
@@ -215,6 +241,32 @@ impl Run {
         self.waiting > 0 && self.waiting().iter().any(|path| self.question(path).is_some_and(|question| question.auth))
     }
 
+    /// Which attempt of the step of this path asks, while it waits; 0 for a question of the workflow's own.
+    pub fn asking(&self, path: &Path) -> Option<u32> {
+        match self.state(*self.places.get(path)?)? {
+            State::Call(CallState { phase: CallPhase::Waiting(_), attempt, .. }) => Some(*attempt),
+            State::Input { .. } => Some(0),
+            State::Call(_)
+            | State::Group(_)
+            | State::Body { .. }
+            | State::Map(_)
+            | State::Loop(_)
+            | State::Wait { .. }
+            | State::Catching(_)
+            | State::Settled(_) => None,
+        }
+    }
+
+    /// The tasks at others that its steps go on with or wait to go on with.
+    pub fn remote_tasks(&self) -> Vec<RemoteTask> {
+        let of = |place: &Place| match self.state(*place) {
+            Some(State::Call(CallState { phase: CallPhase::Waiting(question), .. })) => question.remote.clone(),
+            Some(State::Call(CallState { resume: Some((remote, _)), .. })) => Some(remote.clone()),
+            Some(_) | None => None,
+        };
+        self.places.values().filter_map(of).collect()
+    }
+
     /// What the step of this path asks, while it waits.
     pub fn question(&self, path: &Path) -> Option<&Question> {
         match self.state(*self.places.get(path)?)? {
@@ -258,6 +310,8 @@ impl Run {
                     | None => Err(Mismatch::Path(path.clone())),
                 }
             }
+            // It is looked at when the map begins.
+            Event::Kept { .. } => Ok(()),
             Event::TimerFired { path, .. } if *path == Path::run() => Ok(()),
             Event::Answered { path, .. } if self.is_unasked(path) => Ok(()),
             Event::Answered { path, .. } | Event::TimerFired { path, .. } => self.known(path).map(|_| ()),
@@ -335,6 +389,7 @@ impl Run {
                 Work::Begin(frame, sequence) => self.begin(frame, sequence),
                 Work::Step(place) => self.step(place),
                 Work::Settle(place, record) => self.settle(place, record),
+                Work::Reduce(place, index, accumulator) => self.reduce_result(place, index, accumulator),
                 Work::End(frame, sequence, end) => self.end(frame, sequence, end),
             }
         }
@@ -390,6 +445,25 @@ mod tests {
     fn started(plan: &Plan, input: Value) -> Event {
         let (run, at) = (RunId::parse("run").unwrap(), Timestamp::from_unix_ms(0));
         Event::Started { run, workflow: plan.digest().clone(), semantics: SEMANTICS, input: Arc::new(input), ancestry: Vec::new(), at }
+    }
+
+    #[test]
+    fn a_reduction_over_many_results_comes_in_parts() {
+        let parts = |reduce: &str| {
+            let steps = format!(
+                "- {{id: m, step_type: map, items: \"{{{{ workflow.input.items }}}}\", steps: [{{id: v, step_type: set, value: 1}}]{reduce}}}"
+            );
+            let plan = plan(&steps);
+            let event = started(&plan, json!({ "items": (0..9000).collect::<Vec<_>>() }));
+            let mut run = Run::new(plan);
+            let mut parts = 0;
+            run.apply_in_parts(event, |_| parts += 1).unwrap();
+            (parts, run.outcome().cloned())
+        };
+        let (without, _) = parts("");
+        let (with, outcome) = parts(", reduce: {initial: 0, expression: \"{{ accumulator + item }}\"}");
+        assert_eq!(outcome, Some(Outcome::Completed { output: Arc::new(json!(9000)) }));
+        assert!(with >= without + 9000 / limits::TRANSITION_PART, "{with} parts, {without} without a reduction");
     }
 
     #[test]

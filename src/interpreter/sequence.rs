@@ -96,7 +96,7 @@ impl Run {
         let plan = Arc::clone(&self.plan);
         let node = plan.node(place.node);
         let (status, outputs) = (record.status, Arc::clone(&record.outputs));
-        let failure = match (status, node.on_error, &record.error) {
+        let failure = match (status, self.on_error(node), &record.error) {
             (StepStatus::Failed, CatchOrNot::Fail, Some(error)) => Some(error.clone()),
             _ => None,
         };
@@ -109,6 +109,14 @@ impl Run {
             self.frame_mut(place.frame).last.insert(node.sequence, outputs);
         }
         self.advance(place, node);
+    }
+
+    /// What the failure of a step does. In runs of the first semantics `on_failure: continue` covered `fail` steps, too.
+    fn on_error(&self, node: &Node) -> CatchOrNot {
+        match node.on_error {
+            CatchOrNot::Fail if node.ends_the_run && self.semantics < 2 => CatchOrNot::Continue,
+            on_error => on_error,
+        }
     }
 
     fn advance(&mut self, place: Place, node: &Node) {
@@ -194,7 +202,7 @@ impl Run {
         let mut work = std::mem::take(&mut self.work);
         work.retain(|work| match work {
             Work::Begin(frame, sequence) | Work::End(frame, sequence, _) => !inside(&self.prefix(*frame, *sequence)),
-            Work::Step(place) | Work::Settle(place, _) => !inside(self.path(*place).as_str()),
+            Work::Step(place) | Work::Settle(place, _) | Work::Reduce(place, ..) => !inside(self.path(*place).as_str()),
         });
         self.work = work;
     }

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::{AgentUsed, Outcome, Question, StepError, StepStatus};
+use super::{AgentUsed, Outcome, Question, RemoteTask, StepError, StepStatus};
 use crate::expression::{SharedValue, StepView};
 use crate::ids::StepId;
-use crate::plan::{NodeIndex, SequenceIndex};
+use crate::plan::{Handler, NodeIndex, SequenceIndex};
 use crate::time::Timestamp;
 
 /// A body being executed. Frame 0 is the workflow itself; each repetition of a repeated body is a frame of its own.
@@ -95,6 +95,10 @@ impl State {
 #[derive(Debug)]
 pub(super) struct CallState {
     pub(super) attempt: u32,
+    /// Attempts that failed: answers make further attempts, but are none of the policy's.
+    pub(super) failures: u32,
+    /// The task that the attempt goes on with, and what it is told: kept until it is known to have arrived.
+    pub(super) resume: Option<(RemoteTask, Arc<Value>)>,
     pub(super) inputs: Arc<Value>,
     pub(super) started_at: Timestamp,
     pub(super) phase: CallPhase,
@@ -243,6 +247,8 @@ pub(super) enum Work {
     Begin(FrameIndex, SequenceIndex),
     Step(Place),
     Settle(Place, Record),
+    /// The next result of a map, with what those before it came to.
+    Reduce(Place, usize, Arc<Value>),
     End(FrameIndex, SequenceIndex, SequenceEnd),
 }
 
@@ -253,8 +259,8 @@ pub(super) enum Phase {
     New,
     /// The workflow's steps.
     Steps,
-    /// The handlers, with what the run will end as.
-    Handlers { outcome: Outcome },
+    /// The handlers, with what the run will end as, and which of them is under way.
+    Handlers { outcome: Outcome, current: Handler },
     /// Over.
     Ended(Outcome),
 }

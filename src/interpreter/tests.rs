@@ -10,6 +10,7 @@ mod events;
 mod failures;
 mod groups;
 mod repeated;
+mod semantics;
 
 use std::sync::Arc;
 
@@ -51,15 +52,13 @@ fn digest() -> Digest {
 }
 
 fn started(input: Value) -> Event {
+    started_as(SEMANTICS, input)
+}
+
+/// The start of a run that an earlier gantry may have begun.
+fn started_as(semantics: u32, input: Value) -> Event {
     let run = RunId::parse("run").unwrap();
-    Event::Started {
-        run,
-        workflow: digest(),
-        semantics: SEMANTICS,
-        input: Arc::new(input),
-        ancestry: Vec::new(),
-        at: Timestamp::from_unix_ms(0),
-    }
+    Event::Started { run, workflow: digest(), semantics, input: Arc::new(input), ancestry: Vec::new(), at: Timestamp::from_unix_ms(0) }
 }
 
 struct Case {
@@ -73,10 +72,14 @@ struct Case {
 
 impl Case {
     fn new(yaml: &str, input: Value) -> Self {
+        Self::of(SEMANTICS, yaml, input)
+    }
+
+    fn of(semantics: u32, yaml: &str, input: Value) -> Self {
         let plan = plan(yaml);
         let run = Run::new(Arc::clone(&plan));
         let mut case = Self { plan, run, events: Vec::new(), transitions: Vec::new(), attempts: Default::default(), trace: Vec::new() };
-        case.apply(started(input));
+        case.apply(started_as(semantics, input));
         case
     }
 
@@ -174,7 +177,11 @@ fn check(yaml: &str, script: &[Do], expected: &str) {
 }
 
 fn check_input(yaml: &str, input: Value, script: &[Do], expected: &str) {
-    let mut case = Case::new(yaml, input);
+    check_as(SEMANTICS, yaml, input, script, expected);
+}
+
+fn check_as(semantics: u32, yaml: &str, input: Value, script: &[Do], expected: &str) {
+    let mut case = Case::of(semantics, yaml, input);
     for act in script {
         case.perform(act);
     }

@@ -54,6 +54,19 @@ pub struct Resting {
     pub run: RunId,
     /// When the first of its timers is due; none when it has none.
     pub until: Option<Timestamp>,
+    /// When its last event was appended.
+    pub since: Timestamp,
+}
+
+/// A run that a step of another started, and that has not ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Child {
+    /// Which.
+    pub run: RunId,
+    /// Its idempotency key.
+    pub idempotency_key: Option<String>,
+    /// The path of the step, as its [`STEP_LABEL`] says.
+    pub step: Option<String>,
 }
 
 /// What a run has used of what it may use together with others.
@@ -100,6 +113,9 @@ impl Progress {
 pub const PARENT_LABEL: &str = "parent";
 /// The label of a run that was started by a step of another: the run that nobody started so, far above.
 pub const ROOT_LABEL: &str = "root";
+
+/// The label of a run that was started by a step of another: the path of that step.
+pub const STEP_LABEL: &str = "parent_step";
 
 /// Which runs are looked for. Everything set must hold.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -185,6 +201,9 @@ pub enum Error {
     /// Nothing more can be stored.
     #[error("the journal is full: {0}")]
     Full(String),
+    /// Another program holds what it is stored in.
+    #[error("the journal is in use by another program: {0}")]
+    Busy(String),
     /// What is stored of a run is not what was written. Nothing was changed, and other runs are not affected.
     #[error("the record of run `{run}` is damaged: {what}")]
     Damaged {
@@ -196,6 +215,16 @@ pub enum Error {
     /// Anything else.
     #[error("{0}")]
     Failed(String),
+}
+
+impl Error {
+    /// Whether the same may be stored a little later.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Full(_) | Self::Busy(_) => true,
+            Self::NotFound(_) | Self::Damaged { .. } | Self::Failed(_) => false,
+        }
+    }
 }
 
 /// The durable list of events. When a method returns, what it stored is as durable as this journal makes it.
@@ -227,6 +256,18 @@ pub trait Journal: Send + Sync + std::fmt::Debug {
     }
     /// The runs with this [`ROOT_LABEL`], and that run itself; nothing when there are none.
     async fn members(&self, _root: &RunId) -> Result<Vec<Member>, Error> {
+        Ok(Vec::new())
+    }
+    /// The runs with this [`PARENT_LABEL`] and [`ROOT_LABEL`] that have not ended.
+    async fn children(&self, _parent: &RunId, _root: &RunId) -> Result<Vec<Child>, Error> {
+        Ok(Vec::new())
+    }
+    /// Runs that have not ended and whose parent has, or is no more.
+    async fn orphans(&self) -> Result<Vec<RunId>, Error> {
+        Ok(Vec::new())
+    }
+    /// Runs that rest although a run that one of their steps started does not, or has changed since: they may have to hear of it.
+    async fn stirred(&self) -> Result<Vec<RunId>, Error> {
         Ok(Vec::new())
     }
     /// One run, without its events.

@@ -8,7 +8,8 @@ mod memory;
 mod sqlite;
 
 pub use api::{
-    Created, Error, Found, Header, Journal, Member, PARENT_LABEL, Progress, Query, ROOT_LABEL, Record, Resting, Retention, Used,
+    Child, Created, Error, Found, Header, Journal, Member, PARENT_LABEL, Progress, Query, ROOT_LABEL, Record, Resting, Retention,
+    STEP_LABEL, Used,
 };
 pub use data_dir::DataDir;
 pub use memory::Memory;

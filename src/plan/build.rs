@@ -208,7 +208,11 @@ impl Builder<'_> {
         self.nodes.push(None);
         self.by_id.insert(step.id.clone(), index);
         let path = format!("{prefix}/{position}:{}", step.id);
+        let is_fail = matches!(step.kind, StepKind::Fail(_));
+        let ends_the_run = is_fail && step.on_error.is_none() && matches!(self.workflow.error_handling.on_failure, OnFailure::Continue);
         let on_error = match step.on_error {
+            // What it is there for.
+            None if is_fail => CatchOrNot::Fail,
             None => match self.workflow.error_handling.on_failure {
                 OnFailure::Fail => CatchOrNot::Fail,
                 OnFailure::Continue => CatchOrNot::Continue,
@@ -233,6 +237,7 @@ impl Builder<'_> {
             timeout: step.timeout.or(is_call.then_some(limits::STEP_TIMEOUT)),
             retry: step.retry.or_else(|| self.workflow.error_handling.retry.clone()),
             on_error,
+            ends_the_run,
         };
         self.references.extend(references::of(index, &node, step.span));
         self.nodes[index.0 as usize] = Some(node);

@@ -88,6 +88,8 @@ pub struct Node {
     pub retry: Option<Retry>,
     /// What its failure does.
     pub on_error: CatchOrNot,
+    /// A `fail` step whose failure is the run's although the workflow goes on after failures: `on_failure: continue` does not cover it.
+    pub ends_the_run: bool,
 }
 
 /// What the failure of a step does.

@@ -127,7 +127,8 @@ impl<'a> World<'a> {
             Event::Started { .. } => assert!(self.run.apply(event.clone()).is_err(), "a run starts once"),
             // A second wish to cancel is one of its own: it ends the handlers.
             Event::CancelRequested { .. } => {}
-            Event::Replied { .. }
+            Event::Kept { .. }
+            | Event::Replied { .. }
             | Event::Failed { .. }
             | Event::Asked { .. }
             | Event::Answered { .. }

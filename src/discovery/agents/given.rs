@@ -82,7 +82,7 @@ mod tests {
 
     #[test]
     fn so_many_cards_are_given_and_one_of_them_can_be_replaced() {
-        let digest = || Digest::of(b"card");
+        let digest = || Digest::parse(&format!("sha256:{}", "a".repeat(64))).expect("a digest");
         let card = |name: &str| Card { name: name.to_owned(), ..Card::default() };
         let other = GivenCard { card: Arc::new(card("other")), digest: digest() };
         let others = Given { cards: vec![other; limits::AGENTS_MAX - 1], ..Given::default() };

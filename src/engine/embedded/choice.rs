@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use super::Embedded;
-use super::invoke::{Lineage, Outcome, delegated, step_error};
+use super::invoke::{Lineage, Outcome, Ties, delegated, step_error};
 use super::own::OwnCall;
 use crate::agent::{self, ErrorKind, Gate, GateOptions, Pass, Reach};
 use crate::discovery::{self, FoundAgent, Offers};
@@ -118,7 +118,7 @@ impl Embedded {
         run: &RunId,
         invocation: &Invocation,
         lineage: &Lineage,
-        cancel: &CancellationToken,
+        ties: &Ties,
         started: Instant,
         mut chosen: Chosen,
         by: &mut Option<Arc<AgentUsed>>,
@@ -130,22 +130,22 @@ impl Embedded {
             // A call to this engine itself takes no place: the calls of its run need them.
             if let Some(skills) = self.own_skills(card) {
                 return match delegated(invocation) {
-                    Some(delegated) => Box::pin(self.delegate(run, &delegated, lineage, cancel)).await,
+                    Some(delegated) => Box::pin(self.delegate(run, &delegated, lineage, ties)).await,
                     None => {
                         let timeout = invocation.timeout.saturating_sub(started.elapsed());
                         let own = OwnCall { skills, card };
-                        Box::pin(self.call_own(own, run, &Invocation { timeout, ..invocation.clone() }, lineage, cancel)).await
+                        Box::pin(self.call_own(own, run, &Invocation { timeout, ..invocation.clone() }, lineage, ties)).await
                     }
                 };
             }
-            let pass = match self.pass(invocation, cancel, started, &chosen).await {
+            let pass = match self.pass(invocation, &ties.cancel, started, &chosen).await {
                 Ok(None) => return Ok(Outcome::Parked),
                 entered => entered,
             };
             let outcome = match pass {
                 Ok(mut pass) => {
                     let left = invocation.timeout.saturating_sub(started.elapsed());
-                    let outcome = self.call(run, invocation, lineage, cancel, &chosen.found, left, pass.as_mut()).await;
+                    let outcome = self.call(run, invocation, lineage, ties, &chosen.found, left, pass.as_mut()).await;
                     match (&outcome, &mut pass) {
                         (Ok(_), Some(pass)) => pass.succeeded(),
                         (Err(error), Some(pass)) => pass.failed(error),
@@ -163,7 +163,7 @@ impl Embedded {
                 && invocation.agent.is_none()
                 && invocation.resume.is_none()
                 && error.surely_not_begun()
-                && !cancel.is_cancelled();
+                && !ties.cancel.is_cancelled();
             tried.push(Tried { gate: chosen.gate, error });
             if !may_go_on || tried.len() == limits::FAILOVER_AGENTS_MAX {
                 return Err(given_up(&tried));

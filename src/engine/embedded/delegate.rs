@@ -10,14 +10,15 @@ use tracing::{debug, warn};
 
 use super::Embedded;
 use super::drive::Control;
-use super::invoke::{Lineage, Outcome};
+use super::invoke::{Lineage, Outcome, Ties};
+use crate::agent::Hold;
 use crate::discovery;
 use crate::engine::{Engine, Error, Next, Start, Started};
 use crate::ids::RunId;
 use crate::interpreter::{self, Change, ErrorClass, Invocation, Question, RemoteTask, Snapshot, StepError, StepStatus};
-use crate::journal::{PARENT_LABEL, ROOT_LABEL};
+use crate::journal::{PARENT_LABEL, ROOT_LABEL, STEP_LABEL};
 use crate::limits;
-use crate::plan;
+use crate::plan::{self, Path};
 
 /// The inputs of the skill `execute_workflow`.
 #[derive(Debug, Deserialize)]
@@ -74,17 +75,17 @@ impl Embedded {
         parent: &RunId,
         invocation: &Invocation,
         lineage: &Lineage,
-        cancel: &CancellationToken,
+        ties: &Ties,
     ) -> Result<Outcome, StepError> {
         let mut left = invocation.timeout;
         let child = match &invocation.resume {
             Some(remote) => self.resume_child(remote, invocation).await,
             None => match Execute::read(&invocation.inputs) {
-                Ok(execute) => self.start_child(parent, invocation, execute, lineage, Turn { left: &mut left, cancel }).await,
+                Ok(execute) => self.start_child(parent, invocation, execute, lineage, Turn { left: &mut left, cancel: &ties.cancel }).await,
                 Err(error) => Err(error),
             },
         };
-        self.attend(parent, child, left, cancel).await
+        self.attend(parent, child, left, ties).await
     }
 
     /// Waits for what comes of a child, if it could be reached.
@@ -93,7 +94,7 @@ impl Embedded {
         parent: &RunId,
         child: Result<RunId, StepError>,
         timeout: Duration,
-        cancel: &CancellationToken,
+        ties: &Ties,
     ) -> Result<Outcome, StepError> {
         let child = match child {
             Err(_) if self.inner.stopping.is_cancelled() => return Ok(Outcome::Parked),
@@ -101,7 +102,7 @@ impl Embedded {
         };
         let ended = tokio::select! {
             ended = tokio::time::timeout(timeout, self.wait(parent, &child)) => ended,
-            () = cancel.cancelled() => {
+            () = ties.cancel.cancelled() => {
                 self.stop_child(&child, "the run above it was canceled").await;
                 return Err(StepError::new(ErrorClass::Canceled, "canceled"));
             }
@@ -111,7 +112,7 @@ impl Embedded {
         match ended {
             Ok(outcome) => outcome,
             Err(_) => {
-                self.stop_child(&child, "the step above it timed out").await;
+                self.stop_child_when_stored(child.clone(), &ties.hold);
                 Err(StepError::new(ErrorClass::Timeout, format!("run `{child}` took longer than {}", crate::time::humanize(timeout))))
             }
         }
@@ -164,7 +165,7 @@ impl Embedded {
         start.idempotency_key = Some(key);
         let labels = [
             (PARENT_LABEL, parent.to_string()),
-            ("parent_step", invocation.path.to_string()),
+            (STEP_LABEL, invocation.path.to_string()),
             (ROOT_LABEL, lineage.usage.root_run().to_string()),
         ];
         start.labels = labels.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
@@ -237,7 +238,7 @@ impl Embedded {
     async fn resume_child(&self, remote: &RemoteTask, invocation: &Invocation) -> Result<RunId, StepError> {
         let rejected = |error: String| StepError::new(ErrorClass::Rejected, error);
         let child = RunId::parse(&remote.task_id).map_err(|error| rejected(error.to_string()))?;
-        // The context names the child's step that asked.
+        // The context names the child's step that asked, and which of its attempts did: a later question is another one.
         match self.answer(&child, Some(&remote.context_id), Arc::clone(&invocation.inputs)).await {
             // Nothing waits: the answer was given before a restart, and the child has gone on with it.
             Ok(()) | Err(Error::NotWaiting { .. } | Error::Ended { .. }) => Ok(child),
@@ -258,6 +259,18 @@ impl Embedded {
     pub(super) async fn stop_child(&self, child: &RunId, reason: &str) {
         // A child that has just ended needs no canceling.
         let _ = self.cancel(child, reason).await;
+    }
+
+    /// Ends a child that took too long, once the journal has it that its parent's step failed: were the child canceled before, the step
+    /// would find it so after a restart.
+    fn stop_child_when_stored(&self, child: RunId, hold: &Hold) {
+        hold.keep();
+        let (engine, verdict) = (self.clone(), hold.verdict());
+        self.inner.tasks.spawn(async move {
+            if verdict.await {
+                engine.stop_child(&child, "the step above it timed out").await;
+            }
+        });
     }
 
     async fn wait(&self, parent: &RunId, child: &RunId) -> Result<Outcome, StepError> {
@@ -283,7 +296,8 @@ impl Embedded {
             while let Next::Update(update) = watched.next().await {
                 match &update.change {
                     Change::RunFinished { outcome } => return finished(child, outcome),
-                    Change::StepWaiting { path, question, .. } => return Ok(ask(child, path.as_str(), question)),
+                    // What waits is looked at anew: which attempt asks is in the snapshot.
+                    Change::StepWaiting { .. } => break,
                     Change::RunStarted | Change::StepStarted { .. } | Change::StepRetrying { .. } | Change::StepFinished { .. } => {}
                 }
             }
@@ -297,7 +311,18 @@ fn settled(child: &RunId, snapshot: &Snapshot) -> Option<Result<Outcome, StepErr
         return Some(finished(child, outcome));
     }
     let waiting = snapshot.steps.iter().find(|step| step.status == StepStatus::Waiting)?;
-    waiting.question.as_ref().map(|question| Ok(ask(child, waiting.path.as_str(), question)))
+    waiting.question.as_ref().map(|question| Ok(ask(child, &asked_by(&waiting.path, waiting.attempts), question)))
+}
+
+/// How a question of a step is told from the others that it may have: by the attempt that asks, 0 where a step has none.
+pub(super) fn asked_by(path: &Path, attempt: u32) -> String {
+    format!("{path}#{attempt}")
+}
+
+/// The step, by path or id, and the attempt that is meant. An earlier gantry named no attempt.
+pub(super) fn meant(asked_by: &str) -> (&str, Option<u32>) {
+    let attempt = |(step, attempt): (_, &str)| Some((step, Some(attempt.parse().ok()?)));
+    asked_by.rsplit_once('#').and_then(attempt).unwrap_or((asked_by, None))
 }
 
 fn finished(child: &RunId, outcome: &interpreter::Outcome) -> Result<Outcome, StepError> {
@@ -312,8 +337,8 @@ fn finished(child: &RunId, outcome: &interpreter::Outcome) -> Result<Outcome, St
     }
 }
 
-fn ask(child: &RunId, path: &str, question: &Question) -> Outcome {
-    let remote = RemoteTask { task_id: child.to_string(), context_id: path.to_owned() };
+fn ask(child: &RunId, asked_by: &str, question: &Question) -> Outcome {
+    let remote = RemoteTask { task_id: child.to_string(), context_id: asked_by.to_owned() };
     Outcome::Question(Question {
         remote: Some(remote),
         schema: question.schema.clone(),

@@ -2,6 +2,7 @@
 
 mod bounds;
 mod carry_out;
+mod children;
 mod control;
 mod record;
 
@@ -13,17 +14,17 @@ use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug, error, info, info_span};
 
 pub(super) use self::control::{Answer, Control};
-use super::invoke::Lineage;
+use super::invoke::{Lineage, Ties};
 use super::outstanding::{GivenUp, Outstanding};
 use super::registrar::Running;
 use super::rest::Resting;
 use super::timers::Timers;
 use super::tree::{Exceeded, Usage};
 use super::{Embedded, now};
+use crate::agent::Hold;
 use crate::engine::watchers::{Updates, Watchers};
 use crate::engine::{Error, Subscription};
 use crate::ids::RunId;
@@ -58,7 +59,12 @@ pub(super) struct Driver {
     heard: Option<Event>,
     /// Calls made at the same time as that one.
     calls: JoinSet<Option<Event>>,
-    tokens: HashMap<Path, CancellationToken>,
+    /// How the calls under way are given up.
+    ties: HashMap<Path, Ties>,
+    /// Those of calls that have ended: released once that is stored.
+    holds: Vec<Hold>,
+    /// The questions that the run above this one may pass on: which step asks, and which attempt.
+    asked: Vec<(Path, u32)>,
     timers: Timers,
     lineage: Arc<Lineage>,
     /// What of the run's own use is in the count of its tree.
@@ -103,7 +109,9 @@ impl Driver {
             near: None,
             heard: None,
             calls: JoinSet::new(),
-            tokens: HashMap::new(),
+            ties: HashMap::new(),
+            holds: Vec::new(),
+            asked: Vec::new(),
             timers: Timers::default(),
             lineage: Arc::new(Lineage::new(Vec::new(), usage)),
             counted: Used::default(),
@@ -158,7 +166,7 @@ impl Driver {
         // Nobody's span is around it, whoever starts it: it goes on without them.
         let span = info_span!(parent: None, "run", run_id = %self.id, workflow = %self.run.plan().workflow().metadata.id);
         async move {
-            let outcome = match self.replay(events) {
+            let outcome = match self.replay(events).await {
                 Ok(transition) => {
                     let digest = self.run.plan().digest();
                     // Of a run of which nothing but the start is known, everything is told once more.
@@ -191,13 +199,14 @@ impl Driver {
     }
 
     /// What follows from the events that has not been seen to yet: of a new run's only event the first part.
-    fn replay(&mut self, mut events: Vec<Event>) -> Result<Transition, Mismatch> {
+    async fn replay(&mut self, mut events: Vec<Event>) -> Result<Transition, Mismatch> {
         let transition = match events.pop() {
             Some(first) if events.is_empty() && self.woken.is_none() => {
                 self.at = self.at.max(first.at());
                 self.run.enter(first)?
             }
-            last => self.rebuild(events.into_iter().chain(last))?,
+            // Boxed: a new run needs none of this.
+            last => Box::pin(self.rebuild(events.into_iter().chain(last))).await?,
         };
         self.set_lineage();
         // What is left of a timer counts from here.
@@ -206,7 +215,7 @@ impl Driver {
     }
 
     /// What is outstanding after all of these events.
-    fn rebuild(&mut self, events: impl Iterator<Item = Event>) -> Result<Transition, Mismatch> {
+    async fn rebuild(&mut self, events: impl Iterator<Item = Event> + Send) -> Result<Transition, Mismatch> {
         let mut outstanding = Outstanding::default();
         for event in events {
             self.at = self.at.max(event.at());
@@ -219,6 +228,8 @@ impl Driver {
                 if !self.run.is_busy() {
                     break;
                 }
+                // Others have their turn.
+                tokio::task::yield_now().await;
                 part = self.run.proceed();
             }
         }
@@ -234,6 +245,10 @@ impl Driver {
         let resumed = self.seq > 0;
         self.count();
         if resumed {
+            self.note_questions();
+            if self.run.plan().may_start_runs() {
+                Box::pin(self.look_after_children(&transitions[0])).await;
+            }
             // Their number was looked at before they were made for the first time.
             self.granted = None;
         }
@@ -267,10 +282,7 @@ impl Driver {
                     return Ok(());
                 }
                 () = &mut abandoned => {
-                    // After the restart they are asked for again, with the same keys.
-                    (self.near, self.heard) = (None, None);
-                    self.calls.abort_all();
-                    self.tokens.clear();
+                    self.leave_calls();
                     return Ok(());
                 }
             };
@@ -289,6 +301,15 @@ impl Driver {
             }
         }
         Ok(())
+    }
+
+    /// Forgets the calls under way and cancels nothing: after the restart they are made again, with the same keys.
+    fn leave_calls(&mut self) {
+        self.ties.values().for_each(|ties| ties.hold.keep());
+        (self.near, self.heard) = (None, None);
+        self.calls.abort_all();
+        self.ties.clear();
+        self.holds.clear();
     }
 
     /// Nothing is under way, and no timer is due soon.
@@ -345,8 +366,13 @@ impl Driver {
 
     /// `faithful`: what the run holds is what the journal holds. Otherwise the journal alone is asked from now on.
     async fn close(&mut self, faithful: bool) {
-        for token in self.tokens.values() {
-            token.cancel();
+        if faithful {
+            for Ties { cancel, hold } in self.ties.values() {
+                cancel.cancel();
+                hold.release();
+            }
+        } else {
+            self.leave_calls();
         }
         // The run is out of reach first, so that whoever asks from now on reads the journal; then what was asked before is answered.
         self.running.ended.store(faithful && self.run.outcome().is_some(), Ordering::Relaxed);
@@ -364,15 +390,20 @@ impl Driver {
                 | Control::Subscribe(_)
                 | Control::Cancel(..)
                 | Control::Answer(..)
+                | Control::Settled(_)
                 | Control::Stop(_)
                 | Control::Park => {}
             }
         }
         // Cancelled calls end by themselves within the bound of the agent client.
+        let mut late: Vec<Event> = self.heard.take().into_iter().collect();
         if let Some(near) = self.near.take() {
-            near.await;
+            late.extend(near.await);
         }
-        while self.calls.join_next().await.is_some() {}
+        while let Some(joined) = self.calls.join_next().await {
+            late.extend(joined.ok().flatten());
+        }
+        late.iter().filter(|_| faithful).for_each(|event| self.unheard(event));
     }
 }
 

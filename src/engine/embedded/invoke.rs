@@ -14,7 +14,7 @@ use super::delegate::child_key;
 use super::tree::Usage;
 use super::{Embedded, Inner, now};
 use crate::a2a::{Card, Dialect, extension};
-use crate::agent::{self, ErrorKind, Pass, Progress, Reply};
+use crate::agent::{self, ErrorKind, Hold, Pass, Progress, Reply};
 use crate::discovery::{self, FoundAgent};
 use crate::engine::payload;
 use crate::ids::{RunId, SkillId};
@@ -28,6 +28,15 @@ pub(super) enum Outcome {
     Question(Question),
     /// None yet: this engine stops, and the attempt is made again after the restart.
     Parked,
+}
+
+/// How a call is given up.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Ties {
+    /// Nobody waits for its outcome any more, which is in the journal.
+    pub(super) cancel: CancellationToken,
+    /// What it left behind is canceled when the failure that made it useless is in the journal.
+    pub(super) hold: Hold,
 }
 
 /// The runs that calls of one run belong to: its ancestors and itself, and the same as agents are told.
@@ -59,24 +68,23 @@ pub(super) const OWN_NAME: &str = "gantry";
 
 impl Embedded {
     /// Makes one attempt. `None` when it was cancelled: nobody waits for its outcome.
-    pub(super) async fn invoke(
-        self,
-        run: RunId,
-        invocation: Invocation,
-        lineage: Arc<Lineage>,
-        cancel: CancellationToken,
-    ) -> Option<Event> {
+    pub(super) async fn invoke(self, run: RunId, invocation: Invocation, lineage: Arc<Lineage>, ties: Ties) -> Option<Event> {
         let Invocation { path, step, attempt, skill, .. } = &invocation;
         let (path, attempt) = (path.clone(), *attempt);
         debug!(%step, attempt, %skill, "step started");
         let mut by = None;
-        let making = AssertUnwindSafe(self.bounded_attempt(&run, &invocation, &lineage, &cancel, &mut by)).catch_unwind();
+        let making = AssertUnwindSafe(self.bounded_attempt(&run, &invocation, &lineage, &ties, &mut by)).catch_unwind();
         // The call goes first each time: what it is asked with is hashed while the agent works.
         let (made, inputs) = futures_util::future::join(making, async { payload::of(&invocation.inputs) }).await;
         let inputs = Some(inputs);
         // A fault of ours must end the step: nothing else would.
         let outcome = made.unwrap_or_else(|_| Err(StepError::new(ErrorClass::Internal, "gantry broke while it made this call")));
-        if cancel.is_cancelled() {
+        if ties.cancel.is_cancelled() {
+            ties.hold.release();
+            if let Ok(Outcome::Question(Question { remote: Some(remote), .. })) = outcome {
+                let agent = invocation.agent.or_else(|| by.map(|by| by.name.clone()));
+                Box::pin(self.give_up(invocation.skill, invocation.own, agent, remote)).await;
+            }
             return None;
         }
         let at = now();
@@ -101,10 +109,10 @@ impl Embedded {
         run: &RunId,
         invocation: &Invocation,
         lineage: &Lineage,
-        cancel: &CancellationToken,
+        ties: &Ties,
         by: &mut Option<Arc<AgentUsed>>,
     ) -> Result<Outcome, StepError> {
-        let outcome = self.attempt(run, invocation, lineage, cancel, by).await?;
+        let outcome = self.attempt(run, invocation, lineage, ties, by).await?;
         if let (Outcome::Value(value), Some(bytes_max)) = (&outcome, invocation.reply_bytes_max) {
             let bytes = payload::bytes(value);
             if bytes > bytes_max {
@@ -120,15 +128,15 @@ impl Embedded {
         run: &RunId,
         invocation: &Invocation,
         lineage: &Lineage,
-        cancel: &CancellationToken,
+        ties: &Ties,
         by: &mut Option<Arc<AgentUsed>>,
     ) -> Result<Outcome, StepError> {
         let started = tokio::time::Instant::now();
         if invocation.own {
             *by = Some(Arc::new(AgentUsed { name: "gantry".to_owned(), card: None, reason: "a sub-workflow".to_owned() }));
-            return Box::pin(self.delegate(run, invocation, lineage, cancel)).await;
+            return Box::pin(self.delegate(run, invocation, lineage, ties)).await;
         }
-        let found = match self.find(invocation, cancel).await {
+        let found = match self.find(invocation, &ties.cancel).await {
             Ok(found) => found,
             // It was waited for, and is looked for again after the restart.
             Err(_) if self.inner.stopping.is_cancelled() && self.inner.discovery.awaits_registry() => return Ok(Outcome::Parked),
@@ -136,10 +144,10 @@ impl Embedded {
                 let ours = error.code == ErrorClass::NoAgent && invocation.agent.as_deref().is_none_or(|agent| agent == OWN_NAME);
                 let Some(delegated) = delegated(invocation).filter(|_| ours) else { return Err(error) };
                 *by = Some(Arc::new(AgentUsed { name: OWN_NAME.to_owned(), card: None, reason: "no other agent offers it".to_owned() }));
-                return Box::pin(self.delegate(run, &delegated, lineage, cancel)).await;
+                return Box::pin(self.delegate(run, &delegated, lineage, ties)).await;
             }
         };
-        self.call_one_of(run, invocation, lineage, cancel, started, found, by).await
+        self.call_one_of(run, invocation, lineage, ties, started, found, by).await
     }
 
     async fn find(&self, invocation: &Invocation, cancel: &CancellationToken) -> Result<Chosen, StepError> {
@@ -203,7 +211,7 @@ impl Embedded {
         if let Some(remote) = invocation.resume {
             return self.give_up(invocation.skill, invocation.own, invocation.agent, remote).await;
         }
-        let found = if invocation.own { None } else { self.find(&invocation).await.ok() };
+        let found = if invocation.own { None } else { self.find(&invocation, &CancellationToken::new()).await.ok() };
         match found {
             Some(Chosen { found, .. }) if self.own_skills(&found.card).is_none() => {
                 let call = agent_call(&run, &invocation, Some(lineage.metadata()), found.card, invocation.timeout);
@@ -223,7 +231,7 @@ impl Embedded {
         run: &RunId,
         invocation: &Invocation,
         lineage: &Lineage,
-        cancel: &CancellationToken,
+        ties: &Ties,
         found: &FoundAgent,
         timeout: Duration,
         mut pass: Option<&mut Pass>,
@@ -242,7 +250,7 @@ impl Embedded {
                 Progress::Status(text) => debug!(%step, text, "agent says"),
             }
         };
-        match self.inner.agents.call(call, cancel.clone(), progress).await {
+        match self.inner.agents.call_held(call, ties.cancel.clone(), &ties.hold, progress).await {
             Ok(Reply::Value(value)) => Ok(Outcome::Value(value)),
             Ok(Reply::Question(question)) => Ok(Outcome::Question(Question {
                 remote: Some(RemoteTask { task_id: question.remote.task_id, context_id: question.remote.context_id }),

@@ -3,6 +3,7 @@
 //! A run's state belongs to its task alone; others reach it by messages, so no lock is held across a call.
 
 mod begin;
+mod children;
 mod choice;
 mod clock;
 mod delegate;
@@ -16,7 +17,7 @@ mod rest;
 mod timers;
 mod tree;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -177,9 +178,13 @@ impl Embedded {
         let failed = |error: journal::Error| Error::Journal(error.to_string());
         let resting = self.inner.journal.resting().await.map_err(failed)?;
         let unfinished = self.inner.journal.unfinished().await.map_err(failed)?;
+        let orphans = self.inner.journal.orphans().await.map_err(failed)?;
+        let stirred: BTreeSet<RunId> = self.inner.journal.stirred().await.map_err(failed)?.into_iter().collect();
         let mut recovered = Recovered { resumed: resting.len(), stuck: Vec::new() };
         for resting in resting {
-            self.inner.runs.rest(resting.run, Resting::until(resting.until));
+            // It may not have heard of what a run below it did, so that it looks.
+            let rests = if stirred.contains(&resting.run) { Resting::roused() } else { Resting::until(resting.until, resting.since) };
+            self.inner.runs.rest(resting.run, rests);
         }
         // A run that waits for one of its children must find it under way, so none begins before all can be reached.
         let mut drivers = Vec::new();
@@ -204,6 +209,7 @@ impl Embedded {
             self.drive(driver, events);
         }
         self.watch_the_clock();
+        self.cancel_orphans(orphans);
         Ok(recovered)
     }
 
@@ -627,6 +633,7 @@ fn journal_error(run: &RunId, error: journal::Error) -> Error {
     match error {
         journal::Error::NotFound(_) => Error::NotFound(run.clone()),
         journal::Error::Full(message) => Error::Full(message),
+        error @ journal::Error::Busy(_) => Error::Busy(format!("{error}; try again later")),
         error @ journal::Error::Damaged { .. } => Error::Journal(error.to_string()),
         journal::Error::Failed(message) => Error::Journal(message),
     }

@@ -39,7 +39,11 @@ impl Outstanding {
                 }
             }
             Event::TimerFired { path, timer, .. } => _ = self.timers.remove(&(path.clone(), *timer)),
-            Event::Started { .. } | Event::Answered { .. } | Event::Exhausted { .. } | Event::CancelRequested { .. } => {}
+            Event::Started { .. }
+            | Event::Kept { .. }
+            | Event::Answered { .. }
+            | Event::Exhausted { .. }
+            | Event::CancelRequested { .. } => {}
         }
     }
 

@@ -5,11 +5,10 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
 use super::Embedded;
 use super::delegate::{Execute, Turn, child_key};
-use super::invoke::{Lineage, Outcome, agent_call};
+use super::invoke::{Lineage, Outcome, Ties, agent_call};
 use crate::a2a::Card;
 use crate::engine::{OwnReply, OwnSkills};
 use crate::ids::RunId;
@@ -32,22 +31,22 @@ impl Embedded {
         parent: &RunId,
         invocation: &Invocation,
         lineage: &Lineage,
-        cancel: &CancellationToken,
+        ties: &Ties,
     ) -> Result<Outcome, StepError> {
         if invocation.resume.as_ref().is_some_and(|remote| remote.task_id != DIALOGUE) {
             // The run asked, not the skill.
-            return self.delegate(parent, invocation, lineage, cancel).await;
+            return self.delegate(parent, invocation, lineage, ties).await;
         }
         let started = Instant::now();
         let rest = || invocation.timeout.saturating_sub(started.elapsed());
         if let Some(child) = self.child_of(&child_key(parent, invocation)).await? {
-            return self.attend(parent, Ok(child), rest(), cancel).await;
+            return self.attend(parent, Ok(child), rest(), ties).await;
         }
         let call = agent_call(parent, invocation, Some(lineage.metadata()), Arc::clone(own.card), invocation.timeout);
         // All three are safe to drop; dropping the call is how it is given up.
         let reply = tokio::select! {
             reply = own.skills.call(call) => reply?,
-            () = cancel.cancelled() => return Err(StepError::new(ErrorClass::Canceled, "canceled")),
+            () = ties.cancel.cancelled() => return Err(StepError::new(ErrorClass::Canceled, "canceled")),
             () = tokio::time::sleep(invocation.timeout) => {
                 let timeout = crate::time::humanize(invocation.timeout);
                 return Err(StepError::new(ErrorClass::Timeout, format!("no answer within {timeout}")));
@@ -57,9 +56,9 @@ impl Embedded {
             OwnReply::Value(value) => Ok(Outcome::Value(value)),
             OwnReply::Run { workflow, input } => {
                 let mut left = rest();
-                let turn = Turn { left: &mut left, cancel };
+                let turn = Turn { left: &mut left, cancel: &ties.cancel };
                 let child = self.start_child(parent, invocation, Execute::of(workflow, input), lineage, turn).await;
-                self.attend(parent, child, left, cancel).await
+                self.attend(parent, child, left, ties).await
             }
             OwnReply::Question { prompt, auth, state } => Ok(Outcome::Question(ask(prompt, auth, state))),
         }

@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
 
 use super::drive::{Control, Driver};
+use super::invoke::Ties;
 use super::registrar::{Reached, Running};
 use super::timers::Timers;
 use super::tree::{Tree, Usage};
@@ -52,10 +52,17 @@ struct Loaded {
 }
 
 impl Resting {
-    /// As the journal of an earlier process has it. What is left of its timers is reckoned by the wall clock, once.
-    pub(super) fn until(until: Option<Timestamp>) -> Self {
-        let due = until.map(|until| (until, Instant::now() + Duration::from_millis(until.since_ms(now()))));
+    /// As the journal of an earlier process has it, which heard of it last at `since`. What is left of its timers is reckoned by the wall
+    /// clock, once; that may have been set back meanwhile, so that it is never more than was left then.
+    pub(super) fn until(until: Option<Timestamp>, since: Timestamp) -> Self {
+        let left = |until: Timestamp| Duration::from_millis(until.since_ms(now()).min(until.since_ms(since)));
+        let due = until.map(|until| (until, Instant::now() + left(until)));
         Self { due, is_known: true, recovered: true, watchers: Watchers::default(), waiters: Vec::new(), tree: Tree::Unknown }
+    }
+
+    /// As the journal of an earlier process has it, but loaded as soon as there is room.
+    pub(super) fn roused() -> Self {
+        Self { is_known: true, ..Self::queued() }
     }
 
     /// Not loaded yet: its turn comes when there is room.
@@ -77,7 +84,7 @@ impl Resting {
 pub(super) fn rests_until(
     status: RunStatus,
     transitions: &[Transition],
-    calls: &HashMap<Path, CancellationToken>,
+    calls: &HashMap<Path, Ties>,
     timers: &Timers,
 ) -> Option<Option<Timestamp>> {
     let commands = || transitions.iter().flat_map(|transition| &transition.commands);
@@ -270,8 +277,20 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_was_due_while_no_process_was_there_is_due_at_once() {
-        let (_, instant) = Resting::until(Some(Timestamp::from_unix_ms(1))).due.unwrap();
+        let (_, instant) = Resting::until(Some(Timestamp::from_unix_ms(1)), Timestamp::from_unix_ms(0)).due.unwrap();
         assert_eq!(instant, Instant::now());
-        assert!(Resting::until(None).due.is_none());
+        assert!(Resting::until(None, Timestamp::from_unix_ms(0)).due.is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_clock_that_was_set_back_while_no_process_was_there_makes_no_timer_longer_than_it_was() {
+        let hour = 3_600_000;
+        let (since, began) = (Timestamp::from_unix_ms(now().unix_ms() + 10 * hour), Instant::now());
+        let (until, instant) = Resting::until(Some(since.plus(Duration::from_secs(60))), since).due.unwrap();
+        assert_eq!((until, instant - began), (since.plus(Duration::from_secs(60)), Duration::from_secs(60)));
+        let past = Timestamp::from_unix_ms(now().unix_ms() - hour);
+        let (_, instant) = Resting::until(Some(past.plus(Duration::from_secs(7_200))), past).due.unwrap();
+        let left = (instant - began).as_secs();
+        assert!((3_595..=3_601).contains(&left), "time that has passed is not waited for again: {left} s");
     }
 }

@@ -53,6 +53,11 @@ impl Usage {
         self.chain().last().unwrap_or(self)
     }
 
+    /// The run whose step started this one.
+    pub(super) fn above(&self) -> Option<&RunId> {
+        self.above.as_ref().map(|above| &above.run)
+    }
+
     /// The run that nobody's step started.
     pub(super) fn root_run(&self) -> &RunId {
         &self.root().run

@@ -166,6 +166,84 @@ fn a_retry_asks_only_for_what_went_wrong() {
     }
 }
 
+/// What a retry calls until its end or the first failure, one call after the other; and its events.
+fn goes_on(plan: &Arc<Plan>, events: &[Event], fails: Option<&str>) -> (String, Vec<Event>, Run) {
+    let at = Timestamp::from_unix_ms(5000);
+    let Seed { history, .. } = seed(plan, &id("old"), events, &id("new"), at).unwrap();
+    let (mut run, mut open, mut made) = (Run::new(Arc::clone(plan)), BTreeMap::new(), Vec::new());
+    let mut events = Vec::new();
+    let mut coming = std::collections::VecDeque::from(history);
+    while let Some(event) = coming.pop_front() {
+        let is_history = !coming.is_empty();
+        if let Some(path) = event.path() {
+            open.remove(path);
+        }
+        for command in run.apply(event.clone()).unwrap().commands {
+            match command {
+                Command::Call(call) => _ = open.insert(call.path.clone(), call.attempt),
+                Command::CancelCall { path } => _ = open.remove(&path),
+                Command::CancelTask { .. } | Command::StartTimer { .. } | Command::CancelTimer { .. } => {}
+            }
+        }
+        events.push(event);
+        if !is_history && let Some((path, attempt)) = open.first_key_value().map(|(path, attempt)| (path.clone(), *attempt)) {
+            let name = called(&path);
+            coming.push_back(if fails == Some(name.as_str()) {
+                Event::Failed { path, attempt, error: StepError::new(ErrorClass::AgentError, "no"), by: None, entropy: 0, at }
+            } else {
+                Event::Replied { path, attempt, value: Arc::new(json!(name)), by: None, at }
+            });
+            made.push(name);
+        }
+    }
+    (made.join(" "), events, run)
+}
+
+#[test]
+fn of_a_map_that_failed_every_failed_item_begins_anew_and_no_other() {
+    let map = |items: usize, more: &str| {
+        let items = (0..items).map(|n| n.to_string()).collect::<Vec<_>>().join(",");
+        format!("steps: [{{id: list, step_type: map, items: \"{{{{ [{items}] }}}}\", {more}, steps: [{}]}}, {}]", step("a"), step("b"))
+    };
+    for (items, more, script, expected, output) in [
+        // One after the other: a failed item holds the only place, and the completed one after it needs none.
+        (3, "max_concurrency: 1, tolerate_failures: 1", "!a0 a1 !a2", "a0 a2 b", json!(["a0", "a1", "a2"])),
+        (4, "max_concurrency: 2, tolerate_failures: 1", "!a0 a1 a2 !a3", "a0 a3 b", json!(["a0", "a1", "a2", "a3"])),
+        // Items that had not begun are no others: they were never called.
+        (4, "max_concurrency: 1", "a0 !a1", "a1 a2 a3 b", json!(["a0", "a1", "a2", "a3"])),
+        (
+            3,
+            "max_concurrency: 1, tolerate_failures: 1, reduce: {initial: \"\", expression: \"{{ accumulator ~ item }}\"}",
+            "!a0 a1 !a2",
+            "a0 a2 b",
+            json!("a0a1a2"),
+        ),
+    ] {
+        let plan = plan(&map(items, more));
+        let (made, _, run) = goes_on(&plan, &record(&plan, script), None);
+        assert_eq!(made, expected, "{more} after {script}");
+        let snapshot = run.snapshot();
+        assert_eq!(*snapshot.steps[0].outputs, output, "{more} after {script}");
+        assert!(matches!(run.outcome(), Some(Outcome::Completed { .. })), "{:?}", run.outcome());
+    }
+    // What a retry kept is kept by the retry of the retry.
+    let plan = plan(&map(4, "max_concurrency: 1"));
+    let (made, again, run) = goes_on(&plan, &record(&plan, "a0 a1 !a2"), Some("a3"));
+    assert_eq!((made.as_str(), run.status()), ("a2 a3", RunStatus::Failed));
+    let (made, _, run) = goes_on(&plan, &again, None);
+    assert_eq!((made.as_str(), run.status()), ("a3 b", RunStatus::Completed));
+    assert_eq!(*run.snapshot().steps[0].outputs, json!(["a0", "a1", "a2", "a3"]));
+}
+
+#[test]
+fn what_is_kept_of_a_map_is_read_as_it_was_written() {
+    let text = r#"{"event":"kept","path":"/0:list","index":3,"value":{"n":1},"at":"1970-01-01T00:00:00.005Z"}"#;
+    let (path, value, at) = (Path::new("/0:list"), Arc::new(json!({"n": 1})), Timestamp::from_unix_ms(5));
+    let event = Event::Kept { path, index: 3, value, at };
+    assert_eq!(serde_json::from_str::<Event>(text).unwrap(), event);
+    assert_eq!(serde_json::to_value(&event).unwrap(), serde_json::from_str::<serde_json::Value>(text).unwrap());
+}
+
 #[test]
 fn what_cannot_be_retried_is_refused() {
     let (a, b) = (step("a"), step("b"));

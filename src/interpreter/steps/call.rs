@@ -26,16 +26,17 @@ impl Run {
                     }
                     _ => inputs,
                 };
-                let state = CallState { attempt: 1, inputs, started_at: self.now, phase: CallPhase::InFlight, by: None, away: false };
+                let (started_at, phase) = (self.now, CallPhase::InFlight);
+                let state = CallState { attempt: 1, failures: 0, resume: None, inputs, started_at, phase, by: None, away: false };
                 self.set_state(place, State::Call(state));
-                self.invoke(place, None);
+                self.invoke(place);
             }
             Err(error) => self.fail_early(place, template_error(node, "inputs", &error)),
         }
     }
 
     /// Commands the attempt that the step's state names.
-    fn invoke(&mut self, place: Place, resume: Option<(RemoteTask, Arc<Value>)>) {
+    fn invoke(&mut self, place: Place) {
         let plan = Arc::clone(&self.plan);
         let node = plan.node(place.node);
         let (skill, pinned, own) = addressed(node);
@@ -46,14 +47,12 @@ impl Run {
             if let Some(State::Call(call)) = self.state_mut(place) {
                 // The attempt that was due is never made.
                 call.attempt -= 1;
-                let by = call.by.clone();
-                self.cancel_task(place, resume.map(|(remote, _)| remote), by.as_deref());
             }
             return self.settle_call(place, Err(StepError::new(ErrorClass::Limit, message)));
         }
         self.agent_calls += 1;
         let Some(State::Call(state)) = self.state(place) else { return };
-        let (resume, inputs, agent) = match resume {
+        let (resume, inputs, agent) = match state.resume.clone() {
             Some((remote, answer)) => (Some(remote), answer, asker(pinned, state.by.as_deref())),
             None => (None, Arc::clone(&state.inputs), pinned),
         };
@@ -90,16 +89,24 @@ impl Run {
     pub(in crate::interpreter) fn replied(&mut self, path: &Path, attempt: u32, value: Arc<Value>, by: Option<Arc<AgentUsed>>) {
         let Some((place, call)) = self.expecting(path, attempt) else { return };
         call.by = by;
+        call.resume = None;
         self.settle_call(place, Ok(value));
     }
 
     pub(in crate::interpreter) fn failed(&mut self, path: &Path, attempt: u32, error: StepError, by: Option<Arc<AgentUsed>>, entropy: u32) {
-        let plan = Arc::clone(&self.plan);
+        let (plan, is_first) = (Arc::clone(&self.plan), self.semantics < 2);
         let Some((place, call)) = self.expecting(path, attempt) else { return };
-        call.by = by;
+        // A failure without an agent, such as one that was not found, does not make forget who has the task.
+        call.by = if by.is_none() && call.resume.is_some() && !is_first { call.by.take() } else { by };
         call.away = matches!(error.code, ErrorClass::Unavailable | ErrorClass::RateLimited | ErrorClass::Timeout);
+        call.failures += 1;
         let node = plan.node(place.node);
-        let Some(delay) = retry::delay(node.retry.as_ref(), attempt, &error, entropy) else {
+        let failures = if is_first { attempt } else { call.failures };
+        // A task that said it failed takes no answer, nor does one that was given up because it took too long: the step begins anew.
+        if is_first || matches!(error.code, ErrorClass::AgentError | ErrorClass::Timeout) {
+            call.resume = None;
+        }
+        let Some(delay) = retry::delay(node.retry.as_ref(), failures, &error, entropy) else {
             return self.settle_call(place, Err(error));
         };
         call.phase = CallPhase::BackingOff;
@@ -115,12 +122,13 @@ impl Run {
         }
         call.attempt += 1;
         call.phase = CallPhase::InFlight;
-        self.invoke(place, None);
+        self.invoke(place);
     }
 
     pub(in crate::interpreter) fn asked(&mut self, path: &Path, attempt: u32, question: Question, by: Option<Arc<AgentUsed>>) {
         let Some((place, call)) = self.expecting(path, attempt) else { return };
         call.by = by;
+        call.resume = None;
         call.phase = CallPhase::Waiting(question.clone());
         self.waiting += 1;
         let step = self.plan.node(place.node).id.clone();
@@ -138,12 +146,12 @@ impl Run {
         }
         let Some(State::Call(call)) = self.state_mut(place) else { return };
         let CallPhase::Waiting(question) = &call.phase else { return };
-        let remote = question.remote.clone();
+        call.resume = question.remote.clone().map(|remote| (remote, answer));
         // The answer goes on with the agent's task as a new attempt, so that its outcome cannot be taken for an earlier one.
         call.attempt += 1;
         call.phase = CallPhase::InFlight;
         self.waiting -= 1;
-        self.invoke(place, remote.map(|remote| (remote, answer)));
+        self.invoke(place);
     }
 
     fn settle_call(&mut self, place: Place, outcome: Result<Arc<Value>, StepError>) {
@@ -151,12 +159,22 @@ impl Run {
         let node = plan.node(place.node);
         let Some(State::Call(call)) = self.state_mut(place) else { return };
         call.phase = CallPhase::Over;
+        let unanswered = call.resume.take().map(|(remote, _)| (remote, call.by.clone()));
         let (status, outputs, error) = match outcome {
             Ok(value) => (StepStatus::Completed, named(node, value), None),
             Err(error) => (StepStatus::Failed, Arc::new(Value::Null), Some(error)),
         };
         let record = Record { status, outputs, error, attempts: call.attempt, by: call.by.clone(), started_at: Some(call.started_at) };
         self.work.push_back(Work::Settle(place, record));
+        if let Some((remote, by)) = unanswered {
+            self.cancel_task(place, Some(remote), by.as_deref());
+        }
+    }
+
+    /// Whom an attempt of the step of this path went to: the skill, whether it is a run of this engine itself, and the agent.
+    pub fn addressee(&self, path: &Path, by: Option<&AgentUsed>) -> Option<(SkillId, bool, Option<String>)> {
+        let (skill, pinned, own) = addressed(self.plan.node(self.plan.find(path.step())?));
+        Some((skill, own, asker(pinned, by)))
     }
 
     /// The call is over, so nothing else would tell whoever asked that its task waits in vain.

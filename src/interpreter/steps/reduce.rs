@@ -18,7 +18,8 @@ impl Run {
             Err(error) => return self.reduction_failed(place, template_error(node, "reduce.initial", &error)),
         };
         match by {
-            ReduceBy::Expression(tree) => self.reduce_by_expression(place, node, tree, accumulator),
+            // Before whatever else is queued, one after the other: each is work of its own, however many there are.
+            ReduceBy::Expression(_) => self.work.push_front(Work::Reduce(place, 0, accumulator)),
             ReduceBy::Steps(steps) => {
                 if let Some(State::Map(map)) = self.state_mut(place) {
                     map.reducing = true;
@@ -28,20 +29,21 @@ impl Run {
         }
     }
 
-    fn reduce_by_expression(&mut self, place: Place, node: &Node, tree: &Tree, mut accumulator: Arc<Value>) {
+    /// Evaluates the expression for one result; its value is the next accumulator.
+    pub(in crate::interpreter) fn reduce_result(&mut self, place: Place, index: usize, accumulator: Arc<Value>) {
+        let plan = Arc::clone(&self.plan);
+        let node = plan.node(place.node);
+        let NodeKind::Map { reduce: Some((_, ReduceBy::Expression(tree))), .. } = &node.kind else { return };
         let Some(State::Map(map)) = self.state_mut(place) else { return };
-        let results = std::mem::take(&mut map.results);
-        let steps = BTreeMap::new();
-        for (index, result) in results.into_iter().enumerate() {
-            let values = names(accumulator, result, index);
-            let reduced =
-                self.with_scope(place.frame, |scope| tree.evaluate(&Scope { parent: Some(scope), values: &values, steps: &steps }));
-            accumulator = match reduced {
-                Ok(value) => value,
-                Err(error) => return self.reduction_failed(place, template_error(node, "reduce.expression", &error)),
-            };
+        let Some(result) = map.results.get_mut(index).map(std::mem::take) else {
+            return self.map_completed(place, node, accumulator);
+        };
+        let (values, steps) = (names(accumulator, result, index), BTreeMap::new());
+        let reduced = self.with_scope(place.frame, |scope| tree.evaluate(&Scope { parent: Some(scope), values: &values, steps: &steps }));
+        match reduced {
+            Ok(accumulator) => self.work.push_front(Work::Reduce(place, index + 1, accumulator)),
+            Err(error) => self.reduction_failed(place, template_error(node, "reduce.expression", &error)),
         }
-        self.map_completed(place, node, accumulator);
     }
 
     /// Runs the steps for one result; the outputs of their last step are the next accumulator.

@@ -20,7 +20,7 @@ use tokio::sync::{mpsc, oneshot};
 use self::payloads::{Stored, decode, encode};
 use self::prune::Forget;
 use self::writer::{Request, Write};
-use super::{Created, Error, Found, Header, Journal, Member, Progress, Query, Record, Resting, Retention, Used};
+use super::{Child, Created, Error, Found, Header, Journal, Member, Progress, Query, Record, Resting, Retention, Used};
 use crate::ids::{Digest, RunId};
 use crate::interpreter::{Event, RunStatus};
 use crate::limits;
@@ -193,6 +193,43 @@ impl Journal for Sqlite {
         found.into_iter().map(member).collect()
     }
 
+    async fn children(&self, parent: &RunId, root: &RunId) -> Result<Vec<Child>, Error> {
+        let query = "SELECT run, idempotency_key, labels ->> 'parent_step' FROM runs \
+                     WHERE labels ->> 'root' = ?1 AND labels ->> 'root' IS NOT NULL AND labels ->> 'parent' = ?2 \
+                     AND status IN ('running', 'input_required')";
+        let (parent, root) = (parent.to_string(), root.to_string());
+        type Found = (String, Option<String>, Option<String>);
+        let found: Vec<Found> = self
+            .read(move |db| {
+                let row = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
+                db.prepare_cached(query)?.query_map([&root, &parent], row)?.collect()
+            })
+            .await?;
+        let child = |(run, idempotency_key, step): Found| Ok(Child { run: run_id(&run)?, idempotency_key, step });
+        found.into_iter().map(child).collect()
+    }
+
+    async fn orphans(&self) -> Result<Vec<RunId>, Error> {
+        self.runs_in(
+            "SELECT child.run FROM runs AS child LEFT JOIN runs AS parent ON parent.run = child.labels ->> 'parent' \
+             WHERE child.status IN ('running', 'input_required') AND child.labels ->> 'root' IS NOT NULL \
+             AND (parent.run IS NULL OR parent.status NOT IN ('running', 'input_required'))",
+        )
+        .await
+    }
+
+    async fn stirred(&self) -> Result<Vec<RunId>, Error> {
+        // From the children, which few journals have: those with a root have an index.
+        self.runs_in(
+            "SELECT DISTINCT parent.run FROM runs AS child CROSS JOIN runs AS parent ON parent.run = child.labels ->> 'parent' \
+             WHERE child.labels ->> 'root' IS NOT NULL \
+             AND parent.status IN ('running', 'input_required') AND parent.rests_until IS NOT NULL \
+             AND (child.changed_at >= parent.changed_at \
+                  OR (child.status IN ('running', 'input_required') AND child.rests_until IS NULL))",
+        )
+        .await
+    }
+
     async fn record(&self, run: &RunId) -> Result<Record, Error> {
         let id = run.to_string();
         let found = self.read(move |db| db.prepare_cached(&format!("{SELECT} WHERE run = ?1"))?.query_row([id], record).optional()).await?;
@@ -236,16 +273,28 @@ impl Journal for Sqlite {
     }
 
     async fn resting(&self) -> Result<Vec<Resting>, Error> {
-        let query = "SELECT run, rests_until FROM runs WHERE status IN ('running', 'input_required') AND rests_until IS NOT NULL";
-        let found: Vec<(String, i64)> =
-            self.read(move |db| db.prepare_cached(query)?.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()).await?;
-        let resting = |(run, until): (String, i64)| {
-            let run = RunId::parse(&run).map_err(|error| Error::Failed(error.to_string()))?;
+        let query =
+            "SELECT run, rests_until, changed_at FROM runs WHERE status IN ('running', 'input_required') AND rests_until IS NOT NULL";
+        let row = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
+        let found: Vec<(String, i64, i64)> = self.read(move |db| db.prepare_cached(query)?.query_map([], row)?.collect()).await?;
+        let resting = |(run, until, since): (String, i64, i64)| {
             let until = Some(Timestamp::from_unix_ms(until.saturating_abs())).filter(|until| *until != NO_TIMER);
-            Ok(Resting { run, until })
+            Ok(Resting { run: run_id(&run)?, until, since: Timestamp::from_unix_ms(since) })
         };
         found.into_iter().map(resting).collect()
     }
+}
+
+impl Sqlite {
+    /// The runs that a query without values names.
+    async fn runs_in(&self, query: &'static str) -> Result<Vec<RunId>, Error> {
+        let found: Vec<String> = self.read(move |db| db.prepare_cached(query)?.query_map([], |row| row.get(0))?.collect()).await?;
+        found.iter().map(|run| run_id(run)).collect()
+    }
+}
+
+fn run_id(run: &str) -> Result<RunId, Error> {
+    RunId::parse(run).map_err(|error| Error::Failed(error.to_string()))
 }
 
 /// Stands for the time when a run rests that has no timer.
@@ -309,7 +358,11 @@ fn failure(db: &Connection, error: &rusqlite::Error) -> Error {
     if schema::is_full(db.path().map(Path::new), error) {
         return Error::Full("the disk is full; runs go on when there is space again".to_owned());
     }
-    Error::Failed(error.to_string())
+    match error.sqlite_error_code() {
+        // Nothing was stored, and it may be let go at any moment: a backup, or somebody who looks at the file.
+        Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked) => Error::Busy(error.to_string()),
+        _ => Error::Failed(error.to_string()),
+    }
 }
 
 /// Writes rows; shared by the writer's statements.

@@ -361,3 +361,13 @@ async fn that_a_run_at_rest_asks_for_access_is_in_its_row_and_changes_no_timer()
     let record = journal.record(&run).await.unwrap();
     assert_eq!((record.rests, record.asks_access), (false, false));
 }
+
+#[test]
+fn a_database_that_another_program_holds_is_no_failure_for_good() {
+    use rusqlite::ffi;
+    let db = rusqlite::Connection::open_in_memory().unwrap();
+    for (code, transient) in [(ffi::SQLITE_BUSY, true), (ffi::SQLITE_LOCKED, true), (ffi::SQLITE_FULL, true), (ffi::SQLITE_IOERR, false)] {
+        let error = super::failure(&db, &rusqlite::Error::SqliteFailure(ffi::Error::new(code), None));
+        assert_eq!(error.is_transient(), transient, "{error}");
+    }
+}

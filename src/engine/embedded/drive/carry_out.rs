@@ -5,12 +5,11 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug, info};
 
 use super::Driver;
 use crate::engine::Update;
-use crate::engine::embedded::invoke::Lineage;
+use crate::engine::embedded::invoke::{Lineage, Ties};
 use crate::engine::embedded::outstanding::GivenUp;
 use crate::interpreter::{Ancestor, Change, Command, RunStatus, Transition};
 use crate::time::Timestamp;
@@ -25,6 +24,12 @@ impl Driver {
             }
         }
         for change in transition.changes {
+            if let Change::StepWaiting { path, .. } = &change {
+                self.look_below(path);
+                if let (Some(_), Some(attempt)) = (self.lineage.usage.above(), self.run.asking(path)) {
+                    self.asked.push((path.clone(), attempt));
+                }
+            }
             self.publish(change);
         }
         for command in transition.commands {
@@ -32,13 +37,13 @@ impl Driver {
                 // Stays outstanding in the journal, and is asked for after the restart.
                 Command::Call(_) if self.parking => {}
                 Command::Call(invocation) => {
-                    let token = CancellationToken::new();
-                    self.tokens.insert(invocation.path.clone(), token.clone());
+                    let ties = Ties::default();
+                    self.ties.insert(invocation.path.clone(), ties.clone());
                     if let Some(refused) = self.refusal(&invocation) {
-                        self.calls.spawn(async move { (!token.is_cancelled()).then_some(refused) });
+                        self.calls.spawn(async move { (!ties.cancel.is_cancelled()).then_some(refused) });
                         continue;
                     }
-                    let call = self.engine.clone().invoke(self.id.clone(), invocation, Arc::clone(&self.lineage), token);
+                    let call = self.engine.clone().invoke(self.id.clone(), invocation, Arc::clone(&self.lineage), ties);
                     if self.near.is_none() {
                         self.near = Some(call.boxed());
                     } else {
@@ -46,8 +51,9 @@ impl Driver {
                     }
                 }
                 Command::CancelCall { path } => {
-                    if let Some(token) = self.tokens.remove(&path) {
-                        token.cancel();
+                    if let Some(Ties { cancel, hold }) = self.ties.remove(&path) {
+                        cancel.cancel();
+                        hold.release();
                     }
                 }
                 Command::CancelTask { path, skill, own, agent, remote } => {
@@ -60,6 +66,9 @@ impl Driver {
                 }
                 Command::CancelTimer { path, timer } => self.timers.cancel(&path, timer),
             }
+        }
+        if !self.asked.is_empty() {
+            self.tell_above();
         }
     }
 

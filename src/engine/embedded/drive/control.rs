@@ -6,9 +6,10 @@ use serde_json::Value;
 use tokio::sync::oneshot;
 
 use super::Driver;
+use crate::engine::embedded::delegate::meant;
 use crate::engine::{Error, Subscription, input};
 use crate::ids::RunId;
-use crate::interpreter::{Event, RunStatus, Snapshot};
+use crate::interpreter::{Event, RemoteTask, RunStatus, Snapshot};
 use crate::plan::Path;
 
 /// What others ask of a run's task.
@@ -16,6 +17,8 @@ use crate::plan::Path;
 pub(in crate::engine::embedded) enum Control {
     Cancel(String, Option<oneshot::Sender<()>>),
     Answer(Answer, oneshot::Sender<Result<(), Error>>),
+    /// A run below no longer asks this, whatever became of it.
+    Settled(RemoteTask),
     /// Finish what is in flight, begin nothing, and end: the journal has the rest.
     Park,
     /// A run below it has stopped without an end, for a reason that is in the log. It cannot know how that one would end, and stops too: the
@@ -51,7 +54,9 @@ impl Driver {
                 let updates = self.watchers.add();
                 drop(reply.send(Subscription { snapshot: self.run.snapshot(), seq: self.seq, updates: Some(updates) }));
             }
-            change @ (Control::Cancel(..) | Control::Answer(..) | Control::Park | Control::Stop(_)) => return Some(change),
+            change @ (Control::Cancel(..) | Control::Answer(..) | Control::Settled(_) | Control::Park | Control::Stop(_)) => {
+                return Some(change);
+            }
         }
         None
     }
@@ -82,6 +87,7 @@ impl Driver {
                 };
                 let _ = reply.send(result);
             }
+            Control::Settled(remote) => self.question_settled(&remote).await?,
             Control::Park => self.parking = true,
             Control::Stop(below) => return Err(Error::Journal(format!("run `{below}`, which it waits for, has stopped before its end"))),
             // Only looks: see above.
@@ -112,7 +118,11 @@ impl Driver {
         let found = match step {
             None if waiting.len() == 1 => waiting.first(),
             None => None,
-            Some(step) => waiting.iter().find(|path| path.as_str() == step || path.step() == step),
+            Some(step) => {
+                let (step, attempt) = meant(step);
+                let is_meant = |path: &&Path| path.as_str() == step || path.step() == step;
+                waiting.iter().find(is_meant).filter(|path| attempt.is_none_or(|attempt| self.run.asking(path) == Some(attempt)))
+            }
         };
         found.cloned().ok_or_else(|| {
             let waiting = waiting.iter().map(|path| path.step().to_owned()).collect();

@@ -7,7 +7,7 @@ use super::{Driver, near};
 use crate::engine::Error;
 use crate::engine::embedded::rest::rests_until;
 use crate::interpreter::{Event, RunStatus, Transition};
-use crate::journal::{self, Progress};
+use crate::journal::Progress;
 use crate::limits;
 use crate::time::Timestamp;
 
@@ -23,9 +23,9 @@ impl Driver {
                 Err(failure) => error!(%failure, "a call's task failed"),
             }
         }
-        // Before the events are acted on: what follows may be the next attempt, which has a token of its own.
+        // Before the events are acted on: what follows may be the next attempt, which has ties of its own.
         for path in events.iter().filter_map(Event::path) {
-            self.tokens.remove(path);
+            self.holds.extend(self.ties.remove(path).map(|ties| ties.hold));
         }
         events
     }
@@ -33,6 +33,7 @@ impl Driver {
     /// The transitions are pure and come first; nothing acts on them before their events are in the journal.
     pub(super) async fn record(&mut self, events: Vec<Event>) -> Result<(), Error> {
         let mut events = events.into_iter();
+        let mut late = Vec::new();
         loop {
             let (mut kept, mut transitions) = (Vec::with_capacity(events.len()), Vec::with_capacity(events.len()));
             let mut times = Vec::with_capacity(events.len());
@@ -43,12 +44,14 @@ impl Driver {
             {
                 // After the end there is nothing that an event could change.
                 if self.run.outcome().is_some() {
-                    break;
+                    late.push(event);
+                    continue;
                 }
                 let event = self.in_order(event);
                 let transition = self.run.enter(event.clone())?;
                 if transition == Transition::default() && !self.run.is_busy() && self.run.outcome().is_none() {
                     debug!("late event ignored");
+                    late.push(event);
                     continue;
                 }
                 times.push(self.at);
@@ -72,6 +75,8 @@ impl Driver {
                 }
             }
             if events.len() == 0 && self.exhausted().is_none() {
+                late.iter().for_each(|event| self.unheard(event));
+                self.holds.drain(..).for_each(|hold| hold.release());
                 return Ok(());
             }
         }
@@ -124,7 +129,7 @@ impl Driver {
 
     /// Whether the run will wait for nothing but people and timers, and until when. What was kept back while parking is not known here.
     pub(super) fn rests_until(&self, status: RunStatus, transitions: &[Transition]) -> Option<Option<Timestamp>> {
-        if self.parking || self.run.is_busy() { None } else { rests_until(status, transitions, &self.tokens, &self.timers) }
+        if self.parking || self.run.is_busy() { None } else { rests_until(status, transitions, &self.ties, &self.timers) }
     }
 
     /// Waits while the journal is full, so that the run goes on by itself when there is space again. A shutdown ends the wait:
@@ -140,8 +145,8 @@ impl Driver {
         loop {
             let appended = beside(inner.journal.advance(id, events, progress), call, heard).await;
             match appended {
-                Err(journal::Error::Full(why)) if !inner.stopping.is_cancelled() => {
-                    warn!(run_id = %id, %why, "run waits for the journal");
+                Err(error) if error.is_transient() && !inner.stopping.is_cancelled() => {
+                    warn!(run_id = %id, %error, "run waits for the journal");
                     let wait = async {
                         tokio::select! {
                             () = tokio::time::sleep(rest) => {}
