@@ -38,7 +38,7 @@ const PUBLISH_PATIENCE: Duration = Duration::from_secs(2);
 /// Arguments of `gantry serve`.
 #[derive(Debug, clap::Args)]
 #[command(
-    mut_arg("data_dir", |it| it.help("Where runs are kept [default: the platform's place for application data]")),
+    mut_arg("data_dir", |it| it.help("Where runs are kept [default: gantry in the platform's place for state]")),
     mut_arg("ephemeral", |it| it.help("Keep runs only as long as the process runs"))
 )]
 pub struct ServeArguments {
@@ -126,10 +126,13 @@ pub(super) async fn execute(
     let data_dir = arguments.storage.directory(&config)?;
     // Whoever can reach this server must not reach through it what only this machine should.
     config.allow_private_addresses.get_or_insert(options.bind.ip().is_loopback());
-    let surroundings = Surroundings::find_or_show(&arguments.registry, &config, terminal, None).await?;
+    let mut surroundings = Surroundings::find_or_await(&arguments.registry, &config, terminal).await?;
     let agents = surroundings.agent_client(&config);
     let keep = Keep { data_dir: data_dir.as_deref(), grace: arguments.keeping.grace, config: &config };
     let orchestrator = Orchestrator::start(options, Arc::clone(&surroundings.discovery), agents, keep).await?;
+    if let Some(watch) = surroundings.watch_for_registry() {
+        orchestrator.beside(watch);
+    }
     let (url, location) = (&orchestrator.url, &surroundings.location);
     terminal::data(&format!(
         "gantry is an A2A agent at {url}, with {location}\nits card: {url}/.well-known/agent-card.json\nCtrl-C stops it."
@@ -203,6 +206,11 @@ impl Orchestrator {
         let closing = bound.closing();
         let serving = tokio::spawn(bound.serve(stop.clone()));
         Ok(Self { url, address, engine, grace: keep.grace, closing, stop, serving, beside, _data_dir: data_dir })
+    }
+
+    /// Does something as long as it serves.
+    fn beside(&self, work: impl Future<Output = ()> + Send + 'static) {
+        self.beside.spawn(self.stop.clone().run_until_cancelled_owned(work));
     }
 
     /// Takes nothing new from this moment, lets steps in flight end within the grace period, parks the other runs for the next

@@ -11,7 +11,7 @@ use super::arguments::RegistryChoice;
 use super::diagnostics;
 use super::exit::{Failure, chain};
 use super::local::Local;
-use super::terminal::Terminal;
+use super::terminal::{Terminal, say};
 use crate::agent::{self, GateOptions};
 use crate::config::{Config, REGISTRY_PORT};
 use crate::discovery::{self, Discovery, Opener};
@@ -24,6 +24,11 @@ const PROBE: Duration = Duration::from_millis(200);
 const PROBE_BYTES_MAX: u64 = 4096;
 /// How long it has to list its workflows, so that one that cannot is not waited for.
 const PROBE_LIST: Duration = Duration::from_secs(2);
+/// How long a registry that is named has to answer before a process that stays goes on without it.
+const PING_PATIENCE: Duration = Duration::from_secs(1);
+/// First and longest rest between two questions whether it is there by now.
+const AWAY_REST_MIN: Duration = Duration::from_millis(250);
+const AWAY_REST_MAX: Duration = Duration::from_secs(5);
 /// How long lookups are trusted within one command.
 const TTL: Duration = Duration::from_secs(30);
 
@@ -35,6 +40,8 @@ pub(super) struct Surroundings {
     pub(super) location: String,
     terminal: Terminal,
     local: Option<Local>,
+    /// The registry, when it was named and did not answer.
+    away: Option<Remote>,
 }
 
 impl Surroundings {
@@ -66,6 +73,43 @@ impl Surroundings {
         }
     }
 
+    /// The same for a process that stays: a registry that is named and does not answer yet is waited for by whoever needs it, while all
+    /// others are served. See [`watch_for_registry`](Self::watch_for_registry).
+    pub(super) async fn find_or_await(choice: &RegistryChoice, config: &Config, terminal: Terminal) -> Result<Self, Failure> {
+        let named = choice.registry.as_deref().or(config.registry.as_deref()).filter(|_| !choice.embedded);
+        let Some(url) = named else { return Self::find_or_show(choice, config, terminal, None).await };
+        let store = open(url)?;
+        let why = match tokio::time::timeout(PING_PATIENCE, store.ping()).await {
+            Ok(Ok(())) => return Ok(with(store, url, terminal, None)),
+            Ok(Err(error @ registry::Error::Unavailable { .. })) => chain(&error),
+            Ok(Err(error)) => return Err(unanswered(url, &error)),
+            Err(_) => format!("it did not within {} s", PING_PATIENCE.as_secs()),
+        };
+        tracing::warn!(registry = url, why, "the registry does not answer; what needs it waits");
+        say(&format!("no registry answers at {url}: {why}; what needs it waits until one does"));
+        let found = with(open(url)?, url, terminal, None);
+        found.discovery.await_registry(true);
+        Ok(Self { away: Some(store), ..found })
+    }
+
+    /// Asks for a registry that was away until it answers.
+    pub(super) fn watch_for_registry(&mut self) -> Option<impl Future<Output = ()> + use<>> {
+        let store = self.away.take()?;
+        let discovery = Arc::clone(&self.discovery);
+        Some(async move {
+            let mut rest = AWAY_REST_MIN;
+            loop {
+                tokio::time::sleep(rest).await;
+                rest = (rest * 2).min(AWAY_REST_MAX);
+                if let Ok(Ok(())) = tokio::time::timeout(PING_PATIENCE, store.ping()).await {
+                    tracing::info!("the registry answers");
+                    say("the registry answers");
+                    return discovery.await_registry(false);
+                }
+            }
+        })
+    }
+
     /// The registry, or an error that says how to get one.
     pub(super) async fn require(choice: &RegistryChoice, config: &Config, terminal: Terminal) -> Result<Self, Failure> {
         Self::find(choice, config, terminal, None).await?.ok_or_else(|| {
@@ -92,7 +136,13 @@ impl Surroundings {
     }
 
     fn built_in(local: Local, terminal: Terminal) -> Self {
-        Self { discovery: local.discovery.clone(), location: "what is built into gantry".to_owned(), terminal, local: Some(local) }
+        Self {
+            discovery: local.discovery.clone(),
+            location: "what is built into gantry".to_owned(),
+            terminal,
+            local: Some(local),
+            away: None,
+        }
     }
 
     /// Whether the agents were started for the command.
@@ -168,17 +218,19 @@ fn open_files(limits: &str) -> Option<usize> {
 /// The registry that somebody named. It is asked once whether it is there: lookups would try for seconds before they say that.
 async fn named(url: &str, terminal: Terminal, reference: Option<&str>) -> Result<Surroundings, Failure> {
     let store = open(url)?;
-    store.ping().await.map_err(|error| {
-        let hint = "start one with `gantry up`, name another with --registry, or use what is built in with --embedded";
-        let message = match &error {
-            registry::Error::NotFound(_) | registry::Error::Invalid { .. } | registry::Error::Refused { .. } => {
-                format!("what answers at {url} is not an OCI registry: {}", unlike(&error))
-            }
-            _ => format!("no registry answers at {url}: {}", chain(&error)),
-        };
-        Failure::unavailable(message).hint(hint)
-    })?;
+    store.ping().await.map_err(|error| unanswered(url, &error))?;
     Ok(with(store, url, terminal, reference))
+}
+
+fn unanswered(url: &str, error: &registry::Error) -> Failure {
+    let hint = "start one with `gantry up`, name another with --registry, or use what is built in with --embedded";
+    let message = match error {
+        registry::Error::NotFound(_) | registry::Error::Invalid { .. } | registry::Error::Refused { .. } => {
+            format!("what answers at {url} is not an OCI registry: {}", unlike(error))
+        }
+        _ => format!("no registry answers at {url}: {}", chain(error)),
+    };
+    Failure::unavailable(message).hint(hint)
 }
 
 /// What shows that somebody else answers: every registry has this path.
@@ -193,7 +245,7 @@ fn unlike(error: &registry::Error) -> String {
 fn with(store: Remote, url: &str, terminal: Terminal, reference: Option<&str>) -> Surroundings {
     let options = discovery::Options { ttl: TTL, ..options(reference) };
     let discovery = Arc::new(Discovery::new(Arc::new(store), options));
-    Surroundings { discovery, location: format!("the registry at {url}"), terminal, local: None }
+    Surroundings { discovery, location: format!("the registry at {url}"), terminal, local: None, away: None }
 }
 
 /// Lookups may go to the registry that the user's own reference names, and to no other: references also come from workflows and

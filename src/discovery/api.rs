@@ -8,6 +8,7 @@ use bytes::Bytes;
 use tracing::warn;
 
 use super::agents::{self, Given, Offers};
+use super::awaited::Awaited;
 use super::origin::{Origin, read_plan};
 use super::slot::Tasks;
 use super::{AgentEntry, Error, FoundAgent, FoundWorkflow, WorkflowEntry, push, workflows};
@@ -51,6 +52,7 @@ pub struct Discovery {
     others: Mutex<Vec<(String, Arc<Origin>)>>,
     given: RwLock<Arc<Given>>,
     tasks: Arc<Tasks>,
+    awaited: Awaited,
     options: Options,
 }
 
@@ -59,7 +61,22 @@ impl Discovery {
     pub fn new(store: Arc<dyn Store>, options: Options) -> Self {
         let tasks = Arc::new(Tasks::default());
         let home = Arc::new(Origin::new(store, options.ttl, Arc::clone(&tasks)));
-        Self { home, others: Mutex::default(), given: RwLock::default(), tasks, options }
+        Self { home, others: Mutex::default(), given: RwLock::default(), tasks, awaited: Awaited::default(), options }
+    }
+
+    /// Says that the registry did not answer when the process began, or that it has answered since.
+    pub fn await_registry(&self, awaited: bool) {
+        self.awaited.set(awaited);
+    }
+
+    /// Whether the registry has not answered since the process began: what fails for want of it may be waited for.
+    pub fn awaits_registry(&self) -> bool {
+        self.awaited.is_set()
+    }
+
+    /// Waits until it has answered; not at all when it was there from the beginning. Safe to drop.
+    pub async fn registry_answers(&self) {
+        self.awaited.is_over().await;
     }
 
     /// Reads a plan from text that is not in a registry. The plan is pinned by the text's digest.

@@ -10,6 +10,7 @@
 mod agents;
 mod annotations;
 mod api;
+mod awaited;
 mod content;
 mod error;
 mod found;

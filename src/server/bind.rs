@@ -146,7 +146,9 @@ impl Bound {
     /// Pushes the card once, so that it is there before anything is served. [`serve`](Self::serve) does it again, until the
     /// registry takes it, and whenever the card has changed; a failure here is only logged.
     pub async fn publish(&self) {
-        if let Some(repository) = &self.app.options.card.publish {
+        if let Some(repository) = &self.app.options.card.publish
+            && !self.app.discovery.awaits_registry()
+        {
             let card = self.card().await;
             push(&self.app, repository, card).await;
         }
@@ -190,6 +192,7 @@ async fn publish(app: &App, repository: &str) {
     let every = app.options.card.publish_every.max(PUBLISH_EVERY_MIN);
     let mut published = None;
     let mut retry = PUBLISH_REST_MIN;
+    app.discovery.registry_answers().await;
     loop {
         let card = app.cards.public(&app.discovery).await.json.clone();
         let rest = if published.as_ref() == Some(&card) {

@@ -200,7 +200,8 @@ impl Cards {
 
 /// The workflows for a card; none when they are not wanted or the registry does not answer.
 async fn workflows(discovery: &Discovery, wanted: bool) -> Workflows {
-    if !wanted {
+    // Whoever asks for the card must not wait for a registry that has not answered yet.
+    if !wanted || discovery.awaits_registry() {
         return None;
     }
     match discovery.workflow_list().await {

@@ -69,7 +69,11 @@ async fn ready(State(rpc): State<Rpc>) -> Response {
     if rpc.app.stopping.is_cancelled() {
         return (StatusCode::SERVICE_UNAVAILABLE, json(Bytes::from_static(br#"{"status":"stopping"}"#))).into_response();
     }
-    json(Bytes::from(readiness(&rpc.app.engine.agents()).to_string()))
+    let mut ready = readiness(&rpc.app.engine.agents());
+    if rpc.app.discovery.awaits_registry() {
+        ready["registry"] = json!("away");
+    }
+    json(Bytes::from(ready.to_string()))
 }
 
 /// How the calls to agents go. Numbers only: who asks this is not asked who it is.

@@ -87,14 +87,18 @@ impl Site {
     /// `gantry serve` with this name in its card, and more lines for its configuration. Its card is in the registry when this
     /// returns.
     pub(crate) async fn serve(&self, name: &str, configuration: &str) -> Gantry {
+        self.serve_behind(&[], name, configuration).await
+    }
+
+    /// The same, started by another program that becomes it.
+    pub(crate) async fn serve_behind(&self, wrapper: &[&str], name: &str, configuration: &str) -> Gantry {
         let file = |suffix: &str| self.directory.path().join(format!("{name}.{suffix}"));
         let text = format!("{configuration}\n[server.card]\nname = \"{name}\"\npublish = \"agents/{name}\"\n");
         std::fs::write(file("toml"), text).unwrap();
         let config = file("toml");
-        let mut command =
-            gantry(self.directory.path(), &["serve", "--config", config.to_str().unwrap(), "--registry", &self.registry, "--port", "0"]);
-        let data_dir = file("data");
-        command.arg("--data-dir").arg(&data_dir);
+        let mut command = behind(wrapper, self.directory.path());
+        command.args(["serve", "--config", config.to_str().unwrap(), "--registry", &self.registry, "--port", "0"]);
+        command.arg("--data-dir").arg(self.data_dir(name));
         // Of an earlier process on the same directory that was killed.
         let _old = std::fs::remove_file(file("json"));
         let (process, ready) = start(command, &file("json")).await;
@@ -102,6 +106,18 @@ impl Site {
         wait_for("the card in the registry", || async { self.http.get(&tags).send().await.unwrap().status().is_success().then_some(()) })
             .await;
         Gantry { url: ready["url"].as_str().unwrap().to_owned(), http: self.http.clone(), process }
+    }
+}
+
+impl Site {
+    /// Where a gantry of this name keeps its runs.
+    pub(crate) fn data_dir(&self, name: &str) -> PathBuf {
+        self.directory.path().join(format!("{name}.data"))
+    }
+
+    /// What a gantry of this name has written to its log.
+    pub(crate) fn log(&self, name: &str) -> String {
+        std::fs::read_to_string(self.directory.path().join(format!("{name}.log"))).unwrap()
     }
 }
 
@@ -163,7 +179,7 @@ impl Gantry {
         tokio::time::timeout(PATIENCE, self.process.wait()).await.expect("it ends").unwrap()
     }
 
-    fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.process.id().expect("it is waited for by nobody")
     }
 
@@ -277,8 +293,21 @@ pub(crate) fn program() -> PathBuf {
 
 /// A gantry that knows nothing of this machine.
 fn gantry(home: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(program());
-    command.args(arguments).current_dir(home).env_clear().env("HOME", home);
+    let mut command = behind(&[], home);
+    command.args(arguments);
+    command
+}
+
+/// The same behind another program, without arguments.
+fn behind(wrapper: &[&str], home: &Path) -> Command {
+    let Some((first, arguments)) = wrapper.split_first() else {
+        let mut command = Command::new(program());
+        command.current_dir(home).env_clear().env("HOME", home);
+        return command;
+    };
+    let mut command = Command::new(first);
+    command.args(arguments).arg(program()).current_dir(home).env_clear().env("HOME", home);
+    command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
     command
 }
 

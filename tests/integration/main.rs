@@ -14,6 +14,8 @@ mod cli;
 mod discovery;
 mod engine;
 #[cfg(test)]
+mod faulty;
+#[cfg(test)]
 mod gantries;
 #[cfg(test)]
 mod many;

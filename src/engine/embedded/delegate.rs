@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use super::Embedded;
+use super::drive::Control;
 use super::invoke::{Lineage, Outcome};
 use crate::discovery;
 use crate::engine::{Engine, Error, Next, Start, Started};
@@ -83,12 +84,13 @@ impl Embedded {
                 Err(error) => Err(error),
             },
         };
-        self.attend(child, left, cancel).await
+        self.attend(parent, child, left, cancel).await
     }
 
     /// Waits for what comes of a child, if it could be reached.
     pub(super) async fn attend(
         &self,
+        parent: &RunId,
         child: Result<RunId, StepError>,
         timeout: Duration,
         cancel: &CancellationToken,
@@ -98,7 +100,7 @@ impl Embedded {
             child => child?,
         };
         let ended = tokio::select! {
-            ended = tokio::time::timeout(timeout, self.wait(&child)) => ended,
+            ended = tokio::time::timeout(timeout, self.wait(parent, &child)) => ended,
             () = cancel.cancelled() => {
                 self.stop_child(&child, "the run above it was canceled").await;
                 return Err(StepError::new(ErrorClass::Canceled, "canceled"));
@@ -145,7 +147,13 @@ impl Embedded {
             return Ok(child);
         }
         let reference = plan::reference_to(&execute.workflow_id, execute.version.as_deref(), execute.digest.as_deref());
-        let found = self.inner.discovery.workflow(&reference).await.map_err(|error| {
+        let look = self.find_patiently(|| self.inner.discovery.workflow(&reference));
+        let found = tokio::select! {
+            found = tokio::time::timeout(*turn.left, look) => found,
+            () = turn.cancel.cancelled() => return Err(StepError::new(ErrorClass::Canceled, "canceled")),
+        };
+        let too_late = |_| StepError::new(ErrorClass::Timeout, format!("workflow `{}` was not found in time", execute.workflow_id));
+        let found = found.map_err(too_late)?.map_err(|error| {
             let code = if matches!(error, discovery::Error::Registry(_)) { ErrorClass::Unavailable } else { ErrorClass::Rejected };
             warn!(%error, "workflow of a step not found");
             StepError::new(code, error.without_place())
@@ -200,7 +208,7 @@ impl Embedded {
         loop {
             let rest = match self.start_below(start.clone(), &lineage.usage).await {
                 Err(Error::Full(why)) => {
-                    warn!(why, "step waits for the journal");
+                    warn!(workflow = %start.plan.workflow().metadata.id, why, "a run below another waits for the journal");
                     let rest = for_space;
                     for_space = (for_space * 2).min(limits::JOURNAL_FULL_REST_MAX);
                     rest
@@ -209,7 +217,7 @@ impl Embedded {
                     if left.is_zero() {
                         return Err(NotStarted::TooLate(error));
                     }
-                    debug!(%error, "step waits for room");
+                    debug!(workflow = %start.plan.workflow().metadata.id, %error, "a run below another waits for room");
                     let rest = for_room.min(*left);
                     for_room = (for_room * 2).min(limits::RUN_START_REST_MAX);
                     *left -= rest;
@@ -252,7 +260,7 @@ impl Embedded {
         let _ = self.cancel(child, reason).await;
     }
 
-    async fn wait(&self, child: &RunId) -> Result<Outcome, StepError> {
+    async fn wait(&self, parent: &RunId, child: &RunId) -> Result<Outcome, StepError> {
         let unavailable = |error: Error| StepError::new(ErrorClass::Unavailable, error.to_string());
         loop {
             let mut watched = self.subscribe(child).await.map_err(unavailable)?;
@@ -260,9 +268,16 @@ impl Embedded {
                 return outcome;
             }
             if !watched.is_live() {
+                if self.inner.stopping.is_cancelled() {
+                    return Ok(Outcome::Parked);
+                }
+                if self.inner.journal.is_durable() {
+                    // Gone already, it needs not be told.
+                    let _ = self.tell(parent, Control::Stop(child.clone())).await;
+                    return Ok(Outcome::Parked);
+                }
                 let stopped = format!("run `{child}` stopped before its end; the log says why");
-                let stopping = self.inner.stopping.is_cancelled();
-                return if stopping { Ok(Outcome::Parked) } else { Err(StepError::new(ErrorClass::Unavailable, stopped)) };
+                return Err(StepError::new(ErrorClass::Unavailable, stopped));
             }
             // When the watch lags or the run goes away, the loop around this one looks again.
             while let Next::Update(update) = watched.next().await {

@@ -344,6 +344,7 @@ impl Driver {
                 | Control::Subscribe(_)
                 | Control::Cancel(..)
                 | Control::Answer(..)
+                | Control::Stop(_)
                 | Control::Park => {}
             }
         }

@@ -11,7 +11,7 @@ use tracing::{debug, warn};
 
 use super::choice::Chosen;
 use super::tree::Usage;
-use super::{Embedded, now};
+use super::{Embedded, Inner, now};
 use crate::a2a::{Card, Dialect, extension};
 use crate::agent::{self, ErrorKind, Pass, Progress, Reply};
 use crate::discovery::{self, FoundAgent};
@@ -123,8 +123,10 @@ impl Embedded {
             *by = Some(Arc::new(AgentUsed { name: "gantry".to_owned(), card: None, reason: "a sub-workflow".to_owned() }));
             return Box::pin(self.delegate(run, invocation, lineage, cancel)).await;
         }
-        let found = match self.find(invocation).await {
+        let found = match self.find(invocation, cancel).await {
             Ok(found) => found,
+            // It was waited for, and is looked for again after the restart.
+            Err(_) if self.inner.stopping.is_cancelled() && self.inner.discovery.awaits_registry() => return Ok(Outcome::Parked),
             Err(error) => {
                 let ours = error.code == ErrorClass::NoAgent && invocation.agent.as_deref().is_none_or(|agent| agent == OWN_NAME);
                 let Some(delegated) = delegated(invocation).filter(|_| ours) else { return Err(error) };
@@ -135,9 +137,12 @@ impl Embedded {
         self.call_one_of(run, invocation, lineage, cancel, started, found, by).await
     }
 
-    async fn find(&self, invocation: &Invocation) -> Result<Chosen, StepError> {
+    async fn find(&self, invocation: &Invocation, cancel: &CancellationToken) -> Result<Chosen, StepError> {
         let skill = invocation.skill.as_str();
-        let timed = tokio::time::timeout(invocation.timeout, self.choose(invocation)).await;
+        let timed = tokio::select! {
+            timed = tokio::time::timeout(invocation.timeout, self.find_patiently(|| self.choose(invocation))) => timed,
+            () = cancel.cancelled() => return Err(StepError::new(ErrorClass::Canceled, "canceled")),
+        };
         let failed = StepError::new;
         match timed {
             Ok(Ok(found)) => Ok(found),
@@ -147,6 +152,28 @@ impl Embedded {
             }
             Ok(Err(error)) => Err(failed(ErrorClass::NoAgent, error.to_string())),
             Err(_) => Err(failed(ErrorClass::Timeout, format!("no agent for skill `{skill}` was found in time"))),
+        }
+    }
+
+    /// Looks something up. A registry that has not answered since the process began is waited for, until gantry stops: nothing of it is known
+    /// yet, and what a start goes on with would fail for that. Safe to drop.
+    pub(super) async fn find_patiently<T, F>(&self, look: impl Fn() -> F) -> Result<T, discovery::Error>
+    where
+        F: Future<Output = Result<T, discovery::Error>>,
+    {
+        let Inner { discovery, stopping, .. } = &*self.inner;
+        loop {
+            let is_awaited = discovery.awaits_registry();
+            let outcome = look().await;
+            if !(is_awaited && matches!(outcome, Err(discovery::Error::Registry(_)))) {
+                return outcome;
+            }
+            tokio::select! {
+                () = discovery.registry_answers() => {}
+                () = stopping.cancelled() => return outcome,
+            }
+            // What has just failed is not asked for again at once.
+            tokio::time::sleep(limits::REGISTRY_REST).await;
         }
     }
 

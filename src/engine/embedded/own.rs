@@ -41,7 +41,7 @@ impl Embedded {
         let started = Instant::now();
         let rest = || invocation.timeout.saturating_sub(started.elapsed());
         if let Some(child) = self.child_of(&child_key(parent, invocation)).await? {
-            return self.attend(Ok(child), rest(), cancel).await;
+            return self.attend(parent, Ok(child), rest(), cancel).await;
         }
         let call = agent_call(parent, invocation, Some(lineage.metadata()), Arc::clone(own.card), invocation.timeout);
         // All three are safe to drop; dropping the call is how it is given up.
@@ -59,7 +59,7 @@ impl Embedded {
                 let mut left = rest();
                 let turn = Turn { left: &mut left, cancel };
                 let child = self.start_child(parent, invocation, Execute::of(workflow, input), lineage, turn).await;
-                self.attend(child, left, cancel).await
+                self.attend(parent, child, left, cancel).await
             }
             OwnReply::Question { prompt, auth, state } => Ok(Outcome::Question(ask(prompt, auth, state))),
         }

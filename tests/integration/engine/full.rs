@@ -1,76 +1,34 @@
 //! A journal without space: nothing new begins, what is under way waits and goes on by itself.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use async_trait::async_trait;
-use gantry::engine::{Engine, Error as EngineError};
-use gantry::ids::RunId;
-use gantry::interpreter::{Event, RunStatus};
-use gantry::journal::{Created, Error, Header, Journal, Memory, Progress, Record};
+use gantry::agent::Client;
+use gantry::engine::embedded::{Embedded, Options};
+use gantry::engine::{Engine, Error as EngineError, Start};
+use gantry::interpreter::{ErrorClass, RunStatus};
+use gantry::journal::{Journal, Memory};
 use serde_json::json;
 
-use super::agent::{Act, Agent, Gate, Speaks};
-use super::world::{World, output};
+use super::agent::{Act, Agent, Gate, PATIENCE, Speaks};
+use super::world::{World, client_options, end, failure, output};
+use crate::faulty::{Asked, Faulty, full};
 
-/// Has no space while it is said so.
-#[derive(Debug, Default)]
-struct Small {
-    memory: Memory,
-    full: AtomicBool,
-    refused: AtomicUsize,
+fn has_no_space(asked: Asked<'_>) -> Option<gantry::journal::Error> {
+    match asked {
+        Asked::Create(_) | Asked::Append(..) => Some(full()),
+        Asked::Read(_) => None,
+    }
 }
 
-impl Small {
-    fn space(&self) -> Result<(), Error> {
-        if !self.full.load(Ordering::SeqCst) {
-            return Ok(());
+/// Waits until the journal has refused so much.
+async fn until_refused(journal: &Faulty, count: usize) {
+    let waits = async {
+        while journal.refused() < count {
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        self.refused.fetch_add(1, Ordering::SeqCst);
-        Err(Error::Full("the disk is full".to_owned()))
-    }
-}
-
-#[async_trait]
-impl Journal for Small {
-    fn is_durable(&self) -> bool {
-        true
-    }
-
-    async fn create(&self, header: Header, first: Event) -> Result<Created, Error> {
-        self.space()?;
-        self.memory.create(header, first).await
-    }
-
-    async fn advance(&self, run: &RunId, events: &[Event], progress: Progress) -> Result<(), Error> {
-        self.space()?;
-        self.memory.advance(run, events, progress).await
-    }
-
-    async fn record(&self, run: &RunId) -> Result<Record, Error> {
-        self.memory.record(run).await
-    }
-
-    async fn first(&self, run: &RunId) -> Result<Event, Error> {
-        self.memory.first(run).await
-    }
-
-    async fn find(&self, key: &str) -> Result<Option<RunId>, Error> {
-        self.memory.find(key).await
-    }
-
-    async fn events(&self, run: &RunId) -> Result<Vec<Event>, Error> {
-        self.memory.events(run).await
-    }
-
-    async fn list(&self) -> Result<Vec<Record>, Error> {
-        self.memory.list().await
-    }
-
-    async fn unfinished(&self) -> Result<Vec<Record>, Error> {
-        self.memory.unfinished().await
-    }
+    };
+    tokio::time::timeout(PATIENCE, waits).await.expect("it is offered to the journal");
 }
 
 const TWO: &str = "steps: [{id: a, skill: s}, {id: b, skill: s}]";
@@ -80,30 +38,25 @@ async fn a_full_journal_refuses_new_runs_and_lets_those_under_way_go_on_later() 
     let gate = Gate::new();
     let opened = gate.clone();
     let agent = Agent::start("a", &["s"], Speaks::Plain, move |call| Act::Reply(json!(call.before)).behind(&opened)).await;
-    let journal = Arc::new(Small::default());
+    let journal = Arc::new(Faulty::default());
     let world = World::with(Arc::clone(&journal) as Arc<dyn Journal>);
     world.meet(&[&agent]);
     let run = world.start(TWO, json!({})).await;
     agent.until("the first call", |seen| seen.calls.len() == 1).await;
-    journal.full.store(true, Ordering::SeqCst);
+    journal.refuse(has_no_space);
     let refused = world.try_start(TWO, json!({})).await.unwrap_err();
     assert!(matches!(&refused, EngineError::Full(why) if why.contains("disk is full")), "{refused:?}");
     gate.open();
-    let waits = async {
-        while journal.refused.load(Ordering::SeqCst) < 2 {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(super::agent::PATIENCE, waits).await.expect("the reply is offered to the journal");
+    until_refused(&journal, 2).await;
     assert_eq!(agent.look(|seen| seen.calls.len()), 1, "nothing follows from what is not stored");
-    journal.full.store(false, Ordering::SeqCst);
+    journal.heal();
     assert_eq!(output(&world.end(&run).await), &json!(1));
     assert_eq!(agent.look(|seen| seen.calls.len()), 2, "nothing was called again");
 }
 
 #[tokio::test]
 async fn a_shutdown_does_not_wait_for_space() {
-    let journal = Arc::new(Small::default());
+    let journal = Arc::new(Faulty::default());
     let world = World::with(Arc::clone(&journal) as Arc<dyn Journal>);
     let gate = Gate::new();
     let opened = gate.clone();
@@ -111,7 +64,7 @@ async fn a_shutdown_does_not_wait_for_space() {
     world.meet(&[&slow]);
     let run = world.start("steps: [{id: a, skill: t}]", json!({})).await;
     slow.until("the call", |seen| seen.calls.len() == 1).await;
-    journal.full.store(true, Ordering::SeqCst);
+    journal.refuse(has_no_space);
     gate.open();
     let left = tokio::time::timeout(Duration::from_secs(15), world.engine.shutdown(Duration::from_secs(5))).await;
     assert_eq!(left.expect("the shutdown is bounded"), 1);
@@ -130,7 +83,7 @@ async fn a_call_goes_on_while_another_event_waits_for_space() {
     })
     .await;
     let spare = Agent::plain("spare", &["near"], |_| json!(2)).await;
-    let journal = Arc::new(Small::default());
+    let journal = Arc::new(Faulty::default());
     let world = World::with(Arc::clone(&journal) as Arc<dyn Journal>);
     world.meet(&[&other, &busy, &spare]);
     // The first of calls at once is the one that the run's task makes itself.
@@ -138,18 +91,103 @@ async fn a_call_goes_on_while_another_event_waits_for_space() {
     let run = world.start(yaml, json!({})).await;
     busy.until("its call", |seen| seen.calls.len() == 1).await;
     other.until("its call", |seen| seen.calls.len() == 1).await;
-    journal.full.store(true, Ordering::SeqCst);
+    journal.refuse(has_no_space);
     first.open();
-    let waits = async {
-        while journal.refused.load(Ordering::SeqCst) < 2 {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(super::agent::PATIENCE, waits).await.expect("the other reply is offered to the journal");
+    until_refused(&journal, 2).await;
     second.open();
     spare.until("the call that the busy one refused", |seen| seen.calls.len() == 1).await;
-    assert!(journal.full.load(Ordering::SeqCst), "there is no space yet");
-    journal.full.store(false, Ordering::SeqCst);
+    journal.heal();
     assert_eq!(output(&world.end(&run).await), &json!({"a": 2, "b": 1}));
     assert_eq!(spare.look(|seen| seen.calls.len()), 1, "what was heard meanwhile counts");
+}
+
+const CHILD: &str = "metadata: {id: child, name: C, version: 1.0.0}\nsteps: [{id: v, step_type: set, value: made}]";
+
+/// The ways to start a run below another, with a second for it.
+const PARENTS: [&str; 2] = [
+    "steps: [{id: sub, step_type: workflow, workflow: child, inputs: {}, timeout: 1s}]",
+    "steps: [{id: sub, skill: execute_workflow, inputs: {workflow_id: child}, timeout: 1s}]",
+];
+
+/// The journal has space for what is under way, and none for a run of the child.
+fn has_no_space_for_the_child(asked: Asked<'_>) -> Option<gantry::journal::Error> {
+    matches!(asked, Asked::Create("child")).then(full)
+}
+
+/// Another engine on the same journal, as after a restart.
+fn next_start(world: &World) -> Embedded {
+    Embedded::new(Options::default(), Arc::clone(&world.discovery), Client::new(client_options()), Arc::clone(&world.journal))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_below_another_begins_when_there_is_space_and_the_steps_time_is_not_used_up() {
+    for parent in PARENTS {
+        let journal = Arc::new(Faulty::default());
+        let world = World::with(Arc::clone(&journal) as Arc<dyn Journal>);
+        world.push_workflow(CHILD).await;
+        journal.refuse(has_no_space_for_the_child);
+        let run = world.start(parent, json!({})).await;
+        // After 0.2, 0.4, 0.8 and 1.6 s: longer than the step may take.
+        until_refused(&journal, 5).await;
+        assert_eq!(world.engine.snapshot(&run).await.unwrap().status, RunStatus::Running, "{parent}");
+        journal.heal();
+        assert_eq!(output(&world.end(&run).await), &json!("made"), "{parent}");
+        assert_eq!(journal.list().await.unwrap().len(), 2, "the parent and one child");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_step_that_waits_for_space_ends_when_its_run_is_canceled() {
+    let journal = Arc::new(Faulty::default());
+    let world = World::with(Arc::clone(&journal) as Arc<dyn Journal>);
+    world.push_workflow(CHILD).await;
+    journal.refuse(has_no_space_for_the_child);
+    let run = world.start(PARENTS[0], json!({})).await;
+    until_refused(&journal, 2).await;
+    world.engine.cancel(&run, "enough").await.unwrap();
+    assert_eq!(world.end(&run).await.status, RunStatus::Canceled);
+    journal.heal();
+    assert_eq!(journal.list().await.unwrap().len(), 1, "no child begins later");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_step_that_waits_for_space_is_parked_and_its_child_begins_after_the_next_start() {
+    let journal = Arc::new(Faulty::default());
+    let world = World::with(Arc::clone(&journal) as Arc<dyn Journal>);
+    world.push_workflow(CHILD).await;
+    journal.refuse(has_no_space_for_the_child);
+    let run = world.start(PARENTS[0], json!({})).await;
+    until_refused(&journal, 2).await;
+    assert_eq!(world.engine.shutdown(Duration::from_secs(5)).await, 1, "it has not ended");
+    assert_eq!(journal.record(&run).await.unwrap().status, RunStatus::Running);
+    journal.heal();
+    let next = next_start(&world);
+    assert_eq!(next.recover().await.unwrap().resumed, 1);
+    assert_eq!(output(&end(&next, &run).await), &json!("made"));
+}
+
+/// An engine with two places, of which one is taken for five seconds.
+async fn busy() -> (World, Embedded) {
+    let world = World::new();
+    world.push_workflow(CHILD).await;
+    let options = Options { runs_max: 2, ..Options::default() };
+    let engine = Embedded::new(options, Arc::clone(&world.discovery), Client::new(client_options()), Arc::new(Memory::default()));
+    let other = world.plan("metadata: {id: other, name: O, version: 1.0.0}\nsteps: [{id: w, step_type: wait, for: 5s}]");
+    engine.start(Start::new(other, Arc::new(json!({})))).await.unwrap();
+    (world, engine)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_below_another_waits_for_room_as_long_as_its_step_may_take() {
+    let (world, engine) = busy().await;
+    let parent = PARENTS[0].replace("1s", "10s");
+    let run = engine.start(Start::new(world.plan(&parent), Arc::new(json!({})))).await.unwrap().run;
+    assert_eq!(output(&end(&engine, &run).await), &json!("made"));
+
+    let (world, engine) = busy().await;
+    let run = engine.start(Start::new(world.plan(PARENTS[0]), Arc::new(json!({})))).await.unwrap().run;
+    let ended = end(&engine, &run).await;
+    let error = failure(&ended);
+    assert_eq!(error.code, ErrorClass::Timeout, "{error}");
+    assert!(error.message.contains("`child` did not begin within 1") && error.message.contains("2 runs are under way"), "{error}");
 }

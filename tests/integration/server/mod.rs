@@ -6,6 +6,7 @@ mod access;
 mod card;
 mod conformance;
 mod dialects;
+mod failing;
 mod leaving;
 mod limits;
 mod lists;

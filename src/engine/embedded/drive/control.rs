@@ -7,6 +7,7 @@ use tokio::sync::oneshot;
 
 use super::Driver;
 use crate::engine::{Error, Subscription, input};
+use crate::ids::RunId;
 use crate::interpreter::{Event, RunStatus, Snapshot};
 use crate::plan::Path;
 
@@ -17,6 +18,9 @@ pub(in crate::engine::embedded) enum Control {
     Answer(Option<String>, Arc<Value>, oneshot::Sender<Result<(), Error>>),
     /// Finish what is in flight, begin nothing, and end: the journal has the rest.
     Park,
+    /// A run below it has stopped without an end, for a reason that is in the log. It cannot know how that one would end, and stops too: the
+    /// next start goes on with both.
+    Stop(RunId),
     Snapshot(oneshot::Sender<Snapshot>),
     /// Answered when the run ends or waits for an answer.
     Wait(oneshot::Sender<Snapshot>),
@@ -37,7 +41,7 @@ impl Driver {
                 let updates = self.watchers.add();
                 drop(reply.send(Subscription { snapshot: self.run.snapshot(), seq: self.seq, updates: Some(updates) }));
             }
-            change @ (Control::Cancel(..) | Control::Answer(..) | Control::Park) => return Some(change),
+            change @ (Control::Cancel(..) | Control::Answer(..) | Control::Park | Control::Stop(_)) => return Some(change),
         }
         None
     }
@@ -69,6 +73,7 @@ impl Driver {
                 let _ = reply.send(result);
             }
             Control::Park => self.parking = true,
+            Control::Stop(below) => return Err(Error::Journal(format!("run `{below}`, which it waits for, has stopped before its end"))),
             // Only looks: see above.
             Control::Snapshot(_) | Control::Wait(_) | Control::Subscribe(_) => {}
         }

@@ -140,7 +140,7 @@ impl Driver {
             let appended = beside(inner.journal.advance(id, events, progress), call, heard).await;
             match appended {
                 Err(journal::Error::Full(why)) if !inner.stopping.is_cancelled() => {
-                    warn!(%why, "run waits for the journal");
+                    warn!(run_id = %id, %why, "run waits for the journal");
                     let wait = async {
                         tokio::select! {
                             () = tokio::time::sleep(rest) => {}

@@ -1,0 +1,129 @@
+//! A journal whose writes fail, though there is space: what was not stored has not happened. The run stops, nobody is told that it has
+//! come to something, and the next start goes on with it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use gantry::agent::Client;
+use gantry::engine::embedded::{Embedded, Options, Recovered};
+use gantry::engine::{Engine, Error, Next};
+use gantry::interpreter::{Event, RunStatus};
+use gantry::journal::{self, Journal};
+use serde_json::json;
+
+use super::agent::{Agent, PATIENCE};
+use super::world::{World, client_options, end, output};
+use crate::faulty::{Asked, Faulty, broken};
+
+const TWO: &str = "metadata: {id: two, name: T, version: 1.0.0}\nsteps: [{id: a, skill: s}, {id: b, skill: s}]";
+
+/// Replies cannot be stored.
+fn stores_no_reply(asked: Asked<'_>) -> Option<journal::Error> {
+    match asked {
+        Asked::Append(_, events) if events.iter().any(|event| matches!(event, Event::Replied { .. })) => Some(broken()),
+        Asked::Append(..) | Asked::Create(_) | Asked::Read(_) => None,
+    }
+}
+
+fn world(journal: &Arc<Faulty>, agents: &[&Agent]) -> World {
+    let world = World::with(Arc::clone(journal) as Arc<dyn Journal>);
+    world.meet(agents);
+    world
+}
+
+/// Another engine on the same journal, as after a restart.
+fn next_start(world: &World) -> Embedded {
+    Embedded::new(Options::default(), Arc::clone(&world.discovery), Client::new(client_options()), Arc::clone(&world.journal))
+}
+
+/// Waits until the engine has let go of every run.
+async fn idle(engine: &Embedded) {
+    let wait = async {
+        while engine.counts().awake > 0 {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, wait).await.expect("the runs stop");
+}
+
+#[tokio::test]
+async fn a_run_that_is_not_stored_is_not_accepted() {
+    let agent = Agent::plain("a", &["s"], |call| json!(call.before)).await;
+    let journal = Arc::new(Faulty::default());
+    let world = world(&journal, &[&agent]);
+    journal.refuse(|asked| matches!(asked, Asked::Create(_)).then(broken));
+    let error = world.try_start(TWO, json!({})).await.unwrap_err();
+    assert!(matches!(&error, Error::Journal(why) if why.contains("disk I/O error")), "{error}");
+    assert_eq!(world.engine.counts().awake, 0, "nothing is left of it");
+    journal.heal();
+    assert_eq!(output(&world.run(TWO, json!({})).await), &json!(1));
+    assert_eq!(agent.look(|seen| seen.calls.len()), 2, "the other one called nobody");
+}
+
+#[tokio::test]
+async fn a_run_whose_event_is_not_stored_stops_and_goes_on_at_the_next_start() {
+    let agent = Agent::plain("a", &["s"], |call| json!(call.before)).await;
+    let journal = Arc::new(Faulty::default());
+    let world = world(&journal, &[&agent]);
+    journal.refuse(stores_no_reply);
+    let run = world.start(TWO, json!({})).await;
+    let waited = tokio::time::timeout(PATIENCE, world.engine.wait(&run)).await.expect("nobody waits for ever");
+    if let Ok(snapshot) = waited {
+        assert_eq!((snapshot.status, snapshot.outcome), (RunStatus::Running, None), "it has come to nothing");
+    }
+    idle(&world.engine).await;
+    let mut watched = world.engine.subscribe(&run).await.unwrap();
+    assert!(matches!(watched.next().await, Next::End) && watched.snapshot.outcome.is_none());
+    let error = world.engine.cancel(&run, "x").await.unwrap_err();
+    assert!(matches!(&error, Error::Journal(why) if why.contains("stopped before its end")), "{error}");
+    assert_eq!(agent.look(|seen| seen.calls.len()), 1, "nothing follows from what is not stored");
+
+    journal.heal();
+    let next = next_start(&world);
+    assert_eq!(next.recover().await.unwrap(), Recovered { resumed: 1, stuck: Vec::new() });
+    assert_eq!(output(&end(&next, &run).await), &json!(2));
+    let ids = agent.look(|seen| seen.message_ids("s"));
+    assert!(ids.len() == 3 && ids[0] == ids[1] && ids[1] != ids[2], "the call that had no reply is the one that is made again: {ids:?}");
+}
+
+#[tokio::test]
+async fn a_run_whose_child_stopped_stops_with_it_and_both_go_on() {
+    let agent = Agent::plain("a", &["s"], |call| json!(call.before)).await;
+    let journal = Arc::new(Faulty::default());
+    let world = world(&journal, &[&agent]);
+    world.push_workflow(TWO).await;
+    // The parent could store that its step failed, and a repetition of it would be another child.
+    journal.refuse(|asked| if matches!(asked, Asked::Append("two", _)) { stores_no_reply(asked) } else { None });
+    let retry = "retry: {max_attempts: 3, initial: 1ms, factor: 1, max: 1ms, jitter: false, on: [unavailable]}";
+    let parent = format!("steps: [{{id: sub, step_type: workflow, workflow: two, inputs: {{}}, {retry}}}]");
+    let run = world.start(&parent, json!({})).await;
+    idle(&world.engine).await;
+    assert_eq!(journal.record(&run).await.unwrap().status, RunStatus::Running, "it has not failed");
+    assert_eq!(journal.list().await.unwrap().len(), 2, "there is no second child");
+
+    journal.heal();
+    let next = next_start(&world);
+    assert_eq!(next.recover().await.unwrap(), Recovered { resumed: 2, stuck: Vec::new() });
+    assert_eq!(output(&end(&next, &run).await), &json!(2));
+    assert_eq!(journal.list().await.unwrap().len(), 2);
+    assert_eq!(agent.look(|seen| seen.calls.len()), 3, "one call was made again");
+}
+
+#[tokio::test]
+async fn a_run_that_cannot_be_read_at_a_start_is_told_and_keeps_no_other_from_going_on() {
+    let agent = Agent::plain("a", &["s"], |call| json!(call.before)).await;
+    let journal = Arc::new(Faulty::default());
+    let world = world(&journal, &[&agent]);
+    journal.refuse(stores_no_reply);
+    let good = world.start(TWO, json!({})).await;
+    let bad = world.start(&TWO.replace("id: two", "id: bad"), json!({})).await;
+    idle(&world.engine).await;
+    let damaged = journal::Error::Damaged { run: bad.clone(), what: "event 1 cannot be read".to_owned() };
+    journal.refuse(move |asked| matches!(asked, Asked::Read("bad")).then(|| damaged.clone()));
+    let next = next_start(&world);
+    assert_eq!(next.recover().await.unwrap(), Recovered { resumed: 1, stuck: vec![bad.clone()] });
+    assert_eq!(end(&next, &good).await.status, RunStatus::Completed);
+    let error = next.snapshot(&bad).await.unwrap_err();
+    assert!(error.to_string().contains("event 1 cannot be read"), "{error}");
+    assert_eq!(journal.record(&bad).await.unwrap().status, RunStatus::Running, "it is let be");
+}
