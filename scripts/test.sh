@@ -26,7 +26,7 @@ as_root() {
 # Packages by the program that each brings.
 install_packages() {
   local wanted=() program
-  for program in skopeo docker-registry shellcheck; do
+  for program in skopeo docker-registry shellcheck strace; do
     command -v "$program" >/dev/null || wanted+=("$program")
   done
   ((${#wanted[@]} == 0)) && return

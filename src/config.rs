@@ -165,9 +165,25 @@ impl Config {
         Ok(config)
     }
 
-    /// Where the embedded registry keeps its content: the setting, else the platform's place for application data.
+    /// Where runs and the embedded registry's content are kept: the setting, else the platform's place for the state of programs.
     pub fn data_dir(&self) -> Option<PathBuf> {
-        self.data_dir.clone().or_else(|| etcetera::choose_base_strategy().ok().map(|base| base.data_dir().join("gantry")))
+        let default = || etcetera::choose_base_strategy().ok().map(|base| default_data_dir(base.state_dir(), &base.data_dir()));
+        self.data_dir.clone().or_else(default)
+    }
+}
+
+/// Runs are state that a program keeps, and not data that one would copy to another machine. Where the platform has no place for state it
+/// is the one for data. So it is when an earlier gantry has begun there, whose runs and registry go on being used.
+fn default_data_dir(state: Option<PathBuf>, data: &Path) -> PathBuf {
+    let earlier = data.join("gantry");
+    match state.map(|state| state.join("gantry")) {
+        Some(place) if place.exists() || !earlier.exists() => place,
+        Some(place) => {
+            let (data_dir, place) = (earlier.display(), place.display());
+            tracing::info!(%data_dir, %place, "the data directory of an earlier gantry goes on being used; move it to its place of today when nothing runs on it");
+            earlier
+        }
+        None => earlier,
     }
 }
 
@@ -512,6 +528,21 @@ mod tests {
         assert!(error.contains("DIR/config.toml"), "{error}");
         let missing = Config::from_sources(Some(Path::new("/nonexistent/gantry.toml")), std::iter::empty(), None).unwrap_err();
         assert!(missing.to_string().contains("/nonexistent/gantry.toml"), "{missing}");
+    }
+
+    #[test]
+    fn runs_are_kept_with_the_state_of_programs_unless_an_earlier_gantry_has_begun_elsewhere() {
+        let home = tempfile::tempdir().unwrap();
+        let (state, data) = (home.path().join("state"), home.path().join("data"));
+        let chosen = || default_data_dir(Some(state.clone()), &data);
+        assert_eq!(chosen(), state.join("gantry"));
+        std::fs::create_dir_all(data.join("gantry")).unwrap();
+        assert_eq!(chosen(), data.join("gantry"));
+        std::fs::create_dir_all(state.join("gantry")).unwrap();
+        assert_eq!(chosen(), state.join("gantry"), "once something is there, it stays there");
+        assert_eq!(default_data_dir(None, &data), data.join("gantry"), "a platform without such a place");
+        let config = Config { data_dir: Some(PathBuf::from("mine")), ..Config::default() };
+        assert_eq!(config.data_dir(), Some(PathBuf::from("mine")));
     }
 
     #[test]

@@ -22,7 +22,7 @@ use crate::shutdown::Shutdown;
 /// Arguments of `gantry up`.
 #[derive(Debug, clap::Args)]
 #[command(
-    mut_arg("data_dir", |it| it.help("Where runs and the registry's content are kept [default: the platform's place for application data]")),
+    mut_arg("data_dir", |it| it.help("Where runs and the registry's content are kept [default: gantry in the platform's place for state]")),
     mut_arg("ephemeral", |it| it.help("Keep runs and the registry's content only as long as the process runs"))
 )]
 pub struct UpArguments {
@@ -49,7 +49,7 @@ pub struct UpArguments {
 /// Where a server keeps what must outlive it. The texts are those of `gantry registry serve`; servers that keep runs have their own.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(super) struct StorageChoice {
-    /// Where the registry keeps its content [default: the platform's place for application data]
+    /// Where the registry keeps its content [default: gantry in the platform's place for state]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
     /// Keep the registry's content only as long as the process runs

@@ -17,6 +17,8 @@ mod runs;
 mod scripts;
 mod send;
 mod send_odd;
+mod served_faults;
+mod starts;
 mod up;
 mod validate;
 

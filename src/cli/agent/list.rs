@@ -24,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 pub struct ListArguments {
     #[command(flatten)]
     registry: RegistryChoice,
-    /// The data directory of the gantry that calls them [default: the platform's place for application data]
+    /// The data directory of the gantry that calls them [default: gantry in the platform's place for state]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
     /// Print JSON

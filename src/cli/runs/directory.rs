@@ -26,7 +26,7 @@ const PREFIX_MIN: usize = 4;
 /// Which data directory.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(super) struct DirectoryChoice {
-    /// The data directory of the gantry that runs or ran them [default: the platform's place for application data]
+    /// The data directory of the gantry that runs or ran them [default: gantry in the platform's place for state]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
 }

@@ -24,9 +24,9 @@ output: \"{{ workflow.input.text | length }}\"
 ";
 const BYTES: usize = 300_000;
 /// Longer than a run takes that is traced on a busy machine; what hangs takes for ever.
-const HANGS: Duration = Duration::from_secs(30);
+pub(super) const HANGS: Duration = Duration::from_secs(30);
 
-fn is_full() -> bool {
+pub(super) fn is_full() -> bool {
     std::env::var("GANTRY_SCALE").as_deref() == Ok("full")
 }
 
@@ -88,7 +88,7 @@ fn a_write_that_does_not_fit_is_never_told_as_done() {
 }
 
 /// Whether processes may be traced here.
-fn can_trace() -> bool {
+pub(super) fn can_trace() -> bool {
     let traced = Command::new("strace").args(["-qq", "-o", "/dev/null", "true"]).output();
     traced.is_ok_and(|traced| traced.status.success())
 }

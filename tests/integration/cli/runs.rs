@@ -88,16 +88,16 @@ async fn execute(State((calls, script)): Shared, headers: HeaderMap, body: Strin
 /// A registry with an agent and a workflow, and a data directory that outlives the gantries on it.
 pub(super) struct World {
     pub(super) machine: Machine,
-    registry: String,
+    pub(super) registry: String,
     _registry: Running,
     pub(super) agent: Counting,
-    http: reqwest::Client,
+    pub(super) http: reqwest::Client,
 }
 
 /// A gantry on the data directory.
 pub(super) struct Gantry {
     pub(super) running: Running,
-    url: String,
+    pub(super) url: String,
 }
 
 impl World {
