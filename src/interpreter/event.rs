@@ -60,7 +60,7 @@ pub enum Event {
         /// Who gave it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         by: Option<Arc<AgentUsed>>,
-        /// What was asked with. Absent in what older gantries wrote, and when nobody was asked.
+        /// What was asked with. Absent in what older gantries wrote, and where a limit refused the attempt.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         inputs: Option<Payload>,
         /// When.
@@ -77,7 +77,7 @@ pub enum Event {
         /// Who was asked.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         by: Option<Arc<AgentUsed>>,
-        /// What was asked with. Absent in what older gantries wrote, and when nobody was asked.
+        /// What was asked with. Absent in what older gantries wrote, and where a limit refused the attempt.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         inputs: Option<Payload>,
         /// Random bits for the jitter of a retry: randomness comes in as data.
@@ -96,7 +96,7 @@ pub enum Event {
         /// Who asks.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         by: Option<Arc<AgentUsed>>,
-        /// What was asked with. Absent in what older gantries wrote, and when nobody was asked.
+        /// What was asked with. Absent in what older gantries wrote, and where a limit refused the attempt.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         inputs: Option<Payload>,
         /// When.

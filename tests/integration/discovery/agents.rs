@@ -52,7 +52,10 @@ async fn pins_choose_by_name_tag_and_digest() {
     offer(&spy, "aaa", "aaa", &["plan"], &["v1"]).await;
     let odd = offer(&spy, "odd", "odd: v2", &["plan"], &["v1"]).await;
     let discovery = spy.discovery(NEVER_STALE);
-    discovery.add_card(Card::parse(card("Given One", &["plan"]).as_bytes()).unwrap());
+    let by_hand = card("Given One", &["plan"]);
+    let given = gantry::registry::digest::sha256(by_hand.as_bytes());
+    discovery.add_card_read(Card::parse(by_hand.as_bytes()).unwrap(), given.clone());
+    let given = given.to_string();
     let found = [
         ("Plan Agent".to_owned(), "plan", Some(&new)),
         ("plan-agent".to_owned(), "plan", Some(&new)),
@@ -64,7 +67,7 @@ async fn pins_choose_by_name_tag_and_digest() {
         (format!("planner@{old}"), "old", Some(&old)),
         (format!("planner:1.1.0@{old}"), "old", Some(&old)),
         ("odd: v2".to_owned(), "plan", Some(&odd)),
-        ("given-one".to_owned(), "plan", None),
+        ("given-one".to_owned(), "plan", Some(&given)),
     ];
     for (pin, skill, digest) in found {
         let found = discovery.agent(skill, Some(&pin)).await.unwrap_or_else(|error| panic!("{pin}: {error}"));
