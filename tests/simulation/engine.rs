@@ -208,13 +208,10 @@ impl Seeded<'_> {
             }
         };
         let cancels = async {
-            match cancels_after {
-                Some(after) => {
-                    tokio::time::sleep(after).await;
-                    // It may have ended.
-                    let _ = engine.cancel(&run, "enough").await;
-                }
-                None => {}
+            if let Some(after) = cancels_after {
+                tokio::time::sleep(after).await;
+                // It may have ended.
+                let _ = engine.cancel(&run, "enough").await;
             }
             std::future::pending::<()>().await;
         };
@@ -259,13 +256,13 @@ impl Seeded<'_> {
             }
             figures.events += events.len();
         }
+        figures.below += self.journal.list().await.unwrap().len() - 1;
         let (calls, wrong) = (self.outside.calls.lock().unwrap(), self.outside.wrong.lock().unwrap());
         assert!(wrong.is_empty(), "{wrong:#?}");
         for (key, count) in &*calls {
             assert!(*count <= lives, "{key} was called {count} times in {lives} lives");
         }
         figures.runs += 1;
-        figures.below += self.journal.list().await.unwrap().len() - 1;
         figures.lives += lives;
         figures.calls += calls.len();
         figures.repeated += calls.values().map(|count| count - 1).sum::<usize>();
