@@ -62,7 +62,8 @@ mod tests {
     #[test]
     fn so_many_cards_are_given_and_one_of_them_can_be_replaced() {
         let card = |name: &str| Card { name: name.to_owned(), ..Card::default() };
-        let others = Given { cards: vec![Arc::new(card("other")); limits::AGENTS_MAX - 1], ..Given::default() };
+        let other = Arc::new(card("other"));
+        let others = Given { cards: std::iter::repeat_n(other, limits::AGENTS_MAX - 1).collect(), ..Given::default() };
         let full = others.with(card("last")).expect("there is room for one");
         assert_eq!(full.cards().len(), limits::AGENTS_MAX);
         assert!(full.with(card("one more")).is_none());
