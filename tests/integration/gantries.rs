@@ -208,12 +208,12 @@ impl Gantry {
         self.call("SendMessage", params).await["task"].clone()
     }
 
-    /// Runs a workflow: the status, `Retry-After`, and the whole answer, whatever it is.
-    pub(crate) async fn try_execute(&self, workflow: &str, input: Value) -> (u16, Option<String>, Value) {
+    /// Runs a workflow: the status, `Retry-After`, and the whole answer, whatever it is. None when the connection was cut.
+    pub(crate) async fn try_execute(&self, workflow: &str, input: Value) -> Option<(u16, Option<String>, Value)> {
         let body = json!({ "jsonrpc": "2.0", "id": 1, "method": "SendMessage", "params": { "message": execute(workflow, input) } });
-        let response = self.http.post(&self.url).header("A2A-Version", "1.0").json(&body).send().await.unwrap();
+        let response = self.http.post(&self.url).header("A2A-Version", "1.0").json(&body).send().await.ok()?;
         let retry_after = response.headers().get("retry-after").map(|value| value.to_str().unwrap().to_owned());
-        (response.status().as_u16(), retry_after, response.json().await.unwrap())
+        Some((response.status().as_u16(), retry_after, response.json().await.ok()?))
     }
 
     /// The status of a path; none when nobody answers.

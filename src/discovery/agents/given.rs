@@ -85,7 +85,7 @@ mod tests {
         let digest = || Digest::parse(&format!("sha256:{}", "a".repeat(64))).expect("a digest");
         let card = |name: &str| Card { name: name.to_owned(), ..Card::default() };
         let other = GivenCard { card: Arc::new(card("other")), digest: digest() };
-        let others = Given { cards: vec![other; limits::AGENTS_MAX - 1], ..Given::default() };
+        let others = Given { cards: std::iter::repeat_n(other, limits::AGENTS_MAX - 1).collect(), ..Given::default() };
         let full = others.with(card("last"), digest()).expect("there is room for one");
         assert_eq!(full.cards().len(), limits::AGENTS_MAX);
         assert!(full.with(card("one more"), digest()).is_none());

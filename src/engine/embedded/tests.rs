@@ -267,9 +267,8 @@ async fn an_engine_with_as_many_runs_at_rest_as_may_be_takes_no_more_until_one_e
 async fn a_run_that_does_much_at_once_rests_for_its_watchers_alone() {
     let engine = engine(Options::default(), Arc::new(Memory::default()));
     let items = limits::TRANSITION_PART * 4;
-    let steps =
-        format!("steps: [{{id: m, step_type: map, items: \"{{{{ workflow.input }}}}\", steps: [{{id: v, step_type: set, value: 1}}]}}]");
-    let begin = || Start::new(plan(&engine, "w", &steps), Arc::new(json!(vec![0; items])));
+    let steps = r#"steps: [{id: m, step_type: map, items: "{{ workflow.input }}", steps: [{id: v, step_type: set, value: 1}]}]"#;
+    let begin = || Start::new(plan(&engine, "w", steps), Arc::new(json!(vec![0; items])));
     let begun = Instant::now();
     let unwatched = engine.start(begin()).await.unwrap().run;
     assert_eq!(engine.wait(&unwatched).await.unwrap().status, RunStatus::Completed);
@@ -286,7 +285,7 @@ async fn a_run_that_does_much_at_once_rests_for_its_watchers_alone() {
     }
     assert_eq!(seen, items + 4);
     let rested = begun.elapsed();
-    assert!(rested >= limits::WATCHER_REST && rested.as_millis() % limits::WATCHER_REST.as_millis() == 0, "{rested:?}");
+    assert!(rested >= limits::WATCHER_REST && rested.as_millis().is_multiple_of(limits::WATCHER_REST.as_millis()), "{rested:?}");
     assert!(rested <= limits::WATCHER_REST * (items as u32), "{rested:?}");
 }
 
