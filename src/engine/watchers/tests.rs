@@ -23,6 +23,18 @@ fn who_has_gone_is_forgotten_when_the_next_one_comes() {
     assert!(watchers.is_empty());
 }
 
+#[test]
+fn those_who_have_gone_take_no_memory_once_that_is_said() {
+    let mut watchers = Watchers::default();
+    let stays = watchers.add();
+    drop((0..100).map(|_| watchers.add()).collect::<Vec<_>>());
+    watchers.forget_gone();
+    assert_eq!(watchers.watchers.len(), 1);
+    drop(stays);
+    watchers.forget_gone();
+    assert_eq!((watchers.watchers.len(), watchers.watchers.capacity()), (0, 0));
+}
+
 #[tokio::test]
 async fn who_stays_is_told_everything_in_order() {
     let mut watchers = Watchers::default();

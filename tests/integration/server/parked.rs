@@ -15,10 +15,10 @@ use wiremock::matchers::method;
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use super::runs::execute;
-use super::world::{Events, PATIENCE, World, echo, message, short};
+use super::world::{Events, PATIENCE, World, echo, short};
 
 const ASKS_TWICE: &str = "  - {id: color, step_type: input, prompt: \"Which color?\"}
-  - {id: size, step_type: input, prompt: {text: \"Which size?\", data: {sizes: [1, 2]}}, schema: {type: number}}
+  - {id: size, step_type: input, prompt: \"Which size?\", schema: {type: number}}
 ";
 const ASKS: &str = "  - {id: ask, step_type: input, prompt: \"Go on?\"}\n";
 
