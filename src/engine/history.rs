@@ -172,10 +172,9 @@ impl History {
 
     fn command(&mut self, command: Command) {
         let Command::Call(Invocation { path, step, attempt, skill, inputs, .. }) = command else { return };
-        match self.open.get(&path).map(|index| &mut self.entries[*index]) {
-            // Its question was answered just now, and the answer is on its way to the agent: that is the next attempt.
-            Some(asked) => (asked.status, asked.finished_at) = (EntryStatus::Completed, Some(self.at)),
-            None => {}
+        // Its question was answered just now, and the answer is on its way to the agent: that is the next attempt.
+        if let Some(asked) = self.open.get(&path).map(|index| &mut self.entries[*index]) {
+            (asked.status, asked.finished_at) = (EntryStatus::Completed, Some(self.at));
         }
         let inputs = Some(payload::of(&inputs));
         let entry = Entry { skill: Some(skill), attempt, inputs, ..self.entry(path, step.to_string()) };

@@ -31,10 +31,10 @@ impl Memory {
 
     fn insert(&self, header: Header, history: Vec<Event>, status: RunStatus) -> Result<Created, Error> {
         self.with(|inner| {
-            if let Some(key) = &header.idempotency_key {
-                if let Some((record, _)) = inner.keys.get(key).and_then(|run| inner.runs.get(run)) {
-                    return Ok(Created::Existing(Box::new(record.clone())));
-                }
+            if let Some(key) = &header.idempotency_key
+                && let Some((record, _)) = inner.keys.get(key).and_then(|run| inner.runs.get(run))
+            {
+                return Ok(Created::Existing(Box::new(record.clone())));
             }
             if inner.runs.contains_key(&header.run) {
                 return Err(Error::Failed(format!("there is a run `{}` already", header.run)));

@@ -121,6 +121,16 @@ impl Sqlite {
         let read = tokio::task::spawn_blocking(move || query(&reader.lock().unwrap_or_else(PoisonError::into_inner)));
         read.await.map_err(|error| Error::Failed(error.to_string()))?.map_err(|error| Error::Failed(error.to_string()))
     }
+
+    /// Reads on a connection of its own: for what goes through all runs, so that no other read waits for it.
+    async fn read_aside<T: Send + 'static>(
+        &self,
+        query: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, Error> {
+        let path = self.path.clone();
+        let read = move || query(&schema::open_to_read(&path)?).map_err(|error| failure(&error));
+        tokio::task::spawn_blocking(read).await.map_err(|error| Error::Failed(error.to_string()))?
+    }
 }
 
 #[async_trait]
@@ -144,14 +154,14 @@ impl Journal for Sqlite {
     async fn prune(&self, retention: Retention) -> Result<usize, Error> {
         // What was found must stay so until it is gone.
         let _alone = self.pruning.lock().await;
-        let ids = self.read(move |db| prune::find(db, retention)).await?;
+        let ids = self.read_aside(move |db| prune::find(db, retention)).await?;
         let mut forgotten = 0;
         for batch in ids.chunks(prune::BATCH) {
             let ids = batch.to_vec();
             forgotten += self.write(|reply| Request::Forget(Forget::Runs { ids, reply })).await?;
         }
         if forgotten > 0 {
-            let unused = self.read(prune::unused_plans).await?;
+            let unused = self.read_aside(prune::unused_plans).await?;
             if !unused.is_empty() {
                 self.write(|reply| Request::Forget(Forget::Plans { unused, reply })).await?;
             }

@@ -2,63 +2,16 @@
 
 use std::sync::{Arc, Mutex};
 
-use async_trait::async_trait;
+use futures_util::FutureExt as _;
 use gantry::engine::Engine;
-use gantry::ids::RunId;
 use gantry::interpreter::{Event, RunStatus, StepStatus};
-use gantry::journal::{Created, Error, Header, Journal, Memory, Progress, Record};
+use gantry::journal::{Memory, Progress};
 use gantry::limits::TRANSITION_PART;
 use serde_json::{Value, json};
 
 use super::agent::PATIENCE;
 use super::world::{World, output, status, step};
-
-/// Remembers how many events it was given at a time, and where the run was said to be after them.
-#[derive(Debug, Default)]
-struct Noted {
-    memory: Memory,
-    appended: Mutex<Vec<(usize, Progress)>>,
-}
-
-#[async_trait]
-impl Journal for Noted {
-    fn is_durable(&self) -> bool {
-        true
-    }
-
-    async fn create(&self, header: Header, first: Event) -> Result<Created, Error> {
-        self.memory.create(header, first).await
-    }
-
-    async fn advance(&self, run: &RunId, events: &[Event], progress: Progress) -> Result<(), Error> {
-        self.appended.lock().unwrap().push((events.len(), progress));
-        self.memory.advance(run, events, progress).await
-    }
-
-    async fn record(&self, run: &RunId) -> Result<Record, Error> {
-        self.memory.record(run).await
-    }
-
-    async fn first(&self, run: &RunId) -> Result<Event, Error> {
-        self.memory.first(run).await
-    }
-
-    async fn find(&self, key: &str) -> Result<Option<RunId>, Error> {
-        self.memory.find(key).await
-    }
-
-    async fn events(&self, run: &RunId) -> Result<Vec<Event>, Error> {
-        self.memory.events(run).await
-    }
-
-    async fn list(&self) -> Result<Vec<Record>, Error> {
-        self.memory.list().await
-    }
-
-    async fn unfinished(&self) -> Result<Vec<Record>, Error> {
-        self.memory.unfinished().await
-    }
-}
+use crate::journal::Handled;
 
 /// Asks in the first part of a long transition, and again at the end of the next.
 const ASKS: &str = "steps:
@@ -72,8 +25,16 @@ const ASKS: &str = "steps:
 
 #[tokio::test]
 async fn a_run_that_has_more_to_do_at_once_does_not_wait_yet() {
-    let journal = Arc::new(Noted::default());
-    let world = World::with(Arc::clone(&journal) as Arc<dyn Journal>);
+    // How many events the journal was given at a time, and where the run was said to be after them.
+    let appended: Arc<Mutex<Vec<(usize, Progress)>>> = Arc::default();
+    let noted = Arc::clone(&appended);
+    let note = move |events: &[Event], progress: Progress| {
+        if !matches!(events, [Event::Started { .. }, ..]) {
+            noted.lock().unwrap().push((events.len(), progress));
+        }
+        std::future::ready(Ok(())).boxed()
+    };
+    let world = World::with(Handled::new(Arc::new(Memory::default()), note));
     let items: Value = (0..TRANSITION_PART * 4).collect();
     let run = world.start(ASKS, items.clone()).await;
     // The run has not begun: its task and this one take turns, so that it is asked in the middle of its first transition.
@@ -88,7 +49,7 @@ async fn a_run_that_has_more_to_do_at_once_does_not_wait_yet() {
     world.engine.answer(&run, None, Arc::new(json!("done"))).await.unwrap();
     assert_eq!(output(&world.end(&run).await), &json!("done"));
 
-    let appended: Vec<_> = journal.appended.lock().unwrap().iter().map(|(events, at)| (*events, at.status, at.rests)).collect();
+    let appended: Vec<_> = appended.lock().unwrap().iter().map(|(events, at)| (*events, at.status, at.rests)).collect();
     let waits = |events| (events, RunStatus::InputRequired, Some(None));
     let expected = [waits(0), (1, RunStatus::Running, None), waits(0), (1, RunStatus::Completed, None)];
     assert_eq!(appended, expected, "the journal is told of each wait once, and of none that is not one yet");
