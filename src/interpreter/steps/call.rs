@@ -102,13 +102,20 @@ impl Run {
         call.failures += 1;
         let node = plan.node(place.node);
         let failures = if is_first { attempt } else { call.failures };
-        // A task that said it failed takes no answer, nor does one that was given up because it took too long: the step begins anew.
-        if is_first || matches!(error.code, ErrorClass::AgentError | ErrorClass::Timeout) {
-            call.resume = None;
+        let delay = retry::delay(node.retry.as_ref(), failures, &error, entropy);
+        let abandoned = match &call.resume {
+            // The answer may not have arrived: the next attempt passes it on again. What was given up for good is told so below.
+            Some((remote, _)) if !is_first && !is_over(remote, error.code) => None,
+            _ if is_first || error.code == ErrorClass::AgentError => call.resume.take().and(None),
+            _ => call.resume.take(),
+        };
+        if let Some((remote, by)) = abandoned.map(|(remote, _)| (remote, call.by.clone())) {
+            self.cancel_task(place, Some(remote), by.as_deref());
         }
-        let Some(delay) = retry::delay(node.retry.as_ref(), failures, &error, entropy) else {
+        let Some(delay) = delay else {
             return self.settle_call(place, Err(error));
         };
+        let Some(State::Call(call)) = self.state_mut(place) else { return };
         call.phase = CallPhase::BackingOff;
         let due = self.now.plus(delay);
         self.out.commands.push(Command::StartTimer { path: path.clone(), timer: Timer::Retry, due });
@@ -191,6 +198,12 @@ fn addressed(node: &Node) -> (SkillId, Option<String>, bool) {
         NodeKind::Call(Call { skill, agent, .. }) => (skill.clone(), agent.clone(), false),
         _ => (SkillId::parse(EXECUTE_WORKFLOW).expect("the name of the skill is one"), None, true),
     }
+}
+
+/// Whether a task takes no answer any more after such a failure, so that the step begins anew: it said that it failed, was given up because
+/// it took too long, or is a run below, which is named by the path of its step: those fail in every way that steps can.
+fn is_over(remote: &RemoteTask, code: ErrorClass) -> bool {
+    matches!(code, ErrorClass::AgentError | ErrorClass::Timeout) || remote.context_id.starts_with('/')
 }
 
 /// Who has the task that waits for an answer: nobody else knows it, whoever offers the skill by now.

@@ -73,6 +73,25 @@ fn an_answer_is_passed_on_again_when_it_did_not_arrive() {
 }
 
 #[test]
+fn a_call_that_goes_on_with_a_task_begins_anew_when_the_task_is_given_up() {
+    // The agent may not have heard of a deadline that passed before it was asked.
+    check_as(
+        SEMANTICS,
+        "steps: [{id: a, skill: s, retry: {max_attempts: 2, jitter: false}}]",
+        json!({}),
+        &[Ask("a"), Answer("a", json!("red")), Fail("a", ErrorClass::Timeout), Fire("a", Timer::Retry)],
+        r#"
+        call a#1 {}
+        a waiting
+        call a#2 to task-a "red"
+        cancel a at task-a
+        timer a Retry 1003
+        call a#3 {}
+        "#,
+    );
+}
+
+#[test]
 fn a_task_that_waits_for_an_answer_is_canceled_when_the_step_gives_it_up() {
     let script = |last: &[fn() -> Do]| {
         let mut script = vec![Ask("a"), Answer("a", json!("red")), Fail("a", ErrorClass::Unavailable)];
