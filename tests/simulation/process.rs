@@ -68,6 +68,7 @@ pub(super) fn kind(event: &Event) -> &'static str {
         Event::Answered { .. } => "answered",
         Event::TimerFired { .. } => "timer_fired",
         Event::Exhausted { .. } => "exhausted",
+        Event::Kept { .. } => "kept",
         Event::CancelRequested { .. } => "cancel_requested",
     }
 }

@@ -113,7 +113,7 @@ output: done
 fn other_questions_outcomes_and_agents_are_differences() {
     let error = StepError::new(ErrorClass::AgentError, "broken");
     let failed = Event::Failed { path: Path::new("/2:c"), attempt: 1, error, by: None, inputs: None, entropy: 0, at: AT };
-    let answered = Event::Answered { path: Path::new("/0:q"), answer: Arc::new(json!("yes")), at: AT };
+    let answered = Event::Answered { path: Path::new("/0:q"), answer: Arc::new(json!("yes")), note: None, at: AT };
     let export = export(ASKS, vec![answered, failed]);
     assert_eq!(replayed(&export, ASKS).divergence, None);
     for (from, to, event, step, recorded, now) in [

@@ -189,9 +189,9 @@ fn goes_on(plan: &Arc<Plan>, events: &[Event], fails: Option<&str>) -> (String, 
         if !is_history && let Some((path, attempt)) = open.first_key_value().map(|(path, attempt)| (path.clone(), *attempt)) {
             let name = called(&path);
             coming.push_back(if fails == Some(name.as_str()) {
-                Event::Failed { path, attempt, error: StepError::new(ErrorClass::AgentError, "no"), by: None, entropy: 0, at }
+                Event::Failed { path, attempt, error: StepError::new(ErrorClass::AgentError, "no"), by: None, inputs: None, entropy: 0, at }
             } else {
-                Event::Replied { path, attempt, value: Arc::new(json!(name)), by: None, at }
+                Event::Replied { path, attempt, value: Arc::new(json!(name)), by: None, inputs: None, at }
             });
             made.push(name);
         }

@@ -123,7 +123,7 @@ fn numbers_with_a_fraction_are_read_as_they_were_written() {
     };
     let numbers: Vec<f64> = std::iter::repeat_with(&mut next).filter(|number| number.is_finite()).take(10_000).collect();
     let path = serde_json::from_value::<Path>(json!("/0:a")).unwrap();
-    let event = Event::Replied { path, attempt: 1, value: Arc::new(json!(numbers)), by: None, at: Timestamp::default() };
+    let event = Event::Replied { path, attempt: 1, value: Arc::new(json!(numbers)), by: None, inputs: None, at: Timestamp::default() };
     let read: Event = serde_json::from_str(&serde_json::to_string(&event).unwrap()).unwrap();
     assert!(read == event, "some of them are others now");
 }

@@ -128,7 +128,10 @@ impl Sqlite {
         query: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, Error> {
         let path = self.path.clone();
-        let read = move || query(&schema::open_to_read(&path)?).map_err(|error| failure(&error));
+        let read = move || {
+            let db = schema::open_to_read(&path)?;
+            query(&db).map_err(|error| failure(&db, &error))
+        };
         tokio::task::spawn_blocking(read).await.map_err(|error| Error::Failed(error.to_string()))?
     }
 }

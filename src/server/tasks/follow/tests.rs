@@ -12,8 +12,8 @@ use crate::interpreter::Question;
 use crate::journal::Memory;
 use crate::registry::Layout;
 
-/// A follower of a run that nobody drives.
-fn follower() -> Follower {
+/// A task, and the follower of its run, which nobody drives.
+fn follower() -> (Arc<Task>, Follower) {
     let discovery = Arc::new(Discovery::new(Arc::new(Layout::ephemeral().unwrap()), crate::discovery::Options::default()));
     let engine = Embedded::new(Default::default(), discovery, Client::new(Default::default()), Arc::new(Memory::default()));
     let run = RunId::parse("r").unwrap();
@@ -27,9 +27,12 @@ fn follower() -> Follower {
         about: None,
         metadata: Map::new(),
         since: Timestamp::default(),
+        is_remade: false,
     });
-    let stopping = CancellationToken::new();
-    Follower { engine: Arc::new(engine), stopping, run, task, artifacts_left: 0, calling: BTreeSet::new(), seen: 0 }
+    let (stopping, signals) = (CancellationToken::new(), task.signals());
+    let (engine, follows) = (Arc::new(engine), Arc::downgrade(&task));
+    let follower = Follower { engine, stopping, run, task: follows, signals, artifacts_left: 0, calling: BTreeSet::new(), seen: 0 };
+    (task, follower)
 }
 
 /// Steps by path: those that call, and those that wait for an answer.
@@ -56,16 +59,17 @@ fn snapshot(status: RunStatus, calling: &[&str], waiting: &[&str]) -> Snapshot {
     let calls = calling.iter().map(|path| step(path, StepStatus::Running));
     let steps = calls.chain(waiting.iter().map(|path| step(path, StepStatus::Waiting))).collect();
     let run = RunId::parse("r").unwrap();
-    Snapshot { run, status, outcome: None, started_at: Timestamp::default(), finished_at: None, steps }
+    let at = Timestamp::default();
+    Snapshot { run, status, outcome: None, started_at: at, changed_at: at, finished_at: None, steps, notes: Vec::new() }
 }
 
 #[test]
 fn what_a_snapshot_does_not_have_is_under_way_no_more() {
     use RunStatus::{InputRequired, Running};
-    let mut follower = follower();
+    let (task, mut follower) = follower();
     let mut sees = |status, calling: &[&str], waiting: &[&str]| {
-        follower.catch_up(&snapshot(status, calling, waiting));
-        (follower.task.state().0, follower.task.waiting().into_keys().collect::<Vec<_>>())
+        follower.catch_up(&task, &snapshot(status, calling, waiting));
+        (task.state().0, task.waiting().into_keys().collect::<Vec<_>>())
     };
     assert_eq!(sees(Running, &["/0:each[0]/0:item", "/0:each[1]/0:item"], &[]), (TaskState::Working, vec![]));
     // Those of the map have ended in a gap, and a step asks.
