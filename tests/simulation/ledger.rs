@@ -35,6 +35,8 @@ pub(super) struct Ledger {
     pub(super) waiting: BTreeSet<Path>,
     /// The tasks that asked and have neither an answer nor an end, by step.
     asked: HashMap<Path, RemoteTask>,
+    /// The tasks that were given an answer which may not have arrived, by step.
+    told: HashMap<Path, RemoteTask>,
     pub(super) stale: Vec<Stale>,
     pub(super) outcome: Option<Outcome>,
     /// Groups and maps, and how many of their branches or items may run at once.
@@ -142,6 +144,7 @@ impl Ledger {
             Change::StepWaiting { path, question, .. } => {
                 assert!(!matches!(self.steps.get(path), Some(Told::Finished(_))), "{path} waits after its end");
                 assert!(self.waiting.insert(path.clone()), "{path} asks twice at once");
+                self.told.remove(path);
                 if let Some(remote) = &question.remote {
                     self.asked.insert(path.clone(), remote.clone());
                 }
@@ -190,8 +193,11 @@ impl Ledger {
                 assert!(transition.changes.iter().any(is_it), "{} is called, and nobody was told", call.path);
                 let before = self.calls.insert(call.path.clone(), call.attempt);
                 assert_eq!(before, None, "two calls of {} at once", call.path);
+                let told = self.told.remove(&call.path);
                 if let Some(remote) = &call.resume {
-                    assert_eq!(self.asked.remove(&call.path).as_ref(), Some(remote), "the answer goes to the task that asked");
+                    let asked = self.asked.remove(&call.path).or(told);
+                    assert_eq!(asked.as_ref(), Some(remote), "the answer goes to the task that asked");
+                    self.told.insert(call.path.clone(), remote.clone());
                 }
             }
             Command::CancelCall { path } => {
@@ -199,7 +205,8 @@ impl Ledger {
                 self.stale.push(Stale::Attempt(path.clone(), attempt.unwrap_or_else(|| panic!("{path} is not in flight"))));
             }
             Command::CancelTask { path, remote, .. } => {
-                assert_eq!(self.asked.remove(path).as_ref(), Some(remote), "the task of {path} is the one that asked");
+                let asked = self.asked.remove(path).or_else(|| self.told.remove(path));
+                assert_eq!(asked.as_ref(), Some(remote), "the task of {path} is the one that asked");
             }
             Command::StartTimer { path, timer, due } => {
                 let before = self.timers.insert((path.clone(), *timer), *due);

@@ -198,7 +198,7 @@ async fn canceling_a_run_cancels_its_calls_at_the_agents_and_runs_the_handlers()
 }
 
 #[tokio::test]
-async fn a_second_wish_ends_the_handlers_too() {
+async fn a_second_wish_ends_the_handler_and_a_third_one_always() {
     let hangs = Agent::start("hangs", &["plain_work", "v1_work", "v03_work", "tell"], Speaks::Plain, |_| Act::Hang).await;
     let world = World::knowing(&[&hangs]);
     let run = world.start(CANCELABLE, json!({})).await;
@@ -206,9 +206,11 @@ async fn a_second_wish_ends_the_handlers_too() {
     world.engine.cancel(&run, "once").await.unwrap();
     hangs.until("the handler", |seen| seen.of("tell").len() == 1).await;
     world.engine.cancel(&run, "twice").await.unwrap();
+    hangs.until("`always`", |seen| seen.of("tell").len() == 2).await;
+    world.engine.cancel(&run, "three times").await.unwrap();
     let ended = world.end(&run).await;
     assert_eq!(ended.status, RunStatus::Canceled);
-    assert_eq!((status(&ended, "stopped"), status(&ended, "finally")), (StepStatus::Canceled, StepStatus::Pending));
+    assert_eq!((status(&ended, "stopped"), status(&ended, "finally")), (StepStatus::Canceled, StepStatus::Canceled));
     hangs.until("everybody hang up", |seen| seen.in_flight == 0).await;
 }
 
