@@ -73,7 +73,7 @@ pub(super) fn kind(event: &Event) -> &'static str {
     }
 }
 
-/// Every kind that there is: as many as `kind` tells apart.
+/// Every kind that a run writes while it goes on. What was `kept` stands at the beginning of a run that is a retry, in one write with its start.
 pub(super) const KINDS: [&str; 8] = ["answered", "asked", "cancel_requested", "exhausted", "failed", "replied", "started", "timer_fired"];
 
 impl Deadly {

@@ -125,7 +125,8 @@ steps:
     fn what_the_last_event_gave_up_is_known_until_something_that_came_after_it_has_an_outcome() {
         let remote = Some(RemoteTask { task_id: "t".into(), context_id: "c".into() });
         let question = Question { remote, schema: None, auth: false, prompt: Arc::new(json!("?")) };
-        let asked = Event::Asked { path: Path::new("/0:r[1]/0:b"), attempt: 1, question, by: None, inputs: None, at: Timestamp::from_unix_ms(0) };
+        let asked =
+            Event::Asked { path: Path::new("/0:r[1]/0:b"), attempt: 1, question, by: None, inputs: None, at: Timestamp::from_unix_ms(0) };
         let won = replied("/0:r[2]/0:c");
         assert_eq!(given_up(std::slice::from_ref(&asked)), [""; 0]);
         let mut both = given_up(&[asked.clone(), won.clone()]);

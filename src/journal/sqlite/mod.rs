@@ -69,13 +69,7 @@ impl Sqlite {
             .name("journal".to_owned())
             .spawn(move || writer::write(&connection, requests))
             .map_err(|error| Error::Failed(format!("cannot start the journal's thread: {error}")))?;
-        Ok(Self {
-            path,
-            writes: Some(writes),
-            reader: Arc::new(Mutex::new(reader)),
-            pruning: tokio::sync::Mutex::default(),
-            cut_bytes,
-        })
+        Ok(Self { path, writes: Some(writes), reader: Arc::new(Mutex::new(reader)), pruning: tokio::sync::Mutex::default(), cut_bytes })
     }
 
     /// Opens the journal in `dir` to look at, beside the process that writes it or after its end. Needs no lock and changes nothing.

@@ -39,7 +39,9 @@ impl Forget {
     pub(super) fn carry_out(self, connection: &mut Connection) {
         match self {
             Self::Runs { ids, reply } => drop(reply.send(forget(connection, &ids).map_err(|error| failure(connection, &error)))),
-            Self::Plans { unused, reply } => drop(reply.send(forget_plans(connection, &unused).map_err(|error| failure(connection, &error)))),
+            Self::Plans { unused, reply } => {
+                drop(reply.send(forget_plans(connection, &unused).map_err(|error| failure(connection, &error))))
+            }
         }
     }
 }
