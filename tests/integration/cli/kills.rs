@@ -80,7 +80,7 @@ impl Scene {
         let mut texts: Vec<String> = workflows.values().cloned().collect();
         texts.sort_by_key(|text| text.contains("step_type: workflow"));
         let cards = [agent.card(&["work", "moody", "picky", "broken", HANG]), clerk.card()];
-        Self { world: World::of(&cards, &texts, agent), clerk }
+        Self { world: World::knowing(&cards, &texts, agent), clerk }
     }
 
     /// Every call so far, but those that nobody may have waited for.

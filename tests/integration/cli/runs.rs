@@ -95,11 +95,16 @@ pub(super) struct Gantry {
 impl World {
     pub(super) fn new(steps: &str, agent: Counting) -> Self {
         let text = format!("metadata: {{id: chain, name: Chain, version: 1.0.0}}\n{steps}");
-        Self::of(&[agent.card(&["one", "two", "three"])], &[text], agent)
+        Self::of(&["one", "two", "three"], &[text], agent)
+    }
+
+    /// With an agent for these skills, and these workflows.
+    pub(super) fn of(skills: &[&str], workflows: &[String], agent: Counting) -> Self {
+        Self::knowing(&[agent.card(skills)], workflows, agent)
     }
 
     /// With the agents of these cards, and these workflows.
-    pub(super) fn of(cards: &[Value], workflows: &[String], agent: Counting) -> Self {
+    pub(super) fn knowing(cards: &[Value], workflows: &[String], agent: Counting) -> Self {
         let machine = Machine::new();
         let ready = machine.path("registry.json");
         let serve = machine.command(&["registry", "serve", "--port", "0", "--ephemeral", "--ready-file", ready.to_str().unwrap()]);

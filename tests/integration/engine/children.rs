@@ -124,7 +124,7 @@ async fn what_became_of_a_childs_question_is_found_out_after_a_restart() {
         let child = child(&first, "asks").await;
         first.shutdown(Duration::from_millis(1)).await;
         // The process ended after the answer was stored, and before anybody was told.
-        let answered = Event::Answered { path: Path::new("/0:ask"), answer: Arc::new(json!("yes")), at: at() };
+        let answered = Event::Answered { path: Path::new("/0:ask"), answer: Arc::new(json!("yes")), note: None, at: at() };
         world.journal.append(&child, &[answered], RunStatus::Completed).await.unwrap();
         let second = engine(&world, rest_after);
         assert!(second.recover().await.unwrap().stuck.is_empty());
@@ -155,9 +155,9 @@ async fn an_answer_that_is_given_again_after_a_restart_is_not_taken_for_one_to_t
     // The answer went down, and the agent has asked again; the run above had not heard of it when the process ended.
     let remote = Some(RemoteTask { task_id: "task-1".to_owned(), context_id: "context-of-task-1".to_owned() });
     let question = Question { remote, schema: None, auth: false, prompt: Arc::new(json!("second?")) };
-    let answered = |path: &str| Event::Answered { path: Path::new(path), answer: Arc::new(json!("one")), at: at() };
+    let answered = |path: &str| Event::Answered { path: Path::new(path), answer: Arc::new(json!("one")), note: None, at: at() };
     world.journal.append(&run, &[answered("/0:sub")], RunStatus::Running).await.unwrap();
-    let asked = Event::Asked { path: Path::new("/0:ask"), attempt: 2, question, by: None, at: at() };
+    let asked = Event::Asked { path: Path::new("/0:ask"), attempt: 2, question, by: None, inputs: None, at: at() };
     world.journal.append(&child, &[answered("/0:ask"), asked], RunStatus::InputRequired).await.unwrap();
     let second = engine(&world, Duration::from_secs(60));
     assert!(second.recover().await.unwrap().stuck.is_empty());
@@ -221,8 +221,16 @@ async fn a_child_that_its_parents_step_no_longer_waits_for_is_canceled_at_the_ne
         let agent = hanging().await;
         let (world, _dir, run, child) = left_with_a_child(above, &[&agent]).await;
         let path = Path::new("/0:both[1]/0:b");
-        let failed = Event::Failed { path, attempt: 1, error: StepError::new(ErrorClass::Rejected, "no"), by: None, entropy: 0, at: at() };
-        let progress = Progress { status: RunStatus::InputRequired, rests, used: None };
+        let failed = Event::Failed {
+            path,
+            attempt: 1,
+            error: StepError::new(ErrorClass::Rejected, "no"),
+            by: None,
+            inputs: None,
+            entropy: 0,
+            at: at(),
+        };
+        let progress = Progress { status: RunStatus::InputRequired, rests, asks_access: false, used: None };
         world.journal.advance(&run, &[failed], progress).await.unwrap();
         let second = engine(&world, Duration::from_secs(60));
         second.recover().await.unwrap();
