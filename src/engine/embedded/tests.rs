@@ -256,7 +256,7 @@ async fn an_engine_with_as_many_runs_at_rest_as_may_be_takes_no_more_until_one_e
     }
     until("all rest", || engine.counts().resting == 3).await;
     let full = start(&engine, ASK).await.unwrap_err();
-    let Error::Limit(said) = &full else { panic!("{full}") };
+    let Error::Busy(said) = &full else { panic!("{full}") };
     assert_eq!(said, "3 runs wait for people or timers, which is the limit; answer or cancel some");
     engine.cancel(&runs[0], "enough").await.unwrap();
     start(&engine, ASK).await.unwrap();
