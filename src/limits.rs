@@ -84,6 +84,9 @@ pub const RUNS_RESTING_MAX: usize = 1_000_000;
 pub const RUN_REST_AFTER: Duration = Duration::from_secs(10);
 /// Runs that a start loads before it serves; the others that were at work follow while it does.
 pub const RECOVER_AT_ONCE: usize = 1_000;
+/// How long after the last event of a run what it gave up then is taken back at its agents. A process that ended is started again soon;
+/// after longer, an agent may have forgotten what it was asked, and would begin it anew only to be told to stop.
+pub const TAKE_BACK_AGE_MAX: Duration = Duration::from_secs(3600);
 /// Runs that are read from the journal at once.
 pub const JOURNAL_READERS: usize = 4;
 /// Messages to one run's task that wait to be read.

@@ -2,7 +2,8 @@
 //!
 //! `gantry serve` and two servers of our own (`raw.rs`: one bare, one with a journal) are processes beside each other and call the same
 //! stub agent, each request over JSON-RPC. Every measurement is made in turn for all of them, several rounds; medians are printed, and
-//! the ratios that count. `--json` prints one object instead. A name as argument measures only what has it in its name.
+//! the ratios that count. `--json` prints one object instead. A name as argument measures only what has it in its name; `--runs N` sets how many runs a round of many
+//! at once has.
 
 mod measures;
 mod process;
@@ -31,7 +32,12 @@ fn main() -> Result<(), Failure> {
         // `cargo test --benches` runs this too: one quick round proves that it works.
         quick: !arguments.iter().any(|argument| argument == "--bench"),
         json: arguments.iter().any(|argument| argument == "--json"),
-        only: arguments.into_iter().find(|argument| !argument.starts_with("--")),
+        runs: after("--runs").map(|count| count.parse()).transpose()?,
+        only: arguments
+            .iter()
+            .enumerate()
+            .find(|(at, word)| !word.starts_with("--") && (*at == 0 || arguments[at - 1] != "--runs"))
+            .map(|(_, word)| word.clone()),
     };
     runtime.block_on(measures::all(&wish))
 }

@@ -22,6 +22,8 @@ pub(super) struct Wish {
     pub(super) quick: bool,
     pub(super) json: bool,
     pub(super) only: Option<String>,
+    /// Runs in a round of many chains at once, when it is said.
+    pub(super) runs: Option<usize>,
 }
 
 /// One kind of run: what a raw server is told, and gantry.
@@ -255,7 +257,7 @@ impl Bench<'_> {
         let subjects = [self.raw(None)?, self.gantry(None)?, self.raw(Some("raw"))?, self.gantry(Some("gantry"))?];
         for (name, at_once, runs) in kinds {
             let shape = shape(name);
-            let runs = if self.wish.quick { at_once } else { runs };
+            let runs = if self.wish.quick { at_once } else { self.wish.runs.filter(|_| at_once == MANY).unwrap_or(runs) };
             let group = format!("{name}, {at_once} at a time");
             self.heading(&group);
             for subject in &subjects {

@@ -3,36 +3,36 @@
 //! An engine that is to remember why it gave a call up tells the agent after that is stored: should the process end in between, the same
 //! call is made again, and must not find its task canceled.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use tokio::sync::watch;
 
-/// One for each call. Cheap to clone; all clones are the same.
-#[derive(Debug, Clone)]
-pub struct Hold(Arc<watch::Sender<bool>>);
-
-impl Default for Hold {
-    /// Agents are told at once.
-    fn default() -> Self {
-        Self(Arc::new(watch::Sender::new(true)))
-    }
-}
+/// One for each call. Cheap to clone; all clones are the same. Until somebody keeps it, agents are told at once: few calls need more.
+#[derive(Debug, Clone, Default)]
+pub struct Hold(Arc<OnceLock<watch::Sender<bool>>>);
 
 impl Hold {
     /// From now on nobody is told before [`release`](Self::release), and nobody ever when every clone is dropped before.
     pub fn keep(&self) {
-        self.0.send_replace(false);
+        self.0.get_or_init(|| watch::Sender::new(false)).send_replace(false);
     }
 
     /// Whoever is to be told is told.
     pub fn release(&self) {
-        self.0.send_replace(true);
+        if let Some(told) = self.0.get() {
+            told.send_replace(true);
+        }
     }
 
     /// Waits, without keeping the hold alive, until it is known whether anybody is told.
     pub fn verdict(&self) -> impl Future<Output = bool> + Send + 'static {
-        let mut told = self.0.subscribe();
-        async move { told.wait_for(|released| *released).await.is_ok() }
+        let told = self.0.get().map(watch::Sender::subscribe);
+        async move {
+            match told {
+                Some(mut told) => told.wait_for(|released| *released).await.is_ok(),
+                None => true,
+            }
+        }
     }
 }
 

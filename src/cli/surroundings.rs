@@ -26,6 +26,8 @@ const PROBE_BYTES_MAX: u64 = 4096;
 const PROBE_LIST: Duration = Duration::from_secs(2);
 /// How long a registry that is named has to answer before a process that stays goes on without it.
 const PING_PATIENCE: Duration = Duration::from_secs(1);
+/// How long it has at most when it is asked again.
+const PING_PATIENCE_MAX: Duration = Duration::from_secs(30);
 /// First and longest rest between two questions whether it is there by now.
 const AWAY_REST_MIN: Duration = Duration::from_millis(250);
 const AWAY_REST_MAX: Duration = Duration::from_secs(5);
@@ -97,11 +99,13 @@ impl Surroundings {
         let store = self.away.take()?;
         let discovery = Arc::clone(&self.discovery);
         Some(async move {
-            let mut rest = AWAY_REST_MIN;
+            let (mut rest, mut patience) = (AWAY_REST_MIN, PING_PATIENCE);
             loop {
                 tokio::time::sleep(rest).await;
                 rest = (rest * 2).min(AWAY_REST_MAX);
-                if let Ok(Ok(())) = tokio::time::timeout(PING_PATIENCE, store.ping()).await {
+                // One that is far away and slow is there, too.
+                patience = (patience * 2).min(PING_PATIENCE_MAX);
+                if let Ok(Ok(())) = tokio::time::timeout(patience, store.ping()).await {
                     tracing::info!("the registry answers");
                     say("the registry answers");
                     return discovery.await_registry(false);

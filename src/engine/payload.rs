@@ -2,13 +2,16 @@
 //!
 //! The value is written as JSON once, and nowhere: neither takes memory.
 
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
 
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use crate::ids::Digest;
 use crate::interpreter::Payload;
+
+/// So many bytes are passed on at once.
+const GATHERED_BYTES: usize = 512;
 
 /// The digest of a value's JSON, and its size. Members count in their order.
 pub(super) fn of(value: &Value) -> Payload {
@@ -49,8 +52,10 @@ struct Through {
 
 impl Through {
     fn pass(&mut self, value: &Value) {
-        // It takes everything, and every value can be written.
-        serde_json::to_writer(self, value).expect("a JSON value is written as JSON");
+        // Every brace is a write of its own: they are taken together.
+        let mut gathered = BufWriter::with_capacity(GATHERED_BYTES, self);
+        serde_json::to_writer(&mut gathered, value).expect("it takes everything, and a JSON value is written as JSON");
+        gathered.flush().expect("it takes everything");
     }
 }
 

@@ -9,5 +9,5 @@ mod walk;
 
 pub use build::Plan;
 pub use node::{CatchOrNot, Handler, Node, NodeIndex, NodeKind, Owner, Path, ReduceBy, Sequence, SequenceIndex};
-pub use references::{Asked, EXECUTE_WORKFLOW, ROUTE_REQUEST, Reference, WORKFLOW_PREFIX, reference_to};
+pub use references::{Asked, EXECUTE_WORKFLOW, OWN_NAME, ROUTE_REQUEST, Reference, WORKFLOW_PREFIX, reference_to};
 pub use walk::{Bounds, Hop, Refused, Walk};

@@ -15,6 +15,8 @@ use crate::workflow::Call;
 
 /// The skill that runs a workflow.
 pub const EXECUTE_WORKFLOW: &str = "execute_workflow";
+/// How the engine itself is called where an agent's name is wanted.
+pub const OWN_NAME: &str = "gantry";
 /// The skill that finds a workflow and runs it.
 pub const ROUTE_REQUEST: &str = "route_request";
 /// Skills that are a workflow each: `workflow:<id>`.

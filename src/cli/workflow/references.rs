@@ -6,14 +6,11 @@ use std::sync::Arc;
 
 use crate::discovery::{self, Discovery};
 use crate::limits;
-use crate::plan::{Bounds, Plan, Reference, Refused, Walk};
+use crate::plan::{Bounds, OWN_NAME, Plan, Reference, Refused, Walk};
 use crate::registry::digest;
 use crate::workflow::{Diagnostic, NESTED_TOO_DEEP, WORKFLOW_CYCLE, Workflow};
 
 const BOUNDS: Bounds = Bounds { depth_max: limits::RUN_DEPTH_MAX as usize, lookups_max: limits::REFERENCES_FOLLOWED_MAX };
-
-/// The name of the agent that gantry is.
-const OWN_NAME: &str = "gantry";
 
 /// The valid workflows among the files that were given.
 #[derive(Debug, Default)]

@@ -11,7 +11,7 @@ use tracing::{info, warn};
 use super::Embedded;
 use super::delegate::{asked_by, child_key, meant};
 use super::drive::Control;
-use crate::engine::Engine;
+use crate::engine::Engine as _;
 use crate::ids::RunId;
 use crate::interpreter::{Command, RemoteTask, Run, StepStatus, Transition};
 use crate::journal::{Child, PARENT_LABEL};
@@ -106,8 +106,7 @@ impl Embedded {
         self.inner.tasks.spawn(async move {
             for orphan in orphans {
                 info!(run_id = %orphan, "run that nobody waits for is canceled");
-                // One that has just ended needs no canceling.
-                let _ = engine.cancel(&orphan, ORPHANED).await;
+                engine.stop_child(&orphan, ORPHANED).await;
             }
         });
     }

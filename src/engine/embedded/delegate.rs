@@ -258,7 +258,7 @@ impl Embedded {
 
     pub(super) async fn stop_child(&self, child: &RunId, reason: &str) {
         // A child that has just ended needs no canceling.
-        let _ = self.cancel(child, reason).await;
+        let _ = self.ask(child, |reply| Control::Unwanted(reason.to_owned(), reply)).await;
     }
 
     /// Ends a child that took too long, once the journal has it that its parent's step failed: were the child canceled before, the step

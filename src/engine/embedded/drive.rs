@@ -234,7 +234,7 @@ impl Driver {
             }
         }
         if self.recovered {
-            self.given_up = outstanding.take_given_up();
+            self.given_up = outstanding.take_given_up(now());
         }
         Ok(Transition { commands: outstanding.commands(), changes: Vec::new() })
     }
@@ -389,6 +389,7 @@ impl Driver {
                 | Control::Wait(_)
                 | Control::Subscribe(_)
                 | Control::Cancel(..)
+                | Control::Unwanted(..)
                 | Control::Answer(..)
                 | Control::Settled(_)
                 | Control::Stop(_)

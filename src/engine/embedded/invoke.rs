@@ -10,7 +10,6 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use super::choice::Chosen;
-use super::delegate::child_key;
 use super::tree::Usage;
 use super::{Embedded, Inner, now};
 use crate::a2a::{Card, Dialect, extension};
@@ -20,7 +19,7 @@ use crate::engine::payload;
 use crate::ids::{RunId, SkillId};
 use crate::interpreter::{AgentUsed, Ancestor, ErrorClass, Event, Invocation, Question, RemoteTask, StepError};
 use crate::limits;
-use crate::plan::{EXECUTE_WORKFLOW, ROUTE_REQUEST, WORKFLOW_PREFIX};
+use crate::plan::{EXECUTE_WORKFLOW, OWN_NAME, ROUTE_REQUEST, WORKFLOW_PREFIX};
 
 /// What came of an attempt.
 pub(super) enum Outcome {
@@ -62,9 +61,6 @@ impl Lineage {
         Arc::clone(self.metadata.get_or_init(make))
     }
 }
-
-/// How this engine is called where an agent's name is wanted.
-pub(super) const OWN_NAME: &str = "gantry";
 
 impl Embedded {
     /// Makes one attempt. `None` when it was cancelled: nobody waits for its outcome.
@@ -205,23 +201,23 @@ impl Embedded {
         }
     }
 
-    /// Takes back a call that an earlier process gave up, and may not have told its agent: a child ends, a task is canceled. A call that
-    /// makes no task has nothing to be canceled.
+    /// Takes back a call that an earlier process gave up, and may not have told its agent: its task is canceled. Only where there is no doubt
+    /// which agent had it: another one would begin the work anew. What it started as a run below is [seen to](Self::unwanted) beside this.
     pub(super) async fn take_back(self, run: RunId, invocation: Invocation, lineage: Arc<Lineage>) {
         if let Some(remote) = invocation.resume {
             return self.give_up(invocation.skill, invocation.own, invocation.agent, remote).await;
         }
-        let found = if invocation.own { None } else { self.find(&invocation, &CancellationToken::new()).await.ok() };
-        match found {
-            Some(Chosen { found, .. }) if self.own_skills(&found.card).is_none() => {
-                let call = agent_call(&run, &invocation, Some(lineage.metadata()), found.card, invocation.timeout);
-                self.inner.agents.take_back(&call);
-            }
-            Some(_) | None => {
-                if let Ok(Some(child)) = self.child_of(&child_key(&run, &invocation)).await {
-                    self.stop_child(&child, "the run above it ended").await;
-                }
-            }
+        if invocation.own {
+            return;
+        }
+        let look = self.only_agent(&invocation);
+        let Ok(Some(found)) = tokio::time::timeout(invocation.timeout, look).await else {
+            debug!(step = %invocation.step, skill = %invocation.skill, "a call that was given up is not taken back: it is not known whose it was");
+            return;
+        };
+        if self.own_skills(&found.card).is_none() {
+            let call = agent_call(&run, &invocation, Some(lineage.metadata()), found.card, invocation.timeout);
+            self.inner.agents.take_back(&call);
         }
     }
 

@@ -1,8 +1,10 @@
 //! What a run waits for: rebuilt after a restart, so that only what was in flight is asked for again.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use crate::interpreter::{Command, Event, Invocation, Timer};
+use crate::limits;
 use crate::plan::Path;
 use crate::time::Timestamp;
 
@@ -13,6 +15,8 @@ pub(super) struct Outstanding {
     calls: BTreeMap<Path, (Invocation, usize)>,
     timers: BTreeMap<(Path, Timer), Timestamp>,
     given_up: Vec<(GivenUp, usize)>,
+    /// When the last event was.
+    at: Timestamp,
     events: usize,
 }
 
@@ -29,6 +33,7 @@ impl Outstanding {
     /// Takes note of one event.
     pub(super) fn note(&mut self, event: &Event) {
         self.events += 1;
+        self.at = event.at();
         match event {
             Event::Replied { path, attempt, .. } | Event::Failed { path, attempt, .. } | Event::Asked { path, attempt, .. } => {
                 if self.calls.get(path).is_some_and(|(call, _)| call.attempt == *attempt)
@@ -63,8 +68,12 @@ impl Outstanding {
         }
     }
 
-    /// What the process may have died before it told anybody.
-    pub(super) fn take_given_up(&mut self) -> Vec<GivenUp> {
+    /// What the process may have died before it told anybody. Nothing when it is long ago: agents do not remember for ever what they were
+    /// asked, and would begin it anew.
+    pub(super) fn take_given_up(&mut self, now: Timestamp) -> Vec<GivenUp> {
+        if Duration::from_millis(now.since_ms(self.at)) > limits::TAKE_BACK_AGE_MAX {
+            self.given_up.clear();
+        }
         std::mem::take(&mut self.given_up).into_iter().map(|(given_up, _)| given_up).collect()
     }
 
@@ -97,6 +106,10 @@ steps:
 
     /// What is given up after these events, by step.
     fn given_up(events: &[Event]) -> Vec<String> {
+        given_up_by(Timestamp::from_unix_ms(0), events)
+    }
+
+    fn given_up_by(now: Timestamp, events: &[Event]) -> Vec<String> {
         let digest = Digest::parse(&format!("sha256:{}", "0".repeat(64))).unwrap();
         let plan = Plan::new(crate::workflow::parse(RACE).workflow.unwrap(), RACE, digest.clone());
         let mut run = Run::new(Arc::new(plan));
@@ -108,7 +121,7 @@ steps:
             outstanding.note(event);
             outstanding.add(run.apply(event.clone()).unwrap().commands);
         }
-        let told = outstanding.take_given_up().into_iter().map(|given_up| match given_up {
+        let told = outstanding.take_given_up(now).into_iter().map(|given_up| match given_up {
             GivenUp::Call(call) => format!("call {}", call.path.step()),
             GivenUp::Task(Command::CancelTask { path, .. }) => format!("task {}", path.step()),
             GivenUp::Task(command) => panic!("{command:?}"),
@@ -132,6 +145,10 @@ steps:
         let mut both = given_up(&[asked.clone(), won.clone()]);
         both.sort();
         assert_eq!(both, ["call a", "task b"]);
+        // Agents are not asked about what they may have forgotten.
+        let bound = i64::try_from(limits::TAKE_BACK_AGE_MAX.as_millis()).unwrap();
+        let after = |ms| given_up_by(Timestamp::from_unix_ms(ms), &[asked.clone(), won.clone()]).len();
+        assert_eq!((after(bound), after(bound + 1)), (2, 0));
         // The call of the next step was made after its agents were told.
         assert_eq!(given_up(&[asked, won, replied("/1:d")]), [""; 0]);
     }

@@ -9,13 +9,12 @@ use tokio::time::Instant;
 use tracing::debug;
 
 use super::Embedded;
-use super::invoke::OWN_NAME;
 use crate::a2a::Card;
 use crate::discovery;
 use crate::engine::{Error, Start};
 use crate::ids::Digest;
 use crate::limits;
-use crate::plan::{Asked, Bounds, Plan, Reference, Walk};
+use crate::plan::{Asked, Bounds, OWN_NAME, Plan, Reference, Walk};
 
 /// Plans that were looked at a moment ago: when, and how many runs stand in the longest chain that begins with one of theirs.
 #[derive(Debug, Default)]

@@ -13,7 +13,7 @@ use crate::interpreter::{
     AgentUsed, Change, Command, ErrorClass, Invocation, Question, RemoteTask, Run, StepError, StepStatus, Timer, retry,
 };
 use crate::limits;
-use crate::plan::{EXECUTE_WORKFLOW, Node, NodeKind, Path};
+use crate::plan::{EXECUTE_WORKFLOW, Node, NodeKind, OWN_NAME, Path};
 use crate::workflow::Call;
 
 impl Run {
@@ -103,9 +103,10 @@ impl Run {
         let node = plan.node(place.node);
         let failures = if is_first { attempt } else { call.failures };
         let delay = retry::delay(node.retry.as_ref(), failures, &error, entropy);
+        let is_own = !matches!(node.kind, NodeKind::Call(_)) || call.by.as_ref().is_some_and(|by| by.name == OWN_NAME);
         let abandoned = match &call.resume {
             // The answer may not have arrived: the next attempt passes it on again. What was given up for good is told so below.
-            Some((remote, _)) if !is_first && !is_over(remote, error.code) => None,
+            Some((remote, _)) if !is_first && !is_over(remote, error.code, is_own) => None,
             _ if is_first || error.code == ErrorClass::AgentError => call.resume.take().and(None),
             _ => call.resume.take(),
         };
@@ -202,8 +203,8 @@ fn addressed(node: &Node) -> (SkillId, Option<String>, bool) {
 
 /// Whether a task takes no answer any more after such a failure, so that the step begins anew: it said that it failed, was given up because
 /// it took too long, or is a run below, which is named by the path of its step: those fail in every way that steps can.
-fn is_over(remote: &RemoteTask, code: ErrorClass) -> bool {
-    matches!(code, ErrorClass::AgentError | ErrorClass::Timeout) || remote.context_id.starts_with('/')
+fn is_over(remote: &RemoteTask, code: ErrorClass, is_own: bool) -> bool {
+    matches!(code, ErrorClass::AgentError | ErrorClass::Timeout) || (is_own && remote.context_id.starts_with('/'))
 }
 
 /// Who has the task that waits for an answer: nobody else knows it, whoever offers the skill by now.

@@ -44,9 +44,12 @@ impl Driver {
 
     /// After a pause: what became of the children in the meantime, and which of them nobody waits for.
     pub(super) async fn look_after_children(&mut self, outstanding: &Transition) {
-        let wanted = Wanted::by(&self.id, &self.run, outstanding);
-        let orphans = self.engine.unwanted(&self.id, self.lineage.usage.root_run(), &wanted).await;
-        self.engine.cancel_orphans(orphans);
+        // Only a process that ended can have left any.
+        if self.recovered {
+            let wanted = Wanted::by(&self.id, &self.run, outstanding);
+            let orphans = self.engine.unwanted(&self.id, self.lineage.usage.root_run(), &wanted).await;
+            self.engine.cancel_orphans(orphans);
+        }
         for path in self.run.waiting() {
             self.look_below(&path);
         }

@@ -16,6 +16,8 @@ use crate::plan::Path;
 #[derive(Debug)]
 pub(in crate::engine::embedded) enum Control {
     Cancel(String, Option<oneshot::Sender<()>>),
+    /// Nobody waits for the run any more. One whose end is known already goes on with its handlers: it has been told.
+    Unwanted(String, oneshot::Sender<()>),
     Answer(Answer, oneshot::Sender<Result<(), Error>>),
     /// A run below no longer asks this, whatever became of it.
     Settled(RemoteTask),
@@ -54,7 +56,12 @@ impl Driver {
                 let updates = self.watchers.add();
                 drop(reply.send(Subscription { snapshot: self.run.snapshot(), seq: self.seq, updates: Some(updates) }));
             }
-            change @ (Control::Cancel(..) | Control::Answer(..) | Control::Settled(_) | Control::Park | Control::Stop(_)) => {
+            change @ (Control::Cancel(..)
+            | Control::Unwanted(..)
+            | Control::Answer(..)
+            | Control::Settled(_)
+            | Control::Park
+            | Control::Stop(_)) => {
                 return Some(change);
             }
         }
@@ -86,6 +93,14 @@ impl Driver {
                     Err(error) => Err(error),
                 };
                 let _ = reply.send(result);
+            }
+            Control::Unwanted(reason, reply) => {
+                if self.run.fate().is_none() {
+                    let at = self.now();
+                    self.record(vec![Event::CancelRequested { reason, at }]).await?;
+                }
+                // Who asked may have gone.
+                let _ = reply.send(());
             }
             Control::Settled(remote) => self.question_settled(&remote).await?,
             Control::Park => self.parking = true,
