@@ -180,9 +180,14 @@ async fn an_answer_that_is_given_again_after_a_restart_is_not_taken_for_one_to_t
 
 /// A run whose child hangs at its agent, as it is when the process has ended.
 async fn left_with_a_child(above: &str, agents: &[&Agent]) -> (World, tempfile::TempDir, RunId, RunId) {
+    left_with_a_child_that("", above, agents).await
+}
+
+/// The same, with more of the child's workflow.
+async fn left_with_a_child_that(has: &str, above: &str, agents: &[&Agent]) -> (World, tempfile::TempDir, RunId, RunId) {
     let (world, dir) = durable();
     world.meet(agents);
-    world.push_workflow("metadata: {id: below, name: B, version: 1.0.0}\nsteps: [{id: hang, skill: hang}]").await;
+    world.push_workflow(&format!("metadata: {{id: below, name: B, version: 1.0.0}}\nsteps: [{{id: hang, skill: hang}}]\n{has}")).await;
     let first = engine(&world, Duration::from_secs(60));
     let run = first.start(gantry::engine::Start::new(world.plan(above), Arc::new(json!({})))).await.unwrap().run;
     agents[0].until("the call of the child", |seen| seen.of("hang").len() == 1).await;
@@ -210,6 +215,34 @@ async fn a_child_whose_parent_has_ended_is_canceled_at_the_next_start() {
     let second = engine(&world, Duration::from_secs(60));
     second.recover().await.unwrap();
     ends_canceled(&second, &child).await;
+}
+
+/// What undoes its work is not cut off by being told once more.
+#[tokio::test]
+async fn a_child_that_was_told_already_ends_with_its_handlers_at_the_next_start() {
+    let gate = Gate::new();
+    let closed = gate.clone();
+    let act = move |call: &Call| if call.skill == "hang" { Act::Hang } else { Act::Reply(json!("undone")).behind(&closed) };
+    let agent = Agent::start("agent", &["hang", "other"], Speaks::Plain, act).await;
+    let handler = "error_handling: {on_cancel: [{id: undo, skill: other}]}";
+    let above = "steps: [{id: sub, step_type: workflow, workflow: below}]";
+    let (world, _dir, run, child) = left_with_a_child_that(handler, above, &[&agent]).await;
+    // The child had heard of it, and was undoing its work.
+    let wish = || Event::CancelRequested { reason: "enough".to_owned(), at: at() };
+    world.journal.append(&run, &[wish()], RunStatus::Canceled).await.unwrap();
+    world.journal.append(&child, &[wish()], RunStatus::Running).await.unwrap();
+    let second = engine(&world, Duration::from_secs(60));
+    second.recover().await.unwrap();
+    agent.until("the handler's call", |seen| seen.of("other").len() == 1).await;
+    for _ in 0..100 {
+        assert_eq!(second.snapshot(&child).await.unwrap().status, RunStatus::Running, "its handler is under way");
+        tokio::task::yield_now().await;
+    }
+    gate.open();
+    ends_canceled(&second, &child).await;
+    let events = world.journal.events(&child).await.unwrap();
+    assert_eq!(events.iter().filter(|event| matches!(event, Event::CancelRequested { .. })).count(), 1, "{events:#?}");
+    assert!(events.iter().any(|event| matches!(event, Event::Replied { path, .. } if path.step() == "undo")), "{events:#?}");
 }
 
 #[tokio::test]
