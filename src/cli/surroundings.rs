@@ -87,7 +87,7 @@ impl Surroundings {
             Ok(Err(error)) => return Err(unanswered(url, &error)),
             Err(_) => format!("it did not within {} s", PING_PATIENCE.as_secs()),
         };
-        tracing::warn!(registry = url, why, "the registry does not answer; what needs it waits");
+        tracing::info!(registry = url, why, "the registry does not answer; what needs it waits");
         say(&format!("no registry answers at {url}: {why}; what needs it waits until one does"));
         let found = with(open(url)?, url, terminal, None);
         found.discovery.await_registry(true);

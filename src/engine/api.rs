@@ -208,7 +208,7 @@ pub enum Error {
         waiting: Vec<String>,
     },
     /// The input does not fit the workflow's schema. Every problem is listed.
-    #[error("the input does not fit the workflow: {}", .0.join("; "))]
+    #[error("{}: {}", unfit(.0), .0.join("; "))]
     InvalidInput(Vec<String>),
     /// A bound was met.
     #[error("{0}")]
@@ -307,4 +307,10 @@ pub trait Engine: Send + Sync {
     fn agents(&self) -> Vec<GateStatus>;
     /// One run's line, with its labels.
     async fn summary(&self, run: &RunId) -> Result<RunSummary, Error>;
+}
+
+/// What does not fit what: answers are checked like inputs.
+fn unfit(problems: &[String]) -> &'static str {
+    let is_answer = problems.first().is_some_and(|problem| problem.starts_with("answer"));
+    if is_answer { "the answer does not fit what the step asks for" } else { "the input does not fit the workflow" }
 }

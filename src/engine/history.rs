@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::{Export, payload};
 use crate::ids::{RunId, SkillId};
 use crate::interpreter::{
-    AgentUsed, Change, Command, Event, Invocation, Mismatch, Outcome, Payload, Run, RunStatus, StepError, StepStatus,
+    AgentUsed, Change, Command, Event, Invocation, Mismatch, Outcome, Payload, Question, Run, RunStatus, StepError, StepStatus,
 };
 use crate::plan::{Path, Plan};
 use crate::time::Timestamp;
@@ -69,6 +69,9 @@ pub struct Entry {
     pub value: Option<Payload>,
     /// Why it failed.
     pub error: Option<StepError>,
+    /// What it asks, while it waits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub question: Option<Question>,
 }
 
 /// Where an attempt or step is.
@@ -174,7 +177,7 @@ impl History {
         let Command::Call(Invocation { path, step, attempt, skill, inputs, .. }) = command else { return };
         // Its question was answered just now, and the answer is on its way to the agent: that is the next attempt.
         if let Some(asked) = self.open.get(&path).map(|index| &mut self.entries[*index]) {
-            (asked.status, asked.finished_at) = (EntryStatus::Completed, Some(self.at));
+            (asked.status, asked.finished_at, asked.question) = (EntryStatus::Completed, Some(self.at), None);
         }
         let inputs = Some(payload::of(&inputs));
         let entry = Entry { skill: Some(skill), attempt, inputs, ..self.entry(path, step.to_string()) };
@@ -189,13 +192,14 @@ impl History {
             }
             // A call begins with its command, which knows the inputs.
             Change::StepStarted { skill: Some(_), .. } | Change::RunStarted | Change::RunFinished { .. } | Change::StepRetrying { .. } => {}
-            Change::StepWaiting { path, step, .. } => {
+            Change::StepWaiting { path, step, question } => {
                 if !self.open.contains_key(&path) {
                     let entry = self.entry(path.clone(), step.to_string());
                     self.begin(entry);
                 }
                 if let Some(index) = self.open.get(&path) {
-                    self.entries[*index].status = EntryStatus::Waiting;
+                    let entry = &mut self.entries[*index];
+                    (entry.status, entry.question) = (EntryStatus::Waiting, Some(question));
                 }
             }
             Change::StepFinished { path, step, status, outputs, error, attempts, .. } => {
@@ -214,6 +218,7 @@ impl History {
                 entry.status = status;
                 entry.finished_at = Some(self.at);
                 entry.error = error;
+                entry.question = None;
                 entry.value = (status == EntryStatus::Completed).then(|| payload::of(&outputs));
             }
         }
@@ -233,6 +238,7 @@ impl History {
             inputs: None,
             value: None,
             error: None,
+            question: None,
         }
     }
 

@@ -238,3 +238,11 @@ pub struct Question {
     /// The question as a value.
     pub prompt: Arc<Value>,
 }
+
+impl Question {
+    /// The question as people read it: its text, else its JSON.
+    pub fn text(&self) -> String {
+        let text = self.prompt.get("text").filter(|_| self.prompt.as_object().is_some_and(|members| members.len() == 1));
+        text.unwrap_or(&self.prompt).as_str().map_or_else(|| self.prompt.to_string(), str::to_owned)
+    }
+}

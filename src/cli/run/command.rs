@@ -150,9 +150,10 @@ async fn run_in(
     let (journal, _held) = open_journal(arguments.data_dir.as_deref())?;
     let engine = Embedded::new(engine_options(config), surroundings.discovery.clone(), agents, journal);
     let value = Arc::new(input.value);
-    let started = engine.start(Start::new(plan.clone(), value.clone())).await.map_err(|error| refused(error, &plan, arguments))?;
+    let started = engine.start_watched(Start::new(plan.clone(), value.clone())).await;
+    let (started, watched) = started.map_err(|error| refused(error, &plan, arguments))?;
     let mut progress = Progress::new(!chatty, terminal);
-    let (snapshot, ended) = follow(&engine, &started.run, &plan, &mut progress, shutdown, arguments.timeout).await?;
+    let (snapshot, ended) = follow(&engine, &started.run, watched, &plan, &mut progress, shutdown, arguments.timeout).await?;
     engine.shutdown(GRACE).await;
     let mut report = Report::new(&plan, &origin, value, &snapshot);
     explain(&mut report, surroundings);

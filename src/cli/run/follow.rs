@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::super::exit::{Failure, chain};
 use super::super::terminal::one_line;
 use super::progress::Progress;
-use crate::engine::{self, Engine, Next};
+use crate::engine::{self, Engine, Next, Subscription};
 use crate::ids::{RunId, StepId};
 use crate::interpreter::{Change, Question, Snapshot, StepStatus};
 use crate::plan::{Path, Plan};
@@ -27,10 +27,11 @@ pub(super) enum Ended {
     Canceled,
 }
 
-/// Shows a run's changes until it has ended.
+/// Shows a run's changes until it has ended. `watched`: of a run that is watched from its first update.
 pub(super) async fn follow(
     engine: &impl Engine,
     run: &RunId,
+    watched: Option<Subscription>,
     plan: &Plan,
     progress: &mut Progress,
     shutdown: &Shutdown,
@@ -41,7 +42,7 @@ pub(super) async fn follow(
     let question = |path: &Path, step: &StepId, asked: &Question| {
         let goes_on = plan.find(path.step()).is_some_and(|node| plan.node(node).timeout.is_some());
         (!goes_on || asked.remote.is_some()).then(|| {
-            let asked = one_line(&asked.prompt.to_string(), 200);
+            let asked = one_line(&asked.text(), 200);
             (Ended::Canceled, format!("step `{step}` asks what nobody here can answer: {asked}"))
         })
     };
@@ -50,7 +51,10 @@ pub(super) async fn follow(
         asked.filter(|(step, _)| step.status == StepStatus::Waiting).find_map(|(step, asked)| question(&step.path, &step.id, asked))
     };
     let mut deadline = timeout.map(|timeout| Instant::now() + timeout);
-    let mut watched = engine.subscribe(run).await.map_err(failed)?;
+    let mut watched = match watched {
+        Some(watched) => watched,
+        None => engine.subscribe(run).await.map_err(failed)?,
+    };
     progress.catch_up(&watched.snapshot);
     let mut found = waits(&watched.snapshot);
     while !watched.snapshot.status.is_terminal() {

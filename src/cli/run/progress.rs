@@ -73,7 +73,7 @@ impl Progress {
                 StepStatus::Pending => {}
                 StepStatus::Waiting => {
                     if let Some(question) = &step.question {
-                        self.line(&format!("? {} asks: {}", step.id, one_line(&question.prompt.to_string(), 200)));
+                        self.line(&format!("? {} asks: {}", step.id, one_line(&question.text(), 200)));
                     }
                 }
                 StepStatus::Running if self.started.contains_key(&step.path) => {}
@@ -115,7 +115,7 @@ impl Progress {
                 }
             }
             Change::StepWaiting { step, question, .. } => {
-                self.line(&format!("? {step} asks: {}", one_line(&question.prompt.to_string(), 200)));
+                self.line(&format!("? {step} asks: {}", one_line(&question.text(), 200)));
             }
             Change::StepFinished { path, step, status, error, attempts, by, .. } => {
                 let told = Told { status: *status, error: error.as_ref(), attempts: *attempts, by: by.as_deref(), took: None };

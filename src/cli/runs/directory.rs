@@ -116,10 +116,14 @@ impl Directory {
     pub(super) fn unanswered(&self, error: &control::Error) -> Failure {
         let failure = Failure::unavailable(format!("{error} ({})", self.data_dir.display()));
         match error {
-            control::Error::Nobody => failure.hint(format!(
-                "start `gantry serve --data-dir {}`: it goes on with the runs, and this command reaches it",
-                self.data_dir.display()
-            )),
+            control::Error::Nobody => {
+                // `gantry up` keeps a registry of its own there, with the agents that its runs call.
+                let which = if self.data_dir.join("registry").is_dir() { "up" } else { "serve" };
+                failure.hint(format!(
+                    "start `gantry {which} --data-dir {}`: it goes on with the runs, and this command reaches it",
+                    self.data_dir.display()
+                ))
+            }
             control::Error::Silent { .. } | control::Error::Slow { .. } => {
                 failure.hint("look at the run with `gantry runs show`, and try again")
             }

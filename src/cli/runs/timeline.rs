@@ -43,6 +43,14 @@ pub(super) fn render(told: &Timeline) -> String {
             });
         }
     }
+    for entry in &told.entries {
+        if let Some(question) = &entry.question {
+            text.push_str(&format!("  {} asks: {}\n", entry.step, one_line(&question.text(), 400)));
+            if let Some(schema) = &question.schema {
+                text.push_str(&format!("  its answer: {}\n", one_line(&schema.to_string(), 400)));
+            }
+        }
+    }
     match &told.outcome {
         Some(Outcome::Completed { output }) => text.push_str(&format!("\noutput: {}\n", one_line(&output.to_string(), 400))),
         Some(Outcome::Failed { error }) => text.push_str(&format!("\nfailed: {}\n", printable(&error.to_string()))),
