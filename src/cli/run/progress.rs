@@ -133,7 +133,12 @@ impl Progress {
             // What is left is told at the end.
             Change::RunFinished { .. } => {}
             // The run has failed when its handlers run: for the reason of the step that failed last.
-            Change::StepStarted { path, .. } if is_of_handler(path) => {
+            Change::StepStarted { path, .. }
+            | Change::StepRetrying { path, .. }
+            | Change::StepWaiting { path, .. }
+            | Change::StepFinished { path, .. }
+                if is_of_handler(path) =>
+            {
                 self.tell(self.untold.last().map(|(_, error)| error.message.clone()))
             }
             Change::RunStarted
