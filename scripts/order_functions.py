@@ -30,11 +30,6 @@ ROOT = HERE.parent
 BINARY = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release" / "gantry"
 LIST = HERE / "functions.ld"
 
-# A generic function has as many copies as types it is used with, all with one name but for a hash. They are all taken by the name,
-# unless those that do not run would take more than this many bytes and as many as those that do: then by the hash, which holds for
-# one version of the compiler only.
-STRAY_BYTES_MAX = 20_000
-
 CHAIN = """metadata: {id: chain, name: Chain, version: 1.0.0}
 steps:
   - {id: a, skill: echo, inputs: {value: "{{ workflow.input.value }}"}}
@@ -198,20 +193,10 @@ def patterns(all_sections, start, work):
         return {index for index in indices if index >= 0}
 
     start, work = touched(start), touched(work)
-    whole, used = collections.Counter(), collections.Counter()
-    for index, (_, size, name) in enumerate(all_sections):
-        whole[any_hash(name)] += size
-        if index in start or index in work:
-            used[any_hash(name)] += size
-
-    def pattern(index):
-        name = all_sections[index][2]
-        stray = whole[any_hash(name)] - used[any_hash(name)]
-        return name if stray > STRAY_BYTES_MAX and stray > used[any_hash(name)] else any_hash(name)
-
-    # What only a start needs comes first, then what both need, then what only work needs.
+    # What only a start needs comes first, then what both need, then what only work needs. A generic function has as many copies as types
+    # it is used with, all with one name but for a hash. They are all taken, so that the list holds for other versions of the compiler.
     order = [*sorted(start - work), *sorted(start & work), *sorted(work - start)]
-    return list(dict.fromkeys(pattern(index) for index in order))
+    return list(dict.fromkeys(any_hash(all_sections[index][2]) for index in order))
 
 
 def main():
