@@ -15,6 +15,8 @@ pub mod interpreter;
 mod addresses;
 #[cfg(feature = "service")]
 mod http_client;
+#[cfg(feature = "service")]
+mod weight;
 
 #[cfg(feature = "service")]
 pub mod a2a;

@@ -153,6 +153,34 @@ impl Event {
         }
     }
 
+    /// The values that somebody else chose, each with its place in the event's JSON (RFC 6901).
+    pub fn values(&self) -> impl Iterator<Item = (&'static str, &Arc<Value>)> {
+        let (first, second) = match self {
+            Self::Started { input, .. } => (Some(("/input", input)), None),
+            Self::Kept { value, .. } | Self::Replied { value, .. } => (Some(("/value", value)), None),
+            Self::Answered { answer, .. } => (Some(("/answer", answer)), None),
+            Self::Asked { question: Question { prompt, schema, .. }, .. } => {
+                (Some(("/question/prompt", prompt)), schema.as_ref().map(|schema| ("/question/schema", schema)))
+            }
+            Self::Failed { .. } | Self::TimerFired { .. } | Self::Exhausted { .. } | Self::CancelRequested { .. } => (None, None),
+        };
+        first.into_iter().chain(second)
+    }
+
+    /// The same [values](Self::values), to be changed.
+    pub fn values_mut(&mut self) -> impl Iterator<Item = (&'static str, &mut Arc<Value>)> {
+        let (first, second) = match self {
+            Self::Started { input, .. } => (Some(("/input", input)), None),
+            Self::Kept { value, .. } | Self::Replied { value, .. } => (Some(("/value", value)), None),
+            Self::Answered { answer, .. } => (Some(("/answer", answer)), None),
+            Self::Asked { question: Question { prompt, schema, .. }, .. } => {
+                (Some(("/question/prompt", prompt)), schema.as_mut().map(|schema| ("/question/schema", schema)))
+            }
+            Self::Failed { .. } | Self::TimerFired { .. } | Self::Exhausted { .. } | Self::CancelRequested { .. } => (None, None),
+        };
+        first.into_iter().chain(second)
+    }
+
     /// The same fact, at another time.
     pub fn stamped(mut self, time: Timestamp) -> Self {
         match &mut self {

@@ -17,9 +17,9 @@ use crate::agent::{self, ErrorKind, Hold, Pass, Progress, Reply};
 use crate::discovery::{self, FoundAgent};
 use crate::engine::payload;
 use crate::ids::{RunId, SkillId};
-use crate::interpreter::{AgentUsed, Ancestor, ErrorClass, Event, Invocation, Question, RemoteTask, StepError};
-use crate::limits;
+use crate::interpreter::{AgentUsed, Ancestor, ErrorClass, Event, Invocation, Payload, Question, RemoteTask, StepError};
 use crate::plan::{EXECUTE_WORKFLOW, OWN_NAME, ROUTE_REQUEST, WORKFLOW_PREFIX};
+use crate::{limits, weight};
 
 /// What came of an attempt.
 pub(super) enum Outcome {
@@ -71,7 +71,7 @@ impl Embedded {
         let mut by = None;
         let making = AssertUnwindSafe(self.bounded_attempt(&run, &invocation, &lineage, &ties, &mut by)).catch_unwind();
         // The call goes first each time: what it is asked with is hashed while the agent works.
-        let (made, inputs) = futures_util::future::join(making, async { payload::of(&invocation.inputs) }).await;
+        let (made, inputs) = futures_util::future::join(making, asked_with(&invocation.inputs)).await;
         let inputs = Some(inputs);
         // A fault of ours must end the step: nothing else would.
         let outcome = made.unwrap_or_else(|_| Err(StepError::new(ErrorClass::Internal, "gantry broke while it made this call")));
@@ -262,6 +262,15 @@ impl Embedded {
             }
         }
     }
+}
+
+/// What is recorded of the inputs of a call that has just begun.
+async fn asked_with(inputs: &Value) -> Payload {
+    // The connection's task has not written it yet, and would wait for this one.
+    if weight::exceeds(inputs, limits::INPUTS_HASHED_AT_ONCE_BYTES_MAX) {
+        tokio::task::yield_now().await;
+    }
+    payload::of(inputs)
 }
 
 /// What an agent is asked by an attempt.

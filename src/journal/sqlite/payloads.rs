@@ -5,15 +5,16 @@
 //! where a value was; where that is stands in a table of its own, so that nothing in the data can be taken for a reference.
 
 use std::io::{self, Write};
+use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension, params};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
 use crate::ids::RunId;
 use crate::interpreter::Event;
 use crate::journal::Error;
-use crate::limits;
+use crate::{limits, weight};
 
 /// An event as it is written.
 #[derive(Debug)]
@@ -49,23 +50,43 @@ struct FoundPayload {
     body: Option<Vec<u8>>,
 }
 
-/// Writes an event down. One that is small, as almost all are, is written once and not looked at again.
+/// Writes an event down. One that is small, as almost all are, is written once.
 pub(super) fn encode(event: &Event) -> Result<Stored, Error> {
-    let unwritable = |error: serde_json::Error| Error::Failed(format!("an event cannot be written: {error}"));
-    let mut small = Small { body: Vec::with_capacity(256), is_full: false };
-    match serde_json::to_writer(&mut small, event) {
-        Ok(()) => return Ok(Stored { body: small.body, payloads: Vec::new() }),
-        Err(_) if small.is_full => {}
-        Err(error) => return Err(unwritable(error)),
-    }
-    let mut value = serde_json::to_value(event).map_err(unwritable)?;
     let mut payloads = Vec::new();
-    if let Value::Object(members) = &mut value {
-        for (name, member) in members {
-            split(member, &mut format!("/{}", escaped(name)), &mut payloads);
+    let is_large = event.values().any(|(_, value)| weight::exceeds(value, limits::PAYLOAD_INLINE_BYTES_MAX));
+    let slim = is_large.then(|| without_large_values(event, &mut payloads));
+    let body = write_down(slim.as_ref().unwrap_or(event), &mut payloads);
+    body.map(|body| Stored { body, payloads }).map_err(|error| Error::Failed(format!("an event cannot be written: {error}")))
+}
+
+/// The event without its large values. They are not copied for it.
+fn without_large_values(event: &Event, payloads: &mut Vec<Payload>) -> Event {
+    let mut slim = event.clone();
+    for (place, value) in slim.values_mut() {
+        if let Some(rest) = split(value, &mut place.to_owned(), payloads).rest {
+            *value = Arc::new(rest);
         }
     }
-    Ok(Stored { body: serde_json::to_vec(&value).map_err(unwritable)?, payloads })
+    slim
+}
+
+/// The JSON of an event. When it is large though none of its values is, those of its parts that are stand aside.
+fn write_down(event: &Event, payloads: &mut Vec<Payload>) -> serde_json::Result<Vec<u8>> {
+    let mut small = Small { body: Vec::with_capacity(256), is_full: false };
+    match serde_json::to_writer(&mut small, event) {
+        Ok(()) => return Ok(small.body),
+        Err(_) if small.is_full => {}
+        Err(error) => return Err(error),
+    }
+    let mut value = serde_json::to_value(event)?;
+    if let Value::Object(members) = &mut value {
+        for (name, member) in members {
+            if let Some(rest) = split(member, &mut format!("/{}", escaped(name)), payloads).rest {
+                *member = rest;
+            }
+        }
+    }
+    serde_json::to_vec(&value)
 }
 
 /// Takes writes as long as they stay within the limit.
@@ -89,41 +110,60 @@ impl Write for Small {
     }
 }
 
+/// A value of which what is too large stands aside.
+struct Split {
+    /// About how many bytes stay.
+    bytes: usize,
+    /// What stays, with `null` where something stood; none when all of it does.
+    rest: Option<Value>,
+}
+
 /// Splits off the smallest values that are too large, from the inside out, so that a text passed on in another object is the same
-/// value. Returns about how many bytes stay. Depth is bounded by whoever read the value.
-fn split(value: &mut Value, place: &mut String, payloads: &mut Vec<Payload>) -> usize {
-    const NULL: usize = 4;
+/// value. Depth is bounded by whoever read the value.
+fn split(value: &Value, place: &mut String, payloads: &mut Vec<Payload>) -> Split {
     let end = place.len();
-    let bytes = match value {
-        Value::Null | Value::Bool(_) => NULL,
-        Value::Number(_) => 8,
-        Value::String(text) => text.len() + 2,
+    let (mut bytes, mut rest) = (weight::of_scalar(value), None);
+    match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
         Value::Array(items) => {
-            let mut bytes = 2;
-            for (index, item) in items.iter_mut().enumerate() {
+            let mut kept: Option<Vec<Value>> = None;
+            for (index, item) in items.iter().enumerate() {
                 place.push_str(&format!("/{index}"));
-                bytes += 1 + split(item, place, payloads);
+                let inner = split(item, place, payloads);
                 place.truncate(end);
+                bytes += 1 + inner.bytes;
+                match (inner.rest, &mut kept) {
+                    (Some(rest), kept) => kept.get_or_insert_with(|| items[..index].to_vec()).push(rest),
+                    (None, Some(kept)) => kept.push(item.clone()),
+                    (None, None) => {}
+                }
             }
-            bytes
+            rest = kept.map(Value::Array);
         }
         Value::Object(members) => {
-            let mut bytes = 2;
-            for (name, member) in members {
+            let mut kept: Option<Map<String, Value>> = None;
+            for (index, (name, member)) in members.iter().enumerate() {
                 place.push('/');
                 place.push_str(&escaped(name));
-                bytes += name.len() + 4 + split(member, place, payloads);
+                let inner = split(member, place, payloads);
                 place.truncate(end);
+                bytes += weight::of_text(name) + 2 + inner.bytes;
+                let before = || members.iter().take(index).map(|(name, member)| (name.clone(), member.clone())).collect();
+                match (inner.rest, &mut kept) {
+                    (Some(rest), kept) => drop(kept.get_or_insert_with(before).insert(name.clone(), rest)),
+                    (None, Some(kept)) => drop(kept.insert(name.clone(), member.clone())),
+                    (None, None) => {}
+                }
             }
-            bytes
+            rest = kept.map(Value::Object);
         }
-    };
-    if bytes <= limits::PAYLOAD_INLINE_BYTES_MAX {
-        return bytes;
     }
-    let body = value.take().to_string().into_bytes();
+    if bytes <= limits::PAYLOAD_INLINE_BYTES_MAX {
+        return Split { bytes, rest };
+    }
+    let body = rest.as_ref().unwrap_or(value).to_string().into_bytes();
     payloads.push(Payload { place: place.clone(), digest: Sha256::digest(&body).into(), body });
-    NULL
+    Split { bytes: weight::of_scalar(&Value::Null), rest: Some(Value::Null) }
 }
 
 /// A name within a JSON pointer.

@@ -1,8 +1,10 @@
 //! The one thread that writes. It takes everything that waits, commits it as one transaction, and only then answers. What is to be
-//! forgotten comes after it, in transactions of its own.
+//! forgotten comes after it, in transactions of its own, and what has gathered in the write-ahead file is brought into the database last.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use rusqlite::hooks::Wal;
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior, params};
 use tokio::sync::{mpsc, oneshot};
 
@@ -48,12 +50,46 @@ enum Done {
 /// Runs until every sender is gone. Nobody else has the connection, but for tests that hold up a write or set a bound.
 pub(super) fn write(connection: &Mutex<Connection>, mut requests: mpsc::Receiver<Request>) {
     let (mut batch, mut later) = (Vec::with_capacity(limits::JOURNAL_BATCH), Vec::new());
+    let written_ahead = WrittenAhead::of(&mut connection.lock().unwrap_or_else(PoisonError::into_inner));
     while let Some(first) = requests.blocking_recv() {
         let mut connection = connection.lock().unwrap_or_else(PoisonError::into_inner);
         gather(first, &mut requests, &mut batch, &mut later);
         commit(&connection, &mut batch);
         // No run waits for these, and none that has just been written has to wait for them.
         later.drain(..).for_each(|forget| forget.carry_out(&mut connection));
+        written_ahead.bring_in(&connection);
+    }
+}
+
+/// Pages in the write-ahead file. SQLite would bring them into the database within the commit that makes them too many, and whoever waits
+/// for that commit would wait for it.
+struct WrittenAhead {
+    pages: Arc<AtomicI32>,
+}
+
+impl WrittenAhead {
+    /// From now on SQLite leaves it to [`bring_in`](Self::bring_in).
+    fn of(connection: &mut Connection) -> Self {
+        let pages = Arc::new(AtomicI32::new(0));
+        let count = Arc::clone(&pages);
+        let hook = move |_: &mut Wal, pages: i32| {
+            count.store(pages, Ordering::Relaxed);
+            Ok(())
+        };
+        if let Err(error) = connection.wal_hook(Some(hook)) {
+            tracing::warn!(%error, "SQLite keeps the journal's write-ahead file small itself");
+        }
+        Self { pages }
+    }
+
+    fn bring_in(&self, connection: &Connection) {
+        if self.pages.load(Ordering::Relaxed) < limits::JOURNAL_WAL_PAGES {
+            return;
+        }
+        // What stays in the file is as safe there, and is tried again after the next commit: when the disk is full, or somebody reads.
+        if let Err(error) = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())) {
+            tracing::debug!(%error, "the journal's write-ahead file stays as it is");
+        }
     }
 }
 
