@@ -16,7 +16,7 @@ mod addresses;
 #[cfg(feature = "service")]
 mod http_client;
 #[cfg(feature = "service")]
-mod weight;
+mod json;
 
 #[cfg(feature = "service")]
 pub mod a2a;

@@ -35,7 +35,7 @@ pub(super) async fn call(http: &Http, base: &str, call: &Call) -> Result<Reply, 
             .map_err(|_| Failure::new(ErrorKind::Refused, "the runs above this call cannot be told in a header"))?;
         headers.insert(RUN, runs);
     }
-    let response = http.post(&url, headers, rpc::request(&call.message_id, &call.skill, &*call.inputs)).await?;
+    let response = http.post(&url, headers, rpc::request_with(&call.message_id, &call.skill, &call.inputs)).await?;
     match Content::of(response.headers()) {
         Content::Json => {}
         other => return Err(other.refused("JSON")),

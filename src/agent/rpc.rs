@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::error::{ErrorKind, Failure};
 use crate::a2a::{ErrorCode, RpcError};
+use crate::json;
 
 /// The code of the prototype's failures.
 const PROTOTYPE_FAILURE: i64 = -1;
@@ -21,6 +22,16 @@ struct Request<'a, P> {
 /// The bytes of a request. The parameters are borrowed: nothing is copied but into the bytes.
 pub(super) fn request<P: Serialize>(id: &str, method: &str, params: P) -> Vec<u8> {
     serde_json::to_vec(&Request { jsonrpc: "2.0", id, method, params }).expect("text keys and JSON values always serialize")
+}
+
+/// The bytes of a request whose parameters are a value, which may be large.
+pub(super) fn request_with(id: &str, method: &str, params: &Value) -> Vec<u8> {
+    let mut bytes = request(id, method, ());
+    // The parameters are the last member, and stand as `null`.
+    bytes.truncate(bytes.len() - "null}".len());
+    json::write(&mut bytes, params).expect("memory takes everything");
+    bytes.push(b'}');
+    bytes
 }
 
 /// Whether an answer may leave its `id` out.
@@ -94,4 +105,18 @@ fn failure(error: RpcError) -> Failure {
     let message = if error.message.trim().is_empty() { "it gives no reason".to_owned() } else { error.message };
     let message = if error.code == PROTOTYPE_FAILURE { message } else { format!("{message} (code {})", error.code) };
     Failure::new(kind, message).with_code(error.code)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_request_with_a_value_is_the_same_request() {
+        for params in [json!(null), json!({"text": "a\n\"é".repeat(100), "null": null}), json!([1, 2.5])] {
+            assert_eq!(request_with("run/0:a#1", "nul\"l", &params), request("run/0:a#1", "nul\"l", &params));
+        }
+    }
 }

@@ -9,6 +9,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::ids::Digest;
 use crate::interpreter::Payload;
+use crate::json;
 
 /// So many bytes are passed on at once.
 const GATHERED_BYTES: usize = 512;
@@ -41,7 +42,7 @@ pub(super) fn exceeds(value: &Value, bytes_max: usize) -> bool {
             Ok(())
         }
     }
-    serde_json::to_writer(Room(bytes_max), value).is_err()
+    json::write(&mut Room(bytes_max), value).is_err()
 }
 
 /// Takes every byte, and keeps none.
@@ -54,7 +55,7 @@ impl Through {
     fn pass(&mut self, value: &Value) {
         // Every brace is a write of its own: they are taken together.
         let mut gathered = BufWriter::with_capacity(GATHERED_BYTES, self);
-        serde_json::to_writer(&mut gathered, value).expect("it takes everything, and a JSON value is written as JSON");
+        json::write(&mut gathered, value).expect("it takes everything");
         gathered.flush().expect("it takes everything");
     }
 }

@@ -19,7 +19,7 @@ use crate::engine::payload;
 use crate::ids::{RunId, SkillId};
 use crate::interpreter::{AgentUsed, Ancestor, ErrorClass, Event, Invocation, Payload, Question, RemoteTask, StepError};
 use crate::plan::{EXECUTE_WORKFLOW, OWN_NAME, ROUTE_REQUEST, WORKFLOW_PREFIX};
-use crate::{limits, weight};
+use crate::{json, limits};
 
 /// What came of an attempt.
 pub(super) enum Outcome {
@@ -267,7 +267,7 @@ impl Embedded {
 /// What is recorded of the inputs of a call that has just begun.
 async fn asked_with(inputs: &Value) -> Payload {
     // The connection's task has not written it yet, and would wait for this one.
-    if weight::exceeds(inputs, limits::INPUTS_HASHED_AT_ONCE_BYTES_MAX) {
+    if json::exceeds(inputs, limits::INPUTS_HASHED_AT_ONCE_BYTES_MAX) {
         tokio::task::yield_now().await;
     }
     payload::of(inputs)

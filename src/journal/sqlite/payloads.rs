@@ -14,7 +14,7 @@ use sha2::{Digest as _, Sha256};
 use crate::ids::RunId;
 use crate::interpreter::Event;
 use crate::journal::Error;
-use crate::{limits, weight};
+use crate::{json, limits};
 
 /// An event as it is written.
 #[derive(Debug)]
@@ -53,7 +53,7 @@ struct FoundPayload {
 /// Writes an event down. One that is small, as almost all are, is written once.
 pub(super) fn encode(event: &Event) -> Result<Stored, Error> {
     let mut payloads = Vec::new();
-    let is_large = event.values().any(|(_, value)| weight::exceeds(value, limits::PAYLOAD_INLINE_BYTES_MAX));
+    let is_large = event.values().any(|(_, value)| json::exceeds(value, limits::PAYLOAD_INLINE_BYTES_MAX));
     let slim = is_large.then(|| without_large_values(event, &mut payloads));
     let body = write_down(slim.as_ref().unwrap_or(event), &mut payloads);
     body.map(|body| Stored { body, payloads }).map_err(|error| Error::Failed(format!("an event cannot be written: {error}")))
@@ -122,7 +122,7 @@ struct Split {
 /// value. Depth is bounded by whoever read the value.
 fn split(value: &Value, place: &mut String, payloads: &mut Vec<Payload>) -> Split {
     let end = place.len();
-    let (mut bytes, mut rest) = (weight::of_scalar(value), None);
+    let (mut bytes, mut rest) = (json::of_scalar(value), None);
     match value {
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
         Value::Array(items) => {
@@ -147,7 +147,7 @@ fn split(value: &Value, place: &mut String, payloads: &mut Vec<Payload>) -> Spli
                 place.push_str(&escaped(name));
                 let inner = split(member, place, payloads);
                 place.truncate(end);
-                bytes += weight::of_text(name) + 2 + inner.bytes;
+                bytes += json::of_text(name) + 2 + inner.bytes;
                 let before = || members.iter().take(index).map(|(name, member)| (name.clone(), member.clone())).collect();
                 match (inner.rest, &mut kept) {
                     (Some(rest), kept) => drop(kept.get_or_insert_with(before).insert(name.clone(), rest)),
@@ -161,9 +161,9 @@ fn split(value: &Value, place: &mut String, payloads: &mut Vec<Payload>) -> Spli
     if bytes <= limits::PAYLOAD_INLINE_BYTES_MAX {
         return Split { bytes, rest };
     }
-    let body = rest.as_ref().unwrap_or(value).to_string().into_bytes();
+    let body = json::bytes(rest.as_ref().unwrap_or(value));
     payloads.push(Payload { place: place.clone(), digest: Sha256::digest(&body).into(), body });
-    Split { bytes: weight::of_scalar(&Value::Null), rest: Some(Value::Null) }
+    Split { bytes: json::of_scalar(&Value::Null), rest: Some(Value::Null) }
 }
 
 /// A name within a JSON pointer.

@@ -1,0 +1,146 @@
+//! JSON of values that may be large: written faster than by serde_json, which looks at a text byte by byte, and weighed without writing it.
+
+use std::io::{self, Write};
+
+use serde_json::Value;
+
+/// Bytes of a text that are looked at at once.
+const CHUNK_BYTES: usize = 64;
+
+/// Writes a value as serde_json does, to the byte. Depth is bounded by whoever read the value.
+pub(crate) fn write(to: &mut impl Write, value: &Value) -> io::Result<()> {
+    match value {
+        Value::String(text) => write_text(to, text),
+        Value::Array(items) => {
+            to.write_all(b"[")?;
+            for (index, item) in items.iter().enumerate() {
+                separate(to, index)?;
+                write(to, item)?;
+            }
+            to.write_all(b"]")
+        }
+        Value::Object(members) => {
+            to.write_all(b"{")?;
+            for (index, (name, member)) in members.iter().enumerate() {
+                separate(to, index)?;
+                write_text(to, name)?;
+                to.write_all(b":")?;
+                write(to, member)?;
+            }
+            to.write_all(b"}")
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => Ok(serde_json::to_writer(to, value)?),
+    }
+}
+
+/// The JSON of a value.
+pub(crate) fn bytes(value: &Value) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(CHUNK_BYTES);
+    write(&mut bytes, value).expect("memory takes everything");
+    bytes
+}
+
+fn separate(to: &mut impl Write, index: usize) -> io::Result<()> {
+    if index > 0 { to.write_all(b",") } else { Ok(()) }
+}
+
+fn write_text(to: &mut impl Write, text: &str) -> io::Result<()> {
+    let bytes = text.as_bytes();
+    to.write_all(b"\"")?;
+    let mut written = 0;
+    for (index, chunk) in bytes.chunks(CHUNK_BYTES).enumerate() {
+        // No early way out: this is done for many bytes at once.
+        if !chunk.iter().fold(false, |found, byte| found | is_escaped(*byte)) {
+            continue;
+        }
+        for (at, byte) in (index * CHUNK_BYTES..).zip(chunk).filter(|(_, byte)| is_escaped(**byte)) {
+            to.write_all(&bytes[written..at])?;
+            write_escaped(to, *byte)?;
+            written = at + 1;
+        }
+    }
+    to.write_all(&bytes[written..])?;
+    to.write_all(b"\"")
+}
+
+const fn is_escaped(byte: u8) -> bool {
+    byte < 0x20 || byte == b'"' || byte == b'\\'
+}
+
+fn write_escaped(to: &mut impl Write, byte: u8) -> io::Result<()> {
+    let short = match byte {
+        b'"' | b'\\' => byte,
+        0x08 => b'b',
+        0x09 => b't',
+        0x0a => b'n',
+        0x0c => b'f',
+        0x0d => b'r',
+        _ => return write!(to, "\\u{byte:04x}"),
+    };
+    to.write_all(&[b'\\', short])
+}
+
+const NUMBER_BYTES: usize = 8;
+const WORD_BYTES: usize = 4;
+
+/// What a text takes, its quotes included.
+pub(crate) const fn of_text(text: &str) -> usize {
+    text.len() + 2
+}
+
+/// What a value without values in it takes.
+pub(crate) fn of_scalar(value: &Value) -> usize {
+    match value {
+        Value::Number(_) => NUMBER_BYTES,
+        Value::String(text) => of_text(text),
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => WORD_BYTES,
+    }
+}
+
+/// Whether a value takes more than about so many bytes. No more of it is looked at than it takes to know. Depth is bounded by whoever read
+/// the value.
+pub(crate) fn exceeds(value: &Value, bytes_max: usize) -> bool {
+    fn take(value: &Value, room: usize) -> Option<usize> {
+        let room = room.checked_sub(of_scalar(value))?;
+        match value {
+            Value::Array(items) => items.iter().try_fold(room, |room, item| take(item, room)),
+            Value::Object(members) => members.iter().try_fold(room, |room, (name, member)| take(member, room.checked_sub(of_text(name))?)),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Some(room),
+        }
+    }
+    take(value, bytes_max).is_none()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_value_is_written_as_serde_json_writes_it() {
+        let all: String = (0..0x300).filter_map(char::from_u32).collect();
+        // Each at every place of a chunk, and at its ends.
+        let shifted = (0..2 * CHUNK_BYTES).map(|n| json!(format!("{}\"\n\u{1}é{}", "x".repeat(n), "y".repeat(2 * CHUNK_BYTES - n))));
+        let numbers = json!([0, -1, u64::MAX, i64::MIN, 1.0, 0.1, 1e300, -0.0, 5e-324]);
+        let others = [json!(all), numbers, json!({}), json!([]), json!(""), json!({"": [null, true, {"a\"b": false}], all: {"b": [[]]}})];
+        for value in shifted.chain(others) {
+            assert_eq!(String::from_utf8(bytes(&value)).unwrap(), value.to_string());
+        }
+    }
+
+    #[test]
+    fn a_value_is_about_as_large_as_its_json() {
+        let values = [
+            json!("x".repeat(1000)),
+            json!(vec!["abc"; 200]),
+            json!({"a": {"b".repeat(500): ["c".repeat(500)]}}),
+            json!((0..200).collect::<Vec<_>>()),
+        ];
+        for value in values {
+            let bytes = value.to_string().len();
+            assert!(exceeds(&value, bytes / 2) && !exceeds(&value, bytes * 3), "{bytes} bytes");
+        }
+        assert!(!exceeds(&json!(null), WORD_BYTES) && exceeds(&json!(null), WORD_BYTES - 1));
+    }
+}
