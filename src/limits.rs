@@ -101,8 +101,8 @@ pub const JOURNAL_BATCH: usize = 512;
 pub const PAYLOAD_INLINE_BYTES_MAX: usize = 256 * 1024;
 /// Inputs of a call that are hashed before the next thing is done. Larger ones are when the call has been sent.
 pub const INPUTS_HASHED_AT_ONCE_BYTES_MAX: usize = 16 * 1024;
-/// Pages of the journal's write-ahead file after which its content is brought into the database.
-pub const JOURNAL_WAL_PAGES: i32 = 1_000;
+/// Pages of the journal's write-ahead file after which its content is brought into the database: two megabytes.
+pub const JOURNAL_WAL_PAGES: i32 = 512;
 /// What the journal's write-ahead file is cut to once its content is in the database: a few large values, so that a burst does not
 /// keep its space for ever.
 pub const JOURNAL_WAL_BYTES_KEPT: i64 = 16 * 1024 * 1024;

@@ -85,7 +85,7 @@ impl Client {
     /// one is known. `on_progress` must not block.
     pub async fn call(&self, call: Call, cancel: CancellationToken, on_progress: impl FnMut(Progress) + Send) -> Result<Reply, Error> {
         let hold = Hold::default();
-        let outcome = self.call_held(call, cancel, &hold, on_progress).await;
+        let outcome = self.call_held(&call, cancel, &hold, on_progress).await;
         hold.release();
         outcome
     }
@@ -94,7 +94,7 @@ impl Client {
     /// deadline, or what was answered cannot be used. That its failure is known has to be stored first.
     pub async fn call_held(
         &self,
-        call: Call,
+        call: &Call,
         cancel: CancellationToken,
         hold: &Hold,
         mut on_progress: impl FnMut(Progress) + Send,
@@ -102,7 +102,7 @@ impl Client {
         let outcome = if cancel.is_cancelled() {
             Err(canceled())
         } else {
-            let mut work = std::pin::pin!(self.dispatch(&call, hold, &mut on_progress));
+            let mut work = std::pin::pin!(self.dispatch(call, hold, &mut on_progress));
             // All three are safe to drop; dropping the call is what cancels the remote task.
             tokio::select! {
                 biased;

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use super::Embedded;
-use super::invoke::{Lineage, Outcome, Ties, delegated, step_error};
+use super::invoke::{Lineage, Outcome, Ties, step_error};
 use super::own::OwnCall;
 use crate::agent::{self, ErrorKind, Gate, GateOptions, Pass, Reach};
 use crate::discovery::{self, FoundAgent, Offers};
@@ -129,14 +129,8 @@ impl Embedded {
             *by = Some(Arc::new(AgentUsed { name: card.name.clone(), card: digest.clone(), reason: reason.clone() }));
             // A call to this engine itself takes no place: the calls of its run need them.
             if let Some(skills) = self.own_skills(card) {
-                return match delegated(invocation) {
-                    Some(delegated) => Box::pin(self.delegate(run, &delegated, lineage, ties)).await,
-                    None => {
-                        let timeout = invocation.timeout.saturating_sub(started.elapsed());
-                        let own = OwnCall { skills, card };
-                        Box::pin(self.call_own(own, run, &Invocation { timeout, ..invocation.clone() }, lineage, ties)).await
-                    }
-                };
+                let left = invocation.timeout.saturating_sub(started.elapsed());
+                return Box::pin(self.call_this_engine(OwnCall { skills, card }, run, invocation, lineage, ties, left)).await;
             }
             let pass = match self.pass(invocation, &ties.cancel, started, &chosen).await {
                 Ok(None) => return Ok(Outcome::Parked),

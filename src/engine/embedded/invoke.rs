@@ -64,39 +64,48 @@ impl Lineage {
 
 impl Embedded {
     /// Makes one attempt. `None` when it was cancelled: nobody waits for its outcome.
-    pub(super) async fn invoke(self, run: RunId, invocation: Invocation, lineage: Arc<Lineage>, ties: Ties) -> Option<Event> {
-        let Invocation { path, step, attempt, skill, .. } = &invocation;
-        let (path, attempt) = (path.clone(), *attempt);
-        debug!(%step, attempt, %skill, "step started");
-        let mut by = None;
-        let making = AssertUnwindSafe(self.bounded_attempt(&run, &invocation, &lineage, &ties, &mut by)).catch_unwind();
-        // The call goes first each time: what it is asked with is hashed while the agent works.
-        let (made, inputs) = futures_util::future::join(making, asked_with(&invocation.inputs)).await;
-        let inputs = Some(inputs);
-        // A fault of ours must end the step: nothing else would.
-        let outcome = made.unwrap_or_else(|_| Err(StepError::new(ErrorClass::Internal, "gantry broke while it made this call")));
-        if ties.cancel.is_cancelled() {
-            ties.hold.release();
-            if let Ok(Outcome::Question(Question { remote: Some(remote), .. })) = outcome {
-                let agent = invocation.agent.or_else(|| by.map(|by| by.name.clone()));
-                Box::pin(self.give_up(invocation.skill, invocation.own, agent, remote)).await;
-            }
-            return None;
-        }
-        let at = now();
-        Some(match outcome {
-            Ok(Outcome::Value(value)) => Event::Replied { path, attempt, value: Arc::new(value), by, inputs, at },
-            Ok(Outcome::Question(question)) => Event::Asked { path, attempt, question, by, inputs, at },
-            Ok(Outcome::Parked) => return None,
-            Err(mut error) => {
-                error.skill.get_or_insert_with(|| skill.to_string());
-                if error.agent.is_none() {
-                    error.agent = by.as_ref().map(|by| by.name.clone());
+    #[expect(clippy::manual_async_fn, reason = "an async fn would hold what it is given twice, and each call under way has one of these")]
+    pub(super) fn invoke(
+        self,
+        run: RunId,
+        invocation: Invocation,
+        lineage: Arc<Lineage>,
+        ties: Ties,
+    ) -> impl Future<Output = Option<Event>> + Send + 'static {
+        async move {
+            let Invocation { path, step, attempt, skill, .. } = &invocation;
+            let (path, attempt) = (path.clone(), *attempt);
+            debug!(%step, attempt, %skill, "step started");
+            let mut by = None;
+            let making = AssertUnwindSafe(self.bounded_attempt(&run, &invocation, &lineage, &ties, &mut by)).catch_unwind();
+            // The call goes first each time: what it is asked with is hashed while the agent works.
+            let (made, inputs) = futures_util::future::join(making, asked_with(&invocation.inputs)).await;
+            let inputs = Some(inputs);
+            // A fault of ours must end the step: nothing else would.
+            let outcome = made.unwrap_or_else(|_| Err(StepError::new(ErrorClass::Internal, "gantry broke while it made this call")));
+            if ties.cancel.is_cancelled() {
+                ties.hold.release();
+                if let Ok(Outcome::Question(Question { remote: Some(remote), .. })) = outcome {
+                    let agent = invocation.agent.or_else(|| by.map(|by| by.name.clone()));
+                    Box::pin(self.give_up(invocation.skill, invocation.own, agent, remote)).await;
                 }
-                warn!(%step, attempt, %skill, agent = by.as_ref().map(|by: &Arc<AgentUsed>| by.name.as_str()), code = error.code.code(), "attempt failed");
-                Event::Failed { path, attempt, error, by, inputs, entropy: fastrand::u32(..), at }
+                return None;
             }
-        })
+            let at = now();
+            Some(match outcome {
+                Ok(Outcome::Value(value)) => Event::Replied { path, attempt, value: Arc::new(value), by, inputs, at },
+                Ok(Outcome::Question(question)) => Event::Asked { path, attempt, question, by, inputs, at },
+                Ok(Outcome::Parked) => return None,
+                Err(mut error) => {
+                    error.skill.get_or_insert_with(|| skill.to_string());
+                    if error.agent.is_none() {
+                        error.agent = by.as_ref().map(|by| by.name.clone());
+                    }
+                    warn!(%step, attempt, %skill, agent = by.as_ref().map(|by: &Arc<AgentUsed>| by.name.as_str()), code = error.code.code(), "attempt failed");
+                    Event::Failed { path, attempt, error, by, inputs, entropy: fastrand::u32(..), at }
+                }
+            })
+        }
     }
 
     /// The attempt, and the bound that the workflow sets on its reply.
@@ -246,7 +255,7 @@ impl Embedded {
                 Progress::Status(text) => debug!(%step, text, "agent says"),
             }
         };
-        match self.inner.agents.call_held(call, ties.cancel.clone(), &ties.hold, progress).await {
+        match self.inner.agents.call_held(&call, ties.cancel.clone(), &ties.hold, progress).await {
             Ok(Reply::Value(value)) => Ok(Outcome::Value(value)),
             Ok(Reply::Question(question)) => Ok(Outcome::Question(Question {
                 remote: Some(RemoteTask { task_id: question.remote.task_id, context_id: question.remote.context_id }),

@@ -2,13 +2,14 @@
 //! runs is a run of this engine like any other.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::Value;
 use tokio::time::Instant;
 
 use super::Embedded;
 use super::delegate::{Execute, Turn, child_key};
-use super::invoke::{Lineage, Outcome, Ties, agent_call};
+use super::invoke::{Lineage, Outcome, Ties, agent_call, delegated};
 use crate::a2a::Card;
 use crate::engine::{OwnReply, OwnSkills};
 use crate::ids::RunId;
@@ -24,8 +25,24 @@ pub(super) struct OwnCall<'a> {
 }
 
 impl Embedded {
+    /// Calls a skill of this engine's own agent, within what is left of the step's time.
+    pub(super) async fn call_this_engine(
+        &self,
+        own: OwnCall<'_>,
+        parent: &RunId,
+        invocation: &Invocation,
+        lineage: &Lineage,
+        ties: &Ties,
+        left: Duration,
+    ) -> Result<Outcome, StepError> {
+        match delegated(invocation) {
+            Some(delegated) => self.delegate(parent, &delegated, lineage, ties).await,
+            None => self.call_own(own, parent, &Invocation { timeout: left, ..invocation.clone() }, lineage, ties).await,
+        }
+    }
+
     /// Makes the call. Its answer may be a run, which is waited for, and cancelled with the call.
-    pub(super) async fn call_own(
+    async fn call_own(
         &self,
         own: OwnCall<'_>,
         parent: &RunId,

@@ -63,9 +63,10 @@ async fn what_waits_for_a_write_shares_the_next_one() {
     let (journal, connection) = open(dir.path());
     let ids: Vec<String> = (0..RUNS).map(|n| format!("run-{n}")).collect();
     join_all(ids.iter().map(|id| journal.create(header(id, None), started(id)))).await;
-    // All of them ask before the thread may write, and the file has nothing but what they write.
+    // The file has nothing but what follows.
+    hold(&connection).query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
+    // All of them ask before the thread may write.
     let held = hold(&connection);
-    held.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
     let mut appends = join_all(ids.iter().map(|id| async { journal.append(&run(id), &[cancel(7)], RunStatus::Running).await }));
     assert!((&mut appends).now_or_never().is_none());
     drop(held);
