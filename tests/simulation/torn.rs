@@ -9,10 +9,12 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use gantry::ids::{Digest, RunId};
 use gantry::interpreter::{Event, RunStatus, SEMANTICS};
 use gantry::journal::{Header, Journal, Retention, Sqlite};
+use gantry::limits;
 use gantry::time::Timestamp;
 use serde_json::json;
 
@@ -104,6 +106,15 @@ async fn write(journal: &Sqlite, n: usize) {
     journal.append(&run(n - n % 5), &[event], status).await.unwrap();
 }
 
+/// Whether what is in the write-ahead file is yet to come into the database, which happens after the last write that made it too long was
+/// acknowledged. Read from the index of the file: <https://www.sqlite.org/walformat.html#the_wal_index_header>.
+fn is_brought_in_late(dir: &Path) -> bool {
+    let index = std::fs::read(dir.join(format!("{}-shm", FILES[0]))).unwrap();
+    let word = |at: usize| u32::from_ne_bytes(index[at..at + 4].try_into().unwrap());
+    let (pages, brought_in) = (word(16), word(96));
+    pages >= limits::JOURNAL_WAL_PAGES.unsigned_abs() && brought_in < pages
+}
+
 /// The states of a journal, in order.
 async fn record() -> Vec<State> {
     let dir = folder();
@@ -112,6 +123,9 @@ async fn record() -> Vec<State> {
     let empty = Pieces::new();
     for n in 0..50 {
         write(&journal, n).await;
+        while is_brought_in_late(dir.path()) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
         let read = |name: &str| std::fs::read(dir.path().join(name)).unwrap();
         let (database, log) = states.last().map_or((&empty, &empty), |last| (&last.database, &last.log));
         let (database, log) = (pieces(&read(FILES[0]), database), pieces(&read(FILES[1]), log));
