@@ -196,14 +196,13 @@ impl Orchestrator {
         let recovered = engine.recover().await.map_err(|error| unavailable(&error))?;
         tell_recovered(&recovered);
         let (url, address, stop) = (bound.url().to_owned(), bound.address(), CancellationToken::new());
-        let beside = TaskTracker::new();
+        let (beside, closing) = (TaskTracker::new(), bound.closing());
         if let Some(control) = control {
-            beside.spawn(control.serve(engine.clone(), stop.clone()));
+            beside.spawn(control.serve(engine.clone(), closing.clone(), stop.clone()));
             let retention = (keep.config.keep_runs_for, keep.config.keep_runs_max);
             beside.spawn(stop.clone().run_until_cancelled_owned(forget(engine.clone(), retention)));
         }
         beside.close();
-        let closing = bound.closing();
         let serving = tokio::spawn(bound.serve(stop.clone()));
         Ok(Self { url, address, engine, grace: keep.grace, closing, stop, serving, beside, _data_dir: data_dir })
     }

@@ -11,6 +11,7 @@ mod docs;
 mod exits;
 mod explain;
 mod faults;
+mod following;
 mod interrupts;
 mod kills;
 mod local;
@@ -117,6 +118,15 @@ impl Running {
             std::fs::read(ready_file).ok()
         });
         (running, serde_json::from_slice(&text).unwrap())
+    }
+
+    /// Starts one that tells something on its standard output, and waits for the first line.
+    fn telling(command: Command, expected: &str) -> Self {
+        let mut running = Self::spawn(command);
+        let told = running.child.stdout.as_mut().unwrap();
+        let line: Vec<u8> = told.bytes().map(Result::unwrap).take_while(|byte| *byte != b'\n').collect();
+        assert!(String::from_utf8_lossy(&line).contains(expected), "{}", String::from_utf8_lossy(&line));
+        running
     }
 
     fn signal(&self, name: &str) {
