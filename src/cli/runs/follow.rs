@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::super::exit::{Exit, Failure};
 use super::super::terminal::{self, Terminal, one_line};
-use super::directory::DirectoryChoice;
+use super::directory::{DirectoryChoice, now};
 use super::show::timeline_of;
 use super::timeline;
 use crate::config::Config;
@@ -34,7 +34,7 @@ pub(super) async fn execute(arguments: FollowArguments, config: &Config, termina
         if arguments.json {
             line(&json!({ "timeline": told }))?
         } else {
-            terminal::data(&timeline::render(&told))?
+            terminal::data(&timeline::render(&told, now()))?
         }
         return Ok(exit(record.status.as_str()));
     }

@@ -31,3 +31,19 @@ fn a_follower_is_told_that_its_gantry_stops() {
         assert!(told.contains("gantry serve --data-dir") && told.contains("goes on with the run"), "{signal}: {told}");
     }
 }
+
+/// What is not over lasts until now, though nothing happened since; until it is recorded who was asked, the skill is shown.
+#[test]
+fn a_call_in_flight_is_shown_with_its_skill_and_lasts_until_now() {
+    let world = World::new(ONE, slow());
+    let gantry = world.serve(&["--grace", "0"]);
+    let run = world.start(&gantry, 1).unwrap();
+    wait_for("the call", || (!world.agent.calls().is_empty()).then_some(()));
+    let shown = wait_for("time to pass", || {
+        let shown = world.runs(&["show", &run]).expect(0).stdout;
+        (!shown.contains("lasts 0ms…") && !shown.contains(" 0ms…")).then_some(shown)
+    });
+    assert!(shown.contains("(running)") && shown.contains(", lasts "), "{shown}");
+    let line = shown.lines().find(|line| line.starts_with('a')).unwrap_or_else(|| panic!("{shown}"));
+    assert!(line.contains("s…") && line.contains("(one…)"), "{shown}");
+}
