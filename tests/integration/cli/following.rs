@@ -44,6 +44,6 @@ fn a_call_in_flight_is_shown_with_its_skill_and_lasts_until_now() {
         (!shown.contains("lasts 0ms…") && !shown.contains(" 0ms…")).then_some(shown)
     });
     assert!(shown.contains("(running)") && shown.contains(", lasts "), "{shown}");
-    let line = shown.lines().find(|line| line.starts_with('a')).unwrap_or_else(|| panic!("{shown}"));
+    let line = shown.lines().find(|line| line.starts_with("a ")).unwrap_or_else(|| panic!("{shown}"));
     assert!(line.contains("s…") && line.contains("(one…)"), "{shown}");
 }
