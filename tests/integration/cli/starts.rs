@@ -95,6 +95,19 @@ fn a_run_that_cannot_go_on_at_a_start_is_told() {
     assert_eq!(world.list()[0]["status"], "running", "it is let be");
 }
 
+/// Whoever reads a ready file stands somewhere else.
+#[test]
+fn a_ready_file_names_the_directory_for_readers_elsewhere() {
+    for command in [&["registry", "serve"][..], &["serve", "--embedded"]] {
+        let machine = Machine::new();
+        let more = ["--port", "0", "--data-dir", "data", "--ready-file", "ready.json"];
+        let (running, addresses) = Running::ready(machine.command(&[command, &more].concat()), &machine.path("ready.json"));
+        assert_eq!(addresses["data_dir"], machine.directory.path().canonicalize().unwrap().join("data").to_str().unwrap());
+        running.signal("TERM");
+        running.end().expect(0);
+    }
+}
+
 #[test]
 fn runs_are_kept_where_the_platform_keeps_state_or_where_an_earlier_gantry_kept_them() {
     let places = [(None, ".local/state/gantry"), (Some(".local/share/gantry/runs"), ".local/share/gantry")];
