@@ -137,6 +137,10 @@ pub(super) async fn execute(
     terminal::data(&format!(
         "gantry is an A2A agent at {url}, with {location}\nits card: {url}/.well-known/agent-card.json\nCtrl-C stops it."
     ))?;
+    if let Some(directory) = data_dir.as_deref().filter(|directory| surroundings.is_built_in() && directory.join("registry").is_dir()) {
+        let directory = directory.display();
+        say(&format!("the registry in {directory} is not served: `gantry up --data-dir {directory}` does, with what was pushed to it"));
+    }
     let addresses = json!({ "pid": std::process::id(), "url": url, "address": orchestrator.address.to_string(), "data_dir": data_dir });
     let ready = arguments.listen.ready_file.as_deref().map(|path| ReadyFile::write(path, &addresses)).transpose()?;
     shutdown.requested().cancelled().await;
