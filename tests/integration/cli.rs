@@ -1,5 +1,5 @@
 //! The program itself: what a person at a terminal, a script and a signal see of it.
-use std::io::Read;
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -123,9 +123,10 @@ impl Running {
     /// Starts one that tells something on its standard output, and waits for the first line.
     fn telling(command: Command, expected: &str) -> Self {
         let mut running = Self::spawn(command);
-        let told = running.child.stdout.as_mut().unwrap();
-        let line: Vec<u8> = told.bytes().map(Result::unwrap).take_while(|byte| *byte != b'\n').collect();
-        assert!(String::from_utf8_lossy(&line).contains(expected), "{}", String::from_utf8_lossy(&line));
+        let mut line = String::new();
+        // What came with it goes with the buffer.
+        BufReader::new(running.child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        assert!(line.contains(expected), "{line}");
         running
     }
 
