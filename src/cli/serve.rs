@@ -137,6 +137,10 @@ pub(super) async fn execute(
     terminal::data(&format!(
         "gantry is an A2A agent at {url}, with {location}\nits card: {url}/.well-known/agent-card.json\nCtrl-C stops it."
     ))?;
+    if let Some(directory) = data_dir.as_deref().filter(|directory| surroundings.is_built_in() && directory.join("registry").is_dir()) {
+        let directory = directory.display();
+        say(&format!("the registry in {directory} is not served: `gantry up --data-dir {directory}` does, with what was pushed to it"));
+    }
     let addresses = json!({ "pid": std::process::id(), "url": url, "address": orchestrator.address.to_string(), "data_dir": data_dir });
     let ready = arguments.listen.ready_file.as_deref().map(|path| ReadyFile::write(path, &addresses)).transpose()?;
     shutdown.requested().cancelled().await;
@@ -196,14 +200,13 @@ impl Orchestrator {
         let recovered = engine.recover().await.map_err(|error| unavailable(&error))?;
         tell_recovered(&recovered);
         let (url, address, stop) = (bound.url().to_owned(), bound.address(), CancellationToken::new());
-        let beside = TaskTracker::new();
+        let (beside, closing) = (TaskTracker::new(), bound.closing());
         if let Some(control) = control {
-            beside.spawn(control.serve(engine.clone(), stop.clone()));
+            beside.spawn(control.serve(engine.clone(), closing.clone(), stop.clone()));
             let retention = (keep.config.keep_runs_for, keep.config.keep_runs_max);
             beside.spawn(stop.clone().run_until_cancelled_owned(forget(engine.clone(), retention)));
         }
         beside.close();
-        let closing = bound.closing();
         let serving = tokio::spawn(bound.serve(stop.clone()));
         Ok(Self { url, address, engine, grace: keep.grace, closing, stop, serving, beside, _data_dir: data_dir })
     }

@@ -58,14 +58,16 @@ pub(super) struct StorageChoice {
 }
 
 impl StorageChoice {
-    /// The directory; none for a registry that is forgotten.
+    /// The directory, absolute, for whoever reads it elsewhere in a ready file; none for a registry that is forgotten.
     pub(super) fn directory(&self, config: &Config) -> Result<Option<PathBuf>, Failure> {
         if self.ephemeral {
             return Ok(None);
         }
-        self.data_dir.clone().or_else(|| config.data_dir()).map(Some).ok_or_else(|| {
+        let chosen = self.data_dir.clone().or_else(|| config.data_dir()).ok_or_else(|| {
             Failure::usage("there is no home directory to keep anything in").hint("choose a directory with --data-dir, or use --ephemeral")
-        })
+        })?;
+        let absolute = std::path::absolute(&chosen);
+        absolute.map(Some).map_err(|error| Failure::usage(format!("the data directory `{}` cannot be: {error}", chosen.display())))
     }
 }
 

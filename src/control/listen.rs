@@ -16,6 +16,7 @@ use super::wish::{Announcement, Reply, Wish};
 use crate::engine::embedded::Embedded;
 use crate::engine::{self, Engine, Next};
 use crate::ids::RunId;
+use crate::interpreter::Change;
 use crate::journal::{self, DataDir, Retention};
 use crate::limits;
 
@@ -41,8 +42,8 @@ impl Listener {
         Ok(Self { listener, secret: Arc::from(secret) })
     }
 
-    /// Serves until `stop`. Whoever follows a run is told so by the end of the connection.
-    pub async fn serve(self, engine: Embedded, stop: CancellationToken) {
+    /// Serves until `stop`. Runs that stop after `closing` are parked, which is what their followers are told.
+    pub async fn serve(self, engine: Embedded, closing: CancellationToken, stop: CancellationToken) {
         let places = Arc::new(Semaphore::new(limits::CONTROL_CONNECTIONS_MAX));
         let followers = Arc::new(Semaphore::new(limits::CONTROL_FOLLOWERS_MAX));
         let connections = TaskTracker::new();
@@ -58,10 +59,12 @@ impl Listener {
                     }
                 };
                 let (engine, secret, followers) = (engine.clone(), Arc::clone(&self.secret), Arc::clone(&followers));
-                let stop = stop.clone();
+                let (closing, stop) = (closing.clone(), stop.clone());
                 connections.spawn(async move {
                     tokio::select! {
-                        () = serve_one(stream, &engine, &secret, place, &followers) => {}
+                        // First what can still be said: a follower is owed that its run is parked.
+                        biased;
+                        () = serve_one(stream, &engine, &secret, place, &followers, &closing) => {}
                         () = stop.cancelled() => {}
                     }
                 });
@@ -77,7 +80,14 @@ impl Listener {
 }
 
 /// Who does not know the secret is not answered. Who follows gives the place back and takes one among the followers.
-async fn serve_one(stream: TcpStream, engine: &Embedded, secret: &str, place: OwnedSemaphorePermit, followers: &Semaphore) {
+async fn serve_one(
+    stream: TcpStream,
+    engine: &Embedded,
+    secret: &str,
+    place: OwnedSemaphorePermit,
+    followers: &Semaphore,
+    closing: &CancellationToken,
+) {
     let (read, mut write) = stream.into_split();
     let mut read = BufReader::new(read);
     let asked = tokio::time::timeout(limits::CONTROL_TIMEOUT, async {
@@ -92,7 +102,7 @@ async fn serve_one(stream: TcpStream, engine: &Embedded, secret: &str, place: Ow
         Ok(Wish::Follow { run }) => match followers.try_acquire() {
             Ok(_following) => {
                 drop(place);
-                follow(engine, &run, &mut read, &mut write).await
+                follow(engine, &run, closing, &mut read, &mut write).await
             }
             Err(_) => Ok(Some(Reply::Refused(format!(
                 "{} already follow runs of this gantry, which is the limit",
@@ -132,15 +142,17 @@ async fn carry_out(engine: &Embedded, wish: Wish) -> Result<Reply, engine::Error
     Ok(Reply::Done(done))
 }
 
-/// Tells everything until the run's end. `None` when whoever follows has gone.
+/// Tells everything until the run's end, or until it stops before that. `None` when whoever follows has gone.
 async fn follow(
     engine: &Embedded,
     run: &RunId,
+    closing: &CancellationToken,
     read: &mut (impl AsyncBufRead + Unpin),
     write: &mut OwnedWriteHalf,
 ) -> Result<Option<Reply>, engine::Error> {
     loop {
         let mut watched = engine.subscribe(run).await?;
+        let mut has_ended = watched.snapshot.status.is_terminal();
         if send(write, &Reply::Snapshot(json!(watched.snapshot))).await.is_err() {
             return Ok(None);
         }
@@ -152,13 +164,16 @@ async fn follow(
             };
             match next {
                 Next::Update(update) => {
+                    has_ended |= matches!(update.change, Change::RunFinished { .. });
                     if send(write, &Reply::Update(json!(*update))).await.is_err() {
                         return Ok(None);
                     }
                 }
                 // A new snapshot stands for what was missed.
                 Next::Lagged => break,
-                Next::End => return Ok(Some(Reply::Done(json!({ "run": run })))),
+                Next::End if has_ended => return Ok(Some(Reply::Done(json!({ "run": run })))),
+                Next::End if closing.is_cancelled() => return Ok(Some(Reply::Parked)),
+                Next::End => return Ok(Some(Reply::Stopped)),
             }
         }
     }

@@ -74,6 +74,10 @@ pub enum Reply {
     Snapshot(Value),
     /// What changed.
     Update(Value),
+    /// Nothing more is told of a run that has not ended: its gantry shuts down, and goes on with it at the next start.
+    Parked,
+    /// Nothing more is told of a run that has not ended: it stopped for a reason that the log of its gantry tells.
+    Stopped,
 }
 
 /// How a listener is reached: the announcement in the lock file.

@@ -176,6 +176,11 @@ impl Discovery {
         push::workflow(&self.home, name, text, repository, tags).await
     }
 
+    /// What a tag of a repository points at now, whatever was known before; none when there is no such tag.
+    pub async fn tagged(&self, repository: &str, tag: &str) -> Result<Option<Digest>, Error> {
+        Ok(self.home.digest(repository, tag, &self.home.ask_within(Duration::ZERO)).await?.value)
+    }
+
     /// Checks and pushes a card to `agents/<name>`, or to another repository, under its version, if it has one that is semantic, and
     /// the tags given. `latest` moves as for workflows.
     pub async fn push_card(&self, json: Bytes, repository: Option<&str>, tags: &[String]) -> Result<Pushed, Error> {

@@ -175,12 +175,13 @@ impl History {
 
     fn command(&mut self, command: Command) {
         let Command::Call(Invocation { path, step, attempt, skill, inputs, .. }) = command else { return };
-        // Its question was answered just now, and the answer is on its way to the agent: that is the next attempt.
-        if let Some(asked) = self.open.get(&path).map(|index| &mut self.entries[*index]) {
+        // Its question was answered just now, and the answer is on its way to the agent that asked: that is the next attempt.
+        let agent = self.open.get(&path).map(|index| &mut self.entries[*index]).and_then(|asked| {
             (asked.status, asked.finished_at, asked.question) = (EntryStatus::Completed, Some(self.at), None);
-        }
+            asked.agent.clone()
+        });
         let inputs = Some(payload::of(&inputs));
-        let entry = Entry { skill: Some(skill), attempt, inputs, ..self.entry(path, step.to_string()) };
+        let entry = Entry { skill: Some(skill), attempt, agent, inputs, ..self.entry(path, step.to_string()) };
         self.begin(entry);
     }
 

@@ -84,7 +84,8 @@ impl<'a> Report<'a> {
     }
 }
 
-fn closest<'n>(name: &str, known: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
+/// The name that was most likely meant.
+pub(crate) fn closest<'n>(name: &str, known: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
     // Names are short; a long one is hostile, and comparing it with all others would be slow.
     if name.len() > limits::ID_BYTES_MAX {
         return None;

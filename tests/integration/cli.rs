@@ -1,5 +1,5 @@
 //! The program itself: what a person at a terminal, a script and a signal see of it.
-use std::io::Read;
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -11,6 +11,7 @@ mod docs;
 mod exits;
 mod explain;
 mod faults;
+mod following;
 mod interrupts;
 mod kills;
 mod local;
@@ -117,6 +118,16 @@ impl Running {
             std::fs::read(ready_file).ok()
         });
         (running, serde_json::from_slice(&text).unwrap())
+    }
+
+    /// Starts one that tells something on its standard output, and waits for the first line.
+    fn telling(command: Command, expected: &str) -> Self {
+        let mut running = Self::spawn(command);
+        let mut line = String::new();
+        // What came with it goes with the buffer.
+        BufReader::new(running.child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        assert!(line.contains(expected), "{line}");
+        running
     }
 
     fn signal(&self, name: &str) {

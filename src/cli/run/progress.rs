@@ -7,8 +7,8 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use owo_colors::OwoColorize;
 
 use super::super::terminal::{Terminal, one_line, say};
-use crate::interpreter::{AgentUsed, Change, Outcome, Snapshot, StepError, StepStatus};
-use crate::plan::Path;
+use crate::interpreter::{AgentUsed, Change, Outcome, Snapshot, StepError, StepReport, StepStatus};
+use crate::plan::{EXECUTE_WORKFLOW, Path};
 use crate::time::humanize;
 
 /// Spinners drawn at once; a wider group would scroll its own terminal away. The rest get their lines when they end.
@@ -68,7 +68,7 @@ impl Progress {
             return;
         }
         for step in &snapshot.steps {
-            let skill = step.skill.as_ref().map(|skill| one_line(skill.as_str(), 60));
+            let skill = skill_of(step);
             match step.status {
                 StepStatus::Pending => {}
                 StepStatus::Waiting => {
@@ -253,6 +253,14 @@ impl Progress {
     }
 }
 
+/// The skill as a step's updates name it: a `workflow` step calls one as well, which the snapshot does not say.
+fn skill_of(step: &StepReport) -> Option<String> {
+    match &step.skill {
+        Some(skill) => Some(one_line(skill.as_str(), 60)),
+        None => (step.kind == "workflow").then(|| EXECUTE_WORKFLOW.to_owned()),
+    }
+}
+
 /// `/on_error/0:tell` and the like; the paths of the workflow's own steps begin with a number and an id.
 fn is_of_handler(path: &Path) -> bool {
     path.as_str().split('/').nth(1).is_some_and(|first| !first.contains(':'))
@@ -278,4 +286,42 @@ fn spinner() -> ProgressBar {
     let spinner = ProgressBar::new_spinner().with_style(style);
     spinner.enable_steady_tick(Duration::from_millis(100));
     spinner
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::ids::{Digest, RunId};
+    use crate::interpreter::{Event, Run, SEMANTICS};
+    use crate::plan::Plan;
+    use crate::time::Timestamp;
+
+    #[test]
+    fn a_step_is_named_the_same_by_its_updates_and_by_a_snapshot() {
+        let text = "metadata: {id: w, name: W, version: 1.0.0}
+steps:
+  - {id: p, step_type: parallel, branches: {a: [{id: sub, step_type: workflow, workflow: other}], b: [{id: call, skill: one}]}}
+";
+        let workflow = crate::workflow::parse(text).workflow.unwrap();
+        let digest = Digest::parse(&format!("sha256:{}", "0".repeat(64))).unwrap();
+        let mut run = Run::new(Arc::new(Plan::new(workflow, text, digest.clone())));
+        let (input, at, ancestry) = (Arc::new(json!({})), Timestamp::default(), Vec::new());
+        let started = Event::Started { run: RunId::parse("r").unwrap(), workflow: digest, semantics: SEMANTICS, input, ancestry, at };
+        let told: BTreeMap<Path, Option<String>> = run
+            .apply(started)
+            .unwrap()
+            .changes
+            .into_iter()
+            .filter_map(|change| match change {
+                Change::StepStarted { path, skill, .. } => Some((path, skill.map(|skill| skill.to_string()))),
+                _ => None,
+            })
+            .collect();
+        let seen: BTreeMap<Path, Option<String>> = run.snapshot().steps.iter().map(|step| (step.path.clone(), skill_of(step))).collect();
+        assert_eq!((told.len(), &told), (3, &seen));
+    }
 }

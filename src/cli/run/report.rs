@@ -1,12 +1,15 @@
 //! A finished run as one object: what `--json` prints, and what is shown and saved.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::interpreter::{AgentUsed, Outcome, RunStatus, Snapshot, StepError, StepStatus};
-use crate::plan::Plan;
+use crate::engine::Update;
+use crate::ids::StepId;
+use crate::interpreter::{AgentUsed, Change, Outcome, RunStatus, Snapshot, StepError, StepStatus};
+use crate::plan::{NodeKind, Plan, ReduceBy};
 use crate::time::Timestamp;
 
 /// Where a workflow came from and why this version.
@@ -28,7 +31,11 @@ pub(super) struct Report {
     /// Null unless the run completed.
     pub(super) output: Option<Arc<Value>>,
     pub(super) error: Option<StepError>,
+    /// In the author's order; a step in a map or loop as often as it was begun, each time with its own path.
     pub(super) steps: Vec<StepReport>,
+    /// True when there is more of steps in maps and loops than is listed.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(super) has_more_steps: bool,
     pub(super) started_at: Timestamp,
     pub(super) finished_at: Option<Timestamp>,
     pub(super) duration_ms: Option<u64>,
@@ -60,12 +67,15 @@ pub(super) struct StepReport {
     pub(super) started_at: Option<Timestamp>,
     pub(super) finished_at: Option<Timestamp>,
     pub(super) duration_ms: Option<u64>,
+    /// It is in a map or loop: what it comes to is part of what that comes to.
+    #[serde(skip)]
+    pub(super) is_repeated: bool,
 }
 
 impl Report {
     /// Puts together what is known of a run.
     pub(super) fn new(plan: &Plan, origin: &Origin, input: Arc<Value>, snapshot: &Snapshot) -> Self {
-        let metadata = &plan.workflow().metadata;
+        let (metadata, repeated) = (&plan.workflow().metadata, repeated(plan));
         let (output, error) = match &snapshot.outcome {
             Some(Outcome::Completed { output }) => (Some(output.clone()), None),
             Some(Outcome::Failed { error }) => (None, Some(error.clone())),
@@ -86,21 +96,65 @@ impl Report {
             input,
             output,
             error,
-            steps: snapshot.steps.iter().map(StepReport::new).collect(),
+            steps: snapshot.steps.iter().map(|step| StepReport::new(step, repeated.contains(&step.id))).collect(),
+            has_more_steps: false,
             started_at: snapshot.started_at,
             finished_at: snapshot.finished_at,
             duration_ms: snapshot.finished_at.map(|finished| finished.since_ms(snapshot.started_at)),
         }
     }
 
+    /// Puts what steps in maps and loops came to each time in the place where a snapshot has them as if their turn had not come: it
+    /// knows only those of them that are under way. `updates` from the first one on; `has_more` when they are not all.
+    pub(super) fn add_repetitions(&mut self, plan: &Plan, updates: Vec<Update>, has_more: bool) {
+        let (repeated, mut begun) = (repeated(plan), BTreeMap::new());
+        let mut times: BTreeMap<String, Vec<StepReport>> = BTreeMap::new();
+        for Update { at, change, .. } in updates {
+            match change {
+                Change::StepStarted { path, .. } => _ = begun.entry(path).or_insert(at),
+                Change::StepFinished { path, step, kind, status, outputs, error, attempts, by } => {
+                    let Some(node) = plan.find(step.as_str()).map(|node| plan.node(node)).filter(|_| repeated.contains(&step)) else {
+                        continue;
+                    };
+                    // What is over at once is not said to begin.
+                    let is_over_at_once = matches!(status, StepStatus::Completed | StepStatus::Failed);
+                    let started_at = begun.remove(&path).or_else(|| is_over_at_once.then_some(at));
+                    times.entry(step.to_string()).or_default().push(StepReport {
+                        id: step.to_string(),
+                        path: path.to_string(),
+                        kind,
+                        skill: if let NodeKind::Call(call) = &node.kind { Some(call.skill.to_string()) } else { None },
+                        status,
+                        outputs,
+                        error,
+                        attempts,
+                        agent: by,
+                        started_at,
+                        finished_at: started_at.map(|_| at),
+                        duration_ms: started_at.map(|started| at.since_ms(started)),
+                        is_repeated: true,
+                    });
+                }
+                Change::RunStarted | Change::StepRetrying { .. } | Change::StepWaiting { .. } | Change::RunFinished { .. } => {}
+            }
+        }
+        self.has_more_steps = has_more;
+        for step in std::mem::take(&mut self.steps) {
+            match times.remove(&step.id) {
+                Some(times) => self.steps.extend(times),
+                None => self.steps.push(step),
+            }
+        }
+    }
+
     /// The skill calls that have a value, in the author's order: what there is to show and to save.
     pub(super) fn results(&self) -> impl Iterator<Item = &StepReport> {
-        self.steps.iter().filter(|step| step.is_call() && step.status == StepStatus::Completed)
+        self.steps.iter().filter(|step| step.is_call() && !step.is_repeated && step.status == StepStatus::Completed)
     }
 }
 
 impl StepReport {
-    fn new(step: &crate::interpreter::StepReport) -> Self {
+    fn new(step: &crate::interpreter::StepReport, is_repeated: bool) -> Self {
         Self {
             id: step.id.to_string(),
             path: step.path.to_string(),
@@ -114,6 +168,7 @@ impl StepReport {
             started_at: step.started_at,
             finished_at: step.finished_at,
             duration_ms: step.started_at.zip(step.finished_at).map(|(started, finished)| finished.since_ms(started)),
+            is_repeated,
         }
     }
 
@@ -126,4 +181,16 @@ impl StepReport {
     pub(super) fn agent_name(&self) -> Option<&str> {
         self.agent.as_ref().map(|agent| agent.name.as_str())
     }
+}
+
+/// The steps in maps and loops. What catches the failure of a map or loop itself runs once.
+fn repeated(plan: &Plan) -> BTreeSet<&StepId> {
+    let bodies = plan.nodes().flat_map(|(_, node)| match &node.kind {
+        NodeKind::Map { body, reduce: Some((_, ReduceBy::Steps(steps))), .. } => vec![*body, *steps],
+        NodeKind::Map { body, .. } | NodeKind::Loop { body, .. } => vec![*body],
+        _ => Vec::new(),
+    });
+    let steps = bodies.flat_map(|body| &plan.sequence(body).steps);
+    let below = |step| plan.sequences_below(step).into_iter().flat_map(|sequence| plan.sequence(sequence).steps.iter().copied());
+    steps.flat_map(|step| std::iter::once(*step).chain(below(*step))).map(|step| &plan.node(step).id).collect()
 }

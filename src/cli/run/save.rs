@@ -111,9 +111,13 @@ pub(super) fn save(report: &Report, directory: &Path) -> Result<Saved, Error> {
     let mut writer = Writer { directory, previous: &previous, written: BTreeSet::from([METADATA.to_owned()]), files: Vec::new() };
     let mut steps = Vec::new();
     let mut number = 0;
+    let mut ids = BTreeSet::new();
     for step in report.steps.iter().filter(|step| step.is_call()) {
-        number += 1;
-        steps.push(writer.step(number, step)?);
+        // Steps in maps and loops have their number, whether and however often they were begun, and no file.
+        number += usize::from(ids.insert(&step.id));
+        if !step.is_repeated {
+            steps.push(writer.step(number, step)?);
+        }
     }
     let output_file = match &report.output {
         Some(output) if !output.is_null() && report.results().count() > 0 => Some(writer.value("output", output)?),

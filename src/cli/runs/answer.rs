@@ -6,12 +6,14 @@ use std::path::PathBuf;
 use serde_json::Value;
 
 use super::super::exit::{Exit, Failure};
-use super::super::terminal::say;
-use super::directory::DirectoryChoice;
+use super::super::terminal::{Terminal, say};
+use super::directory::{DirectoryChoice, plan_of};
 use crate::config::Config;
 use crate::control::Wish;
 use crate::interpreter::RunStatus;
+use crate::journal::Header;
 use crate::limits;
+use crate::workflow::closest;
 
 /// Arguments of `gantry runs answer`.
 #[derive(Debug, clap::Args)]
@@ -32,7 +34,7 @@ pub struct AnswerArguments {
     directory: DirectoryChoice,
 }
 
-pub(super) async fn execute(arguments: AnswerArguments, config: &Config) -> Result<Exit, Failure> {
+pub(super) async fn execute(arguments: AnswerArguments, config: &Config, terminal: Terminal) -> Result<Exit, Failure> {
     let directory = arguments.directory.open(config)?;
     let text = match (arguments.answer, arguments.file) {
         (Some(text), _) => text,
@@ -42,16 +44,34 @@ pub(super) async fn execute(arguments: AnswerArguments, config: &Config) -> Resu
     // As at the A2A endpoint: data when it is JSON, else a text.
     let answer = serde_json::from_str(&text).unwrap_or(Value::String(text));
     let (_, record) = directory.find(&arguments.run).await?;
-    let run = record.header.run;
+    let run = record.header.run.clone();
     let waits_for_nobody = arguments.step.is_none() && record.status == RunStatus::Running;
-    directory.ask(&Wish::Answer { run: run.clone(), step: arguments.step, answer }).await.map_err(|failure| match failure.exit {
-        Exit::Failed if waits_for_nobody => {
-            failure.hint(format!("`gantry runs show {run}` shows what the run is at; with --step ID a step gets its answer before it asks"))
+    let asked = directory.ask(&Wish::Answer { run: run.clone(), step: arguments.step.clone(), answer }).await;
+    if let Err(failure) = asked {
+        if failure.exit != Exit::Failed {
+            return Err(failure);
         }
-        _ => failure,
-    })?;
+        return Err(match arguments.step {
+            None if waits_for_nobody => failure
+                .hint(format!("`gantry runs show {run}` shows what the run is at; with --step ID a step gets its answer before it asks")),
+            None => failure,
+            Some(step) => match meant(&record.header, &step, terminal) {
+                Some(meant) => failure.hint(format!("the workflow has no step `{step}`; did you mean `{meant}`?")),
+                None => failure,
+            },
+        });
+    }
     say(&format!("run {run} has its answer"));
     Ok(Exit::Ok)
+}
+
+/// The step that has nearly this id, when none has it or is at this path.
+fn meant(header: &Header, step: &str, terminal: Terminal) -> Option<String> {
+    let plan = plan_of(&header.workflow, &header.source, header.digest.clone(), terminal).ok()?;
+    if step.starts_with('/') || plan.find(step).is_some() {
+        return None;
+    }
+    closest(step, plan.nodes().map(|(_, node)| node.id.as_str())).map(str::to_owned)
 }
 
 fn read(file: &PathBuf) -> Result<String, Failure> {

@@ -33,7 +33,7 @@ pub(in crate::cli) async fn execute(command: RunsCommand, config: Config, termin
         RunsCommand::Follow(arguments) => follow::execute(arguments, &config, terminal).await,
         RunsCommand::Cancel(arguments) => cancel::execute(arguments, &config).await,
         RunsCommand::Retry(arguments) => retry::execute(arguments, &config).await,
-        RunsCommand::Answer(arguments) => answer::execute(arguments, &config).await,
+        RunsCommand::Answer(arguments) => answer::execute(arguments, &config, terminal).await,
         RunsCommand::Export(arguments) => export::execute(arguments, &config).await,
         RunsCommand::Prune(arguments) => prune::execute(arguments, &config).await,
     }

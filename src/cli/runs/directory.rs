@@ -107,7 +107,7 @@ impl Directory {
         match asked.next().await.map_err(|error| self.unanswered(&error))? {
             Reply::Done(done) => Ok(done),
             Reply::Refused(why) => Err(Failure::new(super::super::Exit::Failed, why)),
-            Reply::Snapshot(_) | Reply::Update(_) => {
+            Reply::Snapshot(_) | Reply::Update(_) | Reply::Parked | Reply::Stopped => {
                 Err(Failure::internal("the running gantry answers something else; is it of another version?"))
             }
         }
@@ -117,17 +117,19 @@ impl Directory {
         let failure = Failure::unavailable(format!("{error} ({})", self.data_dir.display()));
         match error {
             control::Error::Nobody => {
-                // `gantry up` keeps a registry of its own there, with the agents that its runs call.
-                let which = if self.data_dir.join("registry").is_dir() { "up" } else { "serve" };
-                failure.hint(format!(
-                    "start `gantry {which} --data-dir {}`: it goes on with the runs, and this command reaches it",
-                    self.data_dir.display()
-                ))
+                failure.hint(format!("start `{}`: it goes on with the runs, and this command reaches it", self.start()))
             }
             control::Error::Silent { .. } | control::Error::Slow { .. } => {
                 failure.hint("look at the run with `gantry runs show`, and try again")
             }
         }
+    }
+
+    /// The command that goes on with the runs.
+    pub(super) fn start(&self) -> String {
+        // `gantry up` keeps a registry of its own there, with the agents that its runs call.
+        let which = if self.data_dir.join("registry").is_dir() { "up" } else { "serve" };
+        format!("gantry {which} --data-dir {}", self.data_dir.display())
     }
 }
 

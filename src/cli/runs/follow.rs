@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::super::exit::{Exit, Failure};
 use super::super::terminal::{self, Terminal, one_line};
-use super::directory::DirectoryChoice;
+use super::directory::{DirectoryChoice, now};
 use super::show::timeline_of;
 use super::timeline;
 use crate::config::Config;
@@ -23,7 +23,8 @@ pub struct FollowArguments {
     json: bool,
 }
 
-/// Ends with the run: with success when it completed.
+/// Ends with the run: with success when it completed. A gantry that stops before that is an error of its own: nothing is known of the
+/// run's end yet.
 pub(super) async fn execute(arguments: FollowArguments, config: &Config, terminal: Terminal) -> Result<Exit, Failure> {
     let directory = arguments.directory.open(config)?;
     let (_, record) = directory.find(&arguments.run).await?;
@@ -33,25 +34,40 @@ pub(super) async fn execute(arguments: FollowArguments, config: &Config, termina
         if arguments.json {
             line(&json!({ "timeline": told }))?
         } else {
-            terminal::data(&timeline::render(&told))?
+            terminal::data(&timeline::render(&told, now()))?
         }
         return Ok(exit(record.status.as_str()));
     }
-    let mut asked = control::ask(&directory.path, &Wish::Follow { run }).await.map_err(|error| directory.unanswered(&error))?;
-    let mut status = "running".to_owned();
+    let mut asked =
+        control::ask(&directory.path, &Wish::Follow { run: run.clone() }).await.map_err(|error| directory.unanswered(&error))?;
+    let again = || format!("start `{}`: it goes on with the run, and this command follows it again", directory.start());
+    let mut status = None;
     loop {
-        match asked.next().await.map_err(|error| directory.unanswered(&error))? {
+        let reply = asked.next().await.map_err(|error| match &status {
+            None => directory.unanswered(&error),
+            Some(_) => Failure::unavailable(format!("run `{run}` has not ended: {error}")).hint(again()),
+        })?;
+        match reply {
             Reply::Snapshot(snapshot) => {
-                status = text(&snapshot["status"]);
+                status = Some(text(&snapshot["status"]));
                 if arguments.json { line(&json!({ "snapshot": snapshot }))? } else { catch_up(&snapshot)? }
             }
             Reply::Update(update) => {
                 if update["change"] == "run_finished" {
-                    status = text(&update["outcome"]["status"]);
+                    status = Some(text(&update["outcome"]["status"]));
                 }
                 if arguments.json { line(&json!({ "update": update }))? } else { tell(&update)? }
             }
-            Reply::Done(_) => return Ok(exit(&status)),
+            Reply::Done(_) => return Ok(exit(status.as_deref().unwrap_or_default())),
+            Reply::Parked => {
+                return Err(
+                    Failure::unavailable(format!("run `{run}` is parked: the gantry that drives it is shutting down")).hint(again())
+                );
+            }
+            Reply::Stopped => {
+                return Err(Failure::internal(format!("run `{run}` stopped before its end; the log of its gantry says why"))
+                    .hint("it goes on when that gantry starts again"));
+            }
             Reply::Refused(why) => return Err(Failure::new(Exit::Failed, why)),
         }
     }

@@ -2,7 +2,7 @@
 
 use super::super::exit::{Exit, Failure};
 use super::super::terminal::{self, Terminal};
-use super::directory::{Directory, DirectoryChoice, plan_of};
+use super::directory::{Directory, DirectoryChoice, now, plan_of};
 use super::timeline;
 use crate::config::Config;
 use crate::engine::Timeline;
@@ -26,7 +26,7 @@ pub(super) async fn execute(arguments: ShowArguments, config: &Config, terminal:
     if arguments.json {
         terminal::json(&told)?
     } else {
-        terminal::data(&timeline::render(&told))?
+        terminal::data(&timeline::render(&told, now()))?
     }
     Ok(Exit::Ok)
 }

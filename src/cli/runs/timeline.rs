@@ -13,13 +13,15 @@ const BAR_CHARACTERS: u64 = 30;
 /// Lines that are drawn; the whole is in `--json`.
 const LINES_MAX: usize = 300;
 
-/// The run, its steps, its end.
-pub(super) fn render(told: &Timeline) -> String {
-    let lasted = humanize(Duration::from_millis(told.changed_at.since_ms(told.started_at)));
+/// The run, its steps, its end. What is not over lasts until `now`.
+pub(super) fn render(told: &Timeline, now: Timestamp) -> String {
+    let until = if told.outcome.is_some() { told.changed_at } else { now.max(told.changed_at) };
+    let lasted = Duration::from_millis(until.since_ms(told.started_at));
+    let lasted = if told.outcome.is_some() { format!("lasted {}", humanize(lasted)) } else { format!("lasts {}…", humanize(lasted)) };
     let mut text = format!("run          {} ({})\n", told.run, told.status.as_str());
     let mut field = |name: &str, value: &str| text.push_str(&format!("{name:<12} {value}\n"));
     field("workflow", &format!("{} {}  {}", told.workflow, told.version, short(&told.digest)));
-    field("started", &format!("{}, lasted {lasted}", told.started_at));
+    field("started", &format!("{}, {lasted}", told.started_at));
     if let Some(input) = &told.input {
         field("input", &payload(input));
     }
@@ -28,7 +30,7 @@ pub(super) fn render(told: &Timeline) -> String {
         field(&one_line(name, 40), &one_line(value, 120));
     }
     text.push('\n');
-    let rows: Vec<Vec<String>> = told.entries.iter().take(LINES_MAX).map(|entry| row(entry, told)).collect();
+    let rows: Vec<Vec<String>> = told.entries.iter().take(LINES_MAX).map(|entry| row(entry, told.started_at, until)).collect();
     text.push_str(&table(&["STEP", "TRY", "STATUS", "WHEN", "TOOK", "AGENT", "INPUTS", "VALUE"], &rows));
     if told.entries.len() > LINES_MAX {
         text.push_str(&format!("… {} more; --json has them all\n", told.entries.len() - LINES_MAX));
@@ -60,24 +62,36 @@ pub(super) fn render(told: &Timeline) -> String {
     text
 }
 
-fn row(entry: &Entry, told: &Timeline) -> Vec<String> {
-    let end = entry.finished_at.unwrap_or(told.changed_at);
-    let agent = entry.agent.as_ref().map_or(String::new(), |agent| {
-        let card = agent.card.as_ref().map_or(String::new(), |card| format!(" {}", card.short()));
-        format!("{}{card}", one_line(&agent.name, 30))
-    });
-    let took =
-        if entry.status == EntryStatus::Skipped { String::new() } else { humanize(Duration::from_millis(end.since_ms(entry.started_at))) };
+fn row(entry: &Entry, from: Timestamp, until: Timestamp) -> Vec<String> {
+    let end = entry.finished_at.unwrap_or(until);
+    let took = humanize(Duration::from_millis(end.since_ms(entry.started_at)));
+    let took = match entry.status {
+        EntryStatus::Skipped => String::new(),
+        EntryStatus::Running | EntryStatus::Waiting => format!("{took}…"),
+        EntryStatus::Completed | EntryStatus::Failed | EntryStatus::Canceled => took,
+    };
     vec![
         format!("{}{}", "  ".repeat(entry.depth.min(10)), one_line(&name(entry), 40)),
         if entry.attempt > 0 { entry.attempt.to_string() } else { String::new() },
         status(entry.status).to_owned(),
-        bar(told.started_at, told.changed_at, entry.started_at, end, entry.status),
+        bar(from, until, entry.started_at, end, entry.status),
         took,
-        agent,
+        agent(entry),
         entry.inputs.as_ref().map(payload).unwrap_or_default(),
         entry.value.as_ref().map(payload).unwrap_or_default(),
     ]
+}
+
+/// Who is or was asked. The journal says so when the attempt is over; until then the skill stands there.
+fn agent(entry: &Entry) -> String {
+    match (&entry.agent, &entry.skill) {
+        (Some(agent), _) => {
+            let card = agent.card.as_ref().map_or(String::new(), |card| format!(" {}", card.short()));
+            format!("{}{card}", one_line(&agent.name, 30))
+        }
+        (None, Some(skill)) if entry.status == EntryStatus::Running => format!("({}…)", one_line(skill.as_str(), 30)),
+        (None, _) => String::new(),
+    }
 }
 
 /// The id, with the number of the repetition it is part of.

@@ -9,9 +9,10 @@ use super::super::arguments::RegistryChoice;
 use super::super::diagnostics;
 use super::super::exit::{Exit, Failure};
 use super::super::surroundings::Surroundings;
-use super::super::terminal::{self, Terminal, table};
+use super::super::terminal::{self, Terminal, say, table};
 use super::references::Files;
 use crate::config::Config;
+use crate::registry::tag_of_version;
 use crate::workflow::parse;
 
 /// Arguments of `gantry workflow push`.
@@ -56,14 +57,30 @@ pub(super) async fn execute(arguments: PushArguments, config: &Config, terminal:
     }
     let (mut rows, mut objects) = (Vec::new(), Vec::new());
     for (name, plan, text) in checked {
-        let id = plan.workflow().metadata.id.to_string();
-        let pushed = surroundings.discovery.push_workflow(&name, Bytes::from(text), arguments.repository.as_deref(), &arguments.tags).await;
-        let pushed = pushed.map_err(|error| surroundings.failure(error))?;
+        let (id, version) = (plan.workflow().metadata.id.to_string(), plan.workflow().metadata.version.to_string());
         let repository = match arguments.repository.as_deref().unwrap_or(&id) {
             path if path.contains('/') => path.to_owned(),
             name => format!("workflows/{name}"),
         };
-        objects.push(json!({"file": name, "id": id, "repository": repository, "tags": pushed.tags, "digest": pushed.digest}));
+        // A tag that cannot be looked up is pushed all the same, or the push says why not.
+        let before = match tag_of_version(&version) {
+            Ok(tag) => surroundings.discovery.tagged(&repository, &tag).await.ok().flatten(),
+            Err(_) => None,
+        };
+        let pushed = surroundings.discovery.push_workflow(&name, Bytes::from(text), arguments.repository.as_deref(), &arguments.tags).await;
+        let pushed = pushed.map_err(|error| surroundings.failure(error))?;
+        let replaced = before.filter(|before| *before != pushed.digest);
+        if let Some(before) = &replaced {
+            say(&format!(
+                "warning: version {version} of `{id}` was there with other content: {repository}:{} was {before} and is now {}",
+                tag_of_version(&version).unwrap_or_default(),
+                pushed.digest
+            ));
+            say("  hint: raise `metadata.version` to keep both; the one before is still there by its digest");
+        }
+        objects.push(json!({
+            "file": name, "id": id, "repository": repository, "tags": pushed.tags, "digest": pushed.digest, "replaced": replaced
+        }));
         rows.push(vec![name, repository, pushed.tags.join(","), pushed.digest.to_string()]);
     }
     if arguments.json {

@@ -88,7 +88,7 @@ impl Checker<'_, '_> {
         let node = self.branches_node(node, entries, "switch", SWITCH_RULE)?;
         let entries = self.map(node, "`branches`")?;
         if entries.is_empty() {
-            self.missing(node, "default", "`branches`", SWITCH_RULE);
+            self.add(&codes::MISSING_KEY, &node.span, "the `switch` step has no branches".to_owned(), SWITCH_RULE);
             return None;
         }
         let (mut cases, mut default) = (Vec::new(), None);

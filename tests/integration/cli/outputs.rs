@@ -2,6 +2,8 @@
 
 use std::process::Stdio;
 
+use serde_json::json;
+
 use super::{Machine, Running, one_step};
 
 #[test]
@@ -87,4 +89,38 @@ fn completions_know_the_subcommands() {
         }
     }
     machine.run(&["completions", "dos"]).expect(2);
+}
+
+const REPEATED: &str = "metadata: {id: repeated, name: Repeated, version: 1.0.0}
+steps:
+  - id: each
+    step_type: map
+    items: [1, 2]
+    steps: [{id: inner, step_type: set, value: \"{{ item * 10 }}\"}]
+    on_error: {steps: [{id: caught, step_type: set, value: 0}]}
+  - {id: turns, step_type: loop, until: iteration == 1, max_iterations: 3, steps: [{id: turn, step_type: set, value: \"{{ iteration }}\"}]}
+  - {id: none, step_type: map, items: [], steps: [{id: never, step_type: set, value: 1}]}
+";
+
+/// A step in a map or loop is told as often as it was begun, and not as one whose turn never came.
+#[test]
+fn steps_in_maps_and_loops_are_told_each_time() {
+    let machine = Machine::new();
+    machine.write("repeated.yaml", REPEATED);
+    let report = machine.run(&["run", "-w", "repeated.yaml", "--embedded", "--no-save", "--json"]).expect(0).json();
+    let steps = report["steps"].as_array().unwrap().iter();
+    let told: Vec<_> = steps.map(|step| json!([step["path"], step["status"], step["outputs"]])).collect();
+    let expected = json!([
+        ["/0:each", "completed", [10, 20]],
+        ["/0:each!/0:caught", "skipped", null],
+        ["/0:each[0]/0:inner", "completed", 10],
+        ["/0:each[1]/0:inner", "completed", 20],
+        ["/1:turns", "completed", 1],
+        ["/1:turns[0]/0:turn", "completed", 0],
+        ["/1:turns[1]/0:turn", "completed", 1],
+        ["/2:none", "completed", []],
+        ["/2:none[0]/0:never", "pending", null],
+    ]);
+    assert_eq!(json!(told), expected, "{report:#}");
+    assert!(report["has_more_steps"].is_null() && report["steps"][2]["started_at"].is_string(), "{report:#}");
 }

@@ -365,9 +365,9 @@ fn a_retry_keeps_completed_steps_and_its_export_replays() {
 #[test]
 fn people_answer_cancel_and_forget_runs() {
     let steps = "steps:
-- {id: q, step_type: input, prompt: \"publish?\", schema: {type: object, required: [yes]}}
+- {id: publish, step_type: input, prompt: \"publish?\", schema: {type: object, required: [yes]}}
 - {id: a, skill: one, inputs: {n: \"{{ workflow.input.n }}\"}}
-output: {said: \"{{ steps.q.outputs.yes }}\"}
+output: {said: \"{{ steps.publish.outputs.yes }}\"}
 ";
     let world = World::new(steps, Counting::start(|call, _| (Duration::ZERO, Ok(reply(call)))));
     let gantry = world.serve(&[]);
@@ -389,8 +389,11 @@ output: {said: \"{{ steps.q.outputs.yes }}\"}
     let gantry = world.serve(&[]);
     assert!(world.runs(&["answer", &first, "{\"no\": 1}"]).expect(1).stderr.contains("yes"), "the schema counts");
     let nobody = world.runs(&["answer", &first, "{\"yes\": true}", "--step", "zzz"]).expect(1).stderr;
-    assert!(nobody.contains("no step `zzz`") && nobody.contains("those that do: q"), "{nobody}");
-    world.runs(&["answer", &first, "{\"yes\": true}", "--step", "q"]).expect(0);
+    assert!(nobody.contains("no step `zzz`") && nobody.contains("those that do: publish"), "{nobody}");
+    assert!(!nobody.contains("did you mean"), "nothing is like it: {nobody}");
+    let misspelt = world.runs(&["answer", &first, "{\"yes\": true}", "--step", "publsh"]).expect(1).stderr;
+    assert!(misspelt.contains("the workflow has no step `publsh`; did you mean `publish`?"), "{misspelt}");
+    world.runs(&["answer", &first, "{\"yes\": true}", "--step", "publish"]).expect(0);
     world.until(&first, "completed");
     world.runs(&["cancel", &second, "--reason", "changed my mind"]).expect(0);
     world.until(&second, "canceled");

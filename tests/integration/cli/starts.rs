@@ -95,6 +95,36 @@ fn a_run_that_cannot_go_on_at_a_start_is_told() {
     assert_eq!(world.list()[0]["status"], "running", "it is let be");
 }
 
+/// Whoever reads a ready file stands somewhere else.
+#[test]
+fn a_ready_file_names_the_directory_for_readers_elsewhere() {
+    for command in [&["registry", "serve"][..], &["serve", "--embedded"]] {
+        let machine = Machine::new();
+        let more = ["--port", "0", "--data-dir", "data", "--ready-file", "ready.json"];
+        let (running, addresses) = Running::ready(machine.command(&[command, &more].concat()), &machine.path("ready.json"));
+        assert_eq!(addresses["data_dir"], machine.directory.path().canonicalize().unwrap().join("data").to_str().unwrap());
+        running.signal("TERM");
+        running.end().expect(0);
+    }
+}
+
+/// `gantry up` was here, and what was pushed to its registry is not found: that is said.
+#[test]
+fn a_registry_in_the_directory_that_is_not_served_is_named() {
+    let machine = Machine::new();
+    for has_registry in [false, true] {
+        if has_registry {
+            std::fs::create_dir_all(machine.path("data/registry")).unwrap();
+        }
+        let serve = machine.command(&["serve", "--embedded", "--port", "0", "--data-dir", "data", "--ready-file", "ready.json"]);
+        let (running, addresses) = Running::ready(serve, &machine.path("ready.json"));
+        let expected = format!("`gantry up --data-dir {}` does", addresses["data_dir"].as_str().unwrap());
+        running.signal("TERM");
+        let told = running.end().expect(0).stderr;
+        assert_eq!(told.contains(&expected), has_registry, "{told}");
+    }
+}
+
 #[test]
 fn runs_are_kept_where_the_platform_keeps_state_or_where_an_earlier_gantry_kept_them() {
     let places = [(None, ".local/state/gantry"), (Some(".local/share/gantry/runs"), ".local/share/gantry")];

@@ -71,6 +71,17 @@ fn what_is_pushed_is_kept_and_found() {
         let report = machine.run(&["run", "--registry", &registry, "--json", "--no-save", "-w", reference]).expect(0).json();
         assert_eq!(report["workflow"]["digest"], first[0]["digest"], "{reference}");
     }
+    // A version that is there already with other content: it moves, and that is said.
+    let (text, before) = (std::fs::read_to_string(machine.path("mine.yaml")).unwrap(), first[0]["digest"].as_str().unwrap());
+    assert!(machine.run(&push).expect(0).stderr.is_empty(), "the same content is no news");
+    machine.write("mine.yaml", &text.replace("hello", "other"));
+    let moved = machine.run(&push).expect(0);
+    let now = moved.json()[0]["digest"].as_str().unwrap().to_owned();
+    let warning =
+        format!("version 1.0.0 of `one-step` was there with other content: workflows/one-step:1.0.0 was {before} and is now {now}");
+    assert!(moved.stderr.contains(&warning) && moved.json()[0]["replaced"] == before, "{moved:?}");
+    machine.write("mine.yaml", &text);
+    machine.run(&push).expect(0);
     let host = registry.strip_prefix("http://").unwrap();
     let report =
         machine.run(&["run", "--embedded", "--json", "--no-save", "-w", &format!("{host}/workflows/one-step:stable")]).expect(0).json();

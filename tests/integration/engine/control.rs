@@ -23,7 +23,7 @@ async fn followers_that_have_gone_make_room_while_the_run_tells_nothing() {
     let listener = Listener::bind(&mut held).await.unwrap();
     let world = World::with(Arc::new(Memory::default()));
     let stop = CancellationToken::new();
-    let serving = tokio::spawn(listener.serve(world.engine.clone(), stop.clone()));
+    let serving = tokio::spawn(listener.serve(world.engine.clone(), stop.clone(), stop.clone()));
     let run = world.start("steps: [{id: ask, step_type: input, prompt: well}]", json!({})).await;
     world.until(&run, "its question", |snapshot| !snapshot.status.is_terminal() && !snapshot.steps.is_empty()).await;
     let follow = Wish::Follow { run: run.clone() };
@@ -65,7 +65,7 @@ impl Served {
         let mut held = DataDir::lock(dir.path()).unwrap();
         let listener = Listener::bind(&mut held).await.unwrap();
         let (world, stop) = (World::with(Arc::new(Memory::default())), CancellationToken::new());
-        let serving = tokio::spawn(listener.serve(world.engine.clone(), stop.clone()));
+        let serving = tokio::spawn(listener.serve(world.engine.clone(), stop.clone(), stop.clone()));
         let announced: Value = serde_json::from_str(&DataDir::announced(dir.path()).unwrap()).unwrap();
         let told = |name: &str| announced[name].as_str().unwrap().to_owned();
         Self { address: told("address"), secret: told("secret"), dir, world, stop, serving, _held: held }
@@ -186,7 +186,7 @@ async fn followers_take_no_place_from_the_others_and_are_bounded_themselves() {
     let listener = Listener::bind(&mut held).await.unwrap();
     let world = World::with(Arc::new(Memory::default()));
     let stop = CancellationToken::new();
-    let serving = tokio::spawn(listener.serve(world.engine.clone(), stop.clone()));
+    let serving = tokio::spawn(listener.serve(world.engine.clone(), stop.clone(), stop.clone()));
     let run = world.start("steps: [{id: ask, step_type: input, prompt: well}]", json!({})).await;
     world.until(&run, "its question", |snapshot| !snapshot.status.is_terminal() && !snapshot.steps.is_empty()).await;
     let said = async |wish: &Wish| {

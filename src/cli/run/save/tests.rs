@@ -19,6 +19,7 @@ fn step(id: &str, outputs: Value) -> StepReport {
         started_at: None,
         finished_at: None,
         duration_ms: Some(1),
+        is_repeated: false,
     }
 }
 
@@ -38,6 +39,7 @@ fn report(steps: Vec<StepReport>) -> Report {
         output: Some(Arc::new(json!("done"))),
         error: None,
         steps,
+        has_more_steps: false,
         started_at: Timestamp::default(),
         finished_at: None,
         duration_ms: None,
