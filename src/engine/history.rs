@@ -259,3 +259,37 @@ fn entry_status(status: StepStatus) -> EntryStatus {
         StepStatus::Canceled => EntryStatus::Canceled,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::engine::export::ExportHeader;
+    use crate::ids::Digest;
+    use crate::interpreter::{RemoteTask, SEMANTICS};
+
+    #[test]
+    fn an_answer_that_is_on_its_way_is_shown_with_the_agent_that_asked() {
+        let text = "metadata: {id: w, name: W, version: 1.0.0}\nsteps: [{id: a, skill: one}]\n";
+        let digest = Digest::parse(&format!("sha256:{}", "0".repeat(64))).unwrap();
+        let plan = Plan::new(crate::workflow::parse(text).workflow.unwrap(), text, digest.clone());
+        let (run, path, at) = (RunId::parse("r").unwrap(), Path::new("/0:a"), Timestamp::default());
+        let by = Arc::new(AgentUsed { name: "asker".into(), card: None, reason: "only one".into() });
+        let remote = Some(RemoteTask { task_id: "t".into(), context_id: "c".into() });
+        let question = Question { remote, schema: None, auth: false, prompt: Arc::new(json!("which?")) };
+        let value = Arc::new(json!({}));
+        let events = vec![
+            Event::Started { run: run.clone(), workflow: digest.clone(), semantics: SEMANTICS, input: value.clone(), ancestry: vec![], at },
+            Event::Asked { path: path.clone(), attempt: 1, question, by: Some(by), inputs: None, at },
+            Event::Answered { path, answer: value, note: None, at },
+        ];
+        let (workflow, version) = ("w".to_owned(), "1.0.0".to_owned());
+        let header = ExportHeader { run, workflow, version, digest, labels: Default::default(), started_at: at };
+        let (gantry, source) = (String::new(), Arc::from(text));
+        let export = Export { format: Export::FORMAT, gantry, header, status: RunStatus::Running, changed_at: at, source, events };
+        let told = Timeline::new(&export, Arc::new(plan)).unwrap();
+        let shown: Vec<_> = told.entries.iter().map(|entry| (entry.status, entry.agent.as_ref().map(|by| by.name.as_str()))).collect();
+        assert_eq!(shown, [(EntryStatus::Completed, Some("asker")), (EntryStatus::Running, Some("asker"))]);
+    }
+}

@@ -33,6 +33,7 @@ pub use node::{Entry, Kind, Node};
 pub use parse::{parse, parse_bytes, read_yaml};
 #[cfg(feature = "service")]
 pub use render::{render, render_short};
+#[cfg(feature = "service")]
 pub(crate) use report::closest;
 #[cfg(feature = "service")]
 pub use schema::json_schema;
