@@ -5,6 +5,7 @@
 //! process has become quiet, each of its threads asks for some memory.
 
 use std::hint::black_box;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::runtime::{Handle, RuntimeMetrics};
@@ -25,8 +26,10 @@ const ALLOCATIONS: usize = 11_000;
 const ALLOCATION_BYTES: usize = 2 * 1024;
 /// So large that it is none of a thread's own memory: for this, what no thread needs is looked through.
 const LARGE_ALLOCATION_BYTES: usize = 4 * 1024 * 1024;
-/// Tasks for each thread, so that none of them finds nothing to do.
-const TASKS_PER_THREAD: usize = 4;
+/// How often a thread asks each time, so that what the first finds is seen to by the next.
+const ASKED_AT_ONCE: usize = 4;
+/// How long threads wait for each other, so that each of them asks, and not the one twice that is there first.
+const MEETING: Duration = Duration::from_millis(20);
 
 /// Gives memory back whenever the process has been busy and is quiet. Never ends.
 pub(crate) async fn give_back_when_quiet() {
@@ -58,11 +61,33 @@ fn worked(metrics: &RuntimeMetrics) -> Duration {
 
 /// Lets every thread of the runtime ask for memory, for a millisecond or two.
 async fn give_back() {
-    let tasks = Handle::current().metrics().num_workers() * TASKS_PER_THREAD;
-    let asking: Vec<_> = (0..tasks).map(|_| tokio::spawn(async { ask() })).collect();
+    let threads = Handle::current().metrics().num_workers();
+    let meeting = Arc::new(Meeting::default());
+    let ask_together = |meeting: Arc<Meeting>| async move {
+        meeting.wait_for(threads);
+        (0..ASKED_AT_ONCE).for_each(|_| ask());
+    };
+    let asking: Vec<_> = (0..threads).map(|_| tokio::spawn(ask_together(Arc::clone(&meeting)))).collect();
     for asked in asking {
         // It cannot fail, and nothing depends on it.
         let _ = asked.await;
+    }
+}
+
+/// Where threads wait for each other. On a machine that is busy with something else, one of them would run the tasks of all.
+#[derive(Default)]
+struct Meeting {
+    present: Mutex<usize>,
+    arrived: Condvar,
+}
+
+impl Meeting {
+    /// Holds this thread until so many are there, or until that takes too long: one may be at work after all.
+    fn wait_for(&self, threads: usize) {
+        let mut present = self.present.lock().unwrap_or_else(PoisonError::into_inner);
+        *present += 1;
+        self.arrived.notify_all();
+        drop(self.arrived.wait_timeout_while(present, MEETING, |present| *present < threads));
     }
 }
 
@@ -93,6 +118,24 @@ mod tests {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         }
+    }
+
+    #[test]
+    fn threads_wait_for_each_other_and_for_none_that_does_not_come() {
+        let meeting = Meeting::default();
+        let left = std::sync::atomic::AtomicUsize::new(0);
+        std::thread::scope(|threads| {
+            let come = || {
+                meeting.wait_for(2);
+                left.fetch_add(1, std::sync::atomic::Ordering::SeqCst)
+            };
+            let handles = [threads.spawn(come), threads.spawn(come)];
+            assert!(handles.into_iter().all(|handle| handle.join().is_ok()));
+        });
+        assert_eq!((left.into_inner(), *meeting.present.lock().unwrap()), (2, 2));
+        let alone = std::time::Instant::now();
+        Meeting::default().wait_for(2);
+        assert!(alone.elapsed() >= MEETING, "another one was waited for");
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
