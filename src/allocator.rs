@@ -59,7 +59,7 @@ fn worked(metrics: &RuntimeMetrics) -> Duration {
     (0..metrics.num_workers()).map(|worker| metrics.worker_total_busy_duration(worker)).sum()
 }
 
-/// Lets every thread of the runtime ask for memory, for a millisecond or two.
+/// Lets every thread of the runtime ask for memory, for some milliseconds. A thread waits for the others for [`MEETING`] at most.
 async fn give_back() {
     let threads = Handle::current().metrics().num_workers();
     let meeting = Arc::new(Meeting::default());

@@ -1,4 +1,5 @@
-//! JSON of values that may be large: written faster than by serde_json, which looks at a text byte by byte, and weighed without writing it.
+//! JSON of values that may be large: written faster than by serde_json, which looks at a text byte by byte, and weighed without
+//! writing it.
 
 use std::io::{self, Write};
 
@@ -80,35 +81,41 @@ fn write_escaped(to: &mut impl Write, byte: u8) -> io::Result<()> {
     to.write_all(&[b'\\', short])
 }
 
-const NUMBER_BYTES: usize = 8;
-const WORD_BYTES: usize = 4;
-
-/// What a text takes, its quotes included.
-pub(crate) const fn of_text(text: &str) -> usize {
+/// What a text weighs, its quotes included. Escapes are not counted.
+pub(crate) const fn weight_of_text(text: &str) -> usize {
     text.len() + 2
 }
 
-/// What a value without values in it takes.
-pub(crate) fn of_scalar(value: &Value) -> usize {
+/// What a value weighs without those in it.
+pub(crate) fn weight_alone(value: &Value) -> usize {
     match value {
-        Value::Number(_) => NUMBER_BYTES,
-        Value::String(text) => of_text(text),
-        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => WORD_BYTES,
+        Value::Number(number) => match number.as_u64() {
+            Some(number) => number.checked_ilog10().map_or(1, |digits| digits as usize + 1),
+            None => number.to_string().len(),
+        },
+        Value::String(text) => weight_of_text(text),
+        Value::Null | Value::Bool(true) => 4,
+        Value::Bool(false) => 5,
+        Value::Array(_) | Value::Object(_) => 2,
     }
 }
 
-/// Whether a value takes more than about so many bytes. No more of it is looked at than it takes to know. Depth is bounded by whoever read
-/// the value.
-pub(crate) fn exceeds(value: &Value, bytes_max: usize) -> bool {
+/// Whether the JSON of a value certainly has more bytes than these. No more of it is looked at than it takes to know. Depth is bounded by
+/// whoever read the value.
+pub(crate) fn weighs_more_than(value: &Value, bytes: usize) -> bool {
     fn take(value: &Value, room: usize) -> Option<usize> {
-        let room = room.checked_sub(of_scalar(value))?;
+        let room = room.checked_sub(weight_alone(value))?;
         match value {
-            Value::Array(items) => items.iter().try_fold(room, |room, item| take(item, room)),
-            Value::Object(members) => members.iter().try_fold(room, |room, (name, member)| take(member, room.checked_sub(of_text(name))?)),
+            Value::Array(items) => {
+                items.iter().enumerate().try_fold(room, |room, (index, item)| take(item, room.checked_sub(usize::from(index > 0))?))
+            }
+            Value::Object(members) => members.iter().enumerate().try_fold(room, |room, (index, (name, member))| {
+                take(member, room.checked_sub(weight_of_text(name) + 1 + usize::from(index > 0))?)
+            }),
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Some(room),
         }
     }
-    take(value, bytes_max).is_none()
+    take(value, bytes).is_none()
 }
 
 #[cfg(test)]
@@ -130,17 +137,19 @@ mod tests {
     }
 
     #[test]
-    fn a_value_is_about_as_large_as_its_json() {
+    fn a_value_weighs_what_its_json_has_but_for_escapes() {
+        let numbers = json!([0, 9, 10, 99, 100, u64::MAX, -1, i64::MIN, 0.1, 1e300]);
         let values = [
+            numbers,
             json!("x".repeat(1000)),
             json!(vec!["abc"; 200]),
-            json!({"a": {"b".repeat(500): ["c".repeat(500)]}}),
-            json!((0..200).collect::<Vec<_>>()),
+            json!([null, true, false, [], {}, [[], 1]]),
+            json!({"a": {"b": ["c", 1]}, "é": 2}),
         ];
         for value in values {
             let bytes = value.to_string().len();
-            assert!(exceeds(&value, bytes / 2) && !exceeds(&value, bytes * 3), "{bytes} bytes");
+            assert!(weighs_more_than(&value, bytes - 1) && !weighs_more_than(&value, bytes), "{value}");
         }
-        assert!(!exceeds(&json!(null), WORD_BYTES) && exceeds(&json!(null), WORD_BYTES - 1));
+        assert!(!weighs_more_than(&json!("\n\n"), 4), "escapes are not counted");
     }
 }

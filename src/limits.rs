@@ -99,7 +99,7 @@ pub const JOURNAL_QUEUE: usize = 4_096;
 pub const JOURNAL_BATCH: usize = 512;
 /// Largest value that stands in the record of its event. Larger ones are kept once each, by digest, however many events have them.
 pub const PAYLOAD_INLINE_BYTES_MAX: usize = 256 * 1024;
-/// Inputs of a call that are hashed before the next thing is done. Larger ones are when the call has been sent.
+/// Inputs of a call that are hashed at once. Before larger ones are, others have a turn: the connection that the call was given to, for one.
 pub const INPUTS_HASHED_AT_ONCE_BYTES_MAX: usize = 16 * 1024;
 /// Pages of the journal's write-ahead file after which its content is brought into the database: two megabytes.
 pub const JOURNAL_WAL_PAGES: i32 = 512;
@@ -137,6 +137,8 @@ pub const CONTROL_PRUNE_TIMEOUT: Duration = Duration::from_secs(3600);
 pub const ACCEPT_REST: Duration = Duration::from_millis(50);
 /// Control connections served at once; more wait in the system's queue.
 pub const CONTROL_CONNECTIONS_MAX: usize = 64;
+/// Updates of a run of which `gantry run --json` lists what steps in maps and loops came to.
+pub const REPORT_UPDATES_MAX: u64 = 20_000;
 /// Those who follow a run, beside the others: they stay for as long as the run goes on, and each is a connection and a few updates.
 pub const CONTROL_FOLLOWERS_MAX: usize = 256;
 /// Finished runs the in-memory journal keeps.

@@ -59,13 +59,13 @@ impl Listener {
                     }
                 };
                 let (engine, secret, followers) = (engine.clone(), Arc::clone(&self.secret), Arc::clone(&followers));
-                let (closing, stop) = (closing.clone(), stop.clone());
+                let ending = Ending { closing: closing.clone(), stop: stop.clone() };
                 connections.spawn(async move {
                     tokio::select! {
                         // First what can still be said: a follower is owed that its run is parked.
                         biased;
-                        () = serve_one(stream, &engine, &secret, place, &followers, &closing) => {}
-                        () = stop.cancelled() => {}
+                        () = serve_one(stream, &engine, &secret, place, &followers, &ending) => {}
+                        () = ending.stop.cancelled() => {}
                     }
                 });
             }
@@ -79,6 +79,14 @@ impl Listener {
     }
 }
 
+/// How this gantry ends.
+struct Ending {
+    /// Runs that stop from now on are parked.
+    closing: CancellationToken,
+    /// Nothing more is told.
+    stop: CancellationToken,
+}
+
 /// Who does not know the secret is not answered. Who follows gives the place back and takes one among the followers.
 async fn serve_one(
     stream: TcpStream,
@@ -86,7 +94,7 @@ async fn serve_one(
     secret: &str,
     place: OwnedSemaphorePermit,
     followers: &Semaphore,
-    closing: &CancellationToken,
+    ending: &Ending,
 ) {
     let (read, mut write) = stream.into_split();
     let mut read = BufReader::new(read);
@@ -102,7 +110,7 @@ async fn serve_one(
         Ok(Wish::Follow { run }) => match followers.try_acquire() {
             Ok(_following) => {
                 drop(place);
-                follow(engine, &run, closing, &mut read, &mut write).await
+                follow(engine, &run, ending, &mut read, &mut write).await
             }
             Err(_) => Ok(Some(Reply::Refused(format!(
                 "{} already follow runs of this gantry, which is the limit",
@@ -146,7 +154,7 @@ async fn carry_out(engine: &Embedded, wish: Wish) -> Result<Reply, engine::Error
 async fn follow(
     engine: &Embedded,
     run: &RunId,
-    closing: &CancellationToken,
+    ending: &Ending,
     read: &mut (impl AsyncBufRead + Unpin),
     write: &mut OwnedWriteHalf,
 ) -> Result<Option<Reply>, engine::Error> {
@@ -158,7 +166,10 @@ async fn follow(
         }
         loop {
             let next = tokio::select! {
+                biased;
                 next = watched.next() => next,
+                // A run at rest has been parked all along, and says nothing when its gantry ends.
+                () = ending.stop.cancelled(), if !has_ended => return Ok(Some(Reply::Parked)),
                 // Nothing is said any more: this is the end of the connection. A run may tell nothing for weeks.
                 _ = read.fill_buf() => return Ok(None),
             };
@@ -172,7 +183,7 @@ async fn follow(
                 // A new snapshot stands for what was missed.
                 Next::Lagged => break,
                 Next::End if has_ended => return Ok(Some(Reply::Done(json!({ "run": run })))),
-                Next::End if closing.is_cancelled() => return Ok(Some(Reply::Parked)),
+                Next::End if ending.closing.is_cancelled() => return Ok(Some(Reply::Parked)),
                 Next::End => return Ok(Some(Reply::Stopped)),
             }
         }

@@ -154,7 +154,8 @@ impl Event {
     }
 
     /// The values that somebody else chose, each with its place in the event's JSON (RFC 6901).
-    pub fn values(&self) -> impl Iterator<Item = (&'static str, &Arc<Value>)> {
+    #[cfg(feature = "service")]
+    pub(crate) fn values(&self) -> impl Iterator<Item = (&'static str, &Arc<Value>)> {
         let (first, second) = match self {
             Self::Started { input, .. } => (Some(("/input", input)), None),
             Self::Kept { value, .. } | Self::Replied { value, .. } => (Some(("/value", value)), None),
@@ -168,7 +169,8 @@ impl Event {
     }
 
     /// The same [values](Self::values), to be changed.
-    pub fn values_mut(&mut self) -> impl Iterator<Item = (&'static str, &mut Arc<Value>)> {
+    #[cfg(feature = "service")]
+    pub(crate) fn values_mut(&mut self) -> impl Iterator<Item = (&'static str, &mut Arc<Value>)> {
         let (first, second) = match self {
             Self::Started { input, .. } => (Some(("/input", input)), None),
             Self::Kept { value, .. } | Self::Replied { value, .. } => (Some(("/value", value)), None),

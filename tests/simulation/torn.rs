@@ -9,7 +9,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use gantry::ids::{Digest, RunId};
 use gantry::interpreter::{Event, RunStatus, SEMANTICS};
@@ -21,6 +21,8 @@ use serde_json::json;
 use super::random::Random;
 
 const SEEDS: u64 = 100;
+/// How long what was written may take to come into the database.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// What a disk writes whole.
 const SECTOR: usize = 512;
 /// The head of the write-ahead file.
@@ -123,7 +125,9 @@ async fn record() -> Vec<State> {
     let empty = Pieces::new();
     for n in 0..50 {
         write(&journal, n).await;
+        let patience = Instant::now() + PATIENCE;
         while is_brought_in_late(dir.path()) {
+            assert!(Instant::now() < patience, "nothing brings what was written into the database");
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         let read = |name: &str| std::fs::read(dir.path().join(name)).unwrap();
@@ -157,17 +161,17 @@ fn torn(before: &Pieces, after: &Pieces, from: usize, random: &mut Random) -> Ve
     bytes
 }
 
-/// The files as the machine left them between two acknowledged writes.
-fn crash(before: &State, after: &State, random: &mut Random) -> [Vec<u8>; 2] {
+/// The files as the machine left them between two acknowledged writes, and whether the second was acknowledged already.
+fn crash(before: &State, after: &State, random: &mut Random) -> ([Vec<u8>; 2], bool) {
     let head = |state: &State| state.log.first().map(|sector| sector[..HEAD.min(sector.len())].to_vec());
     let checkpointed = before.database != after.database;
     if checkpointed && random.percent(60) {
-        // What was committed is flushed, and is being copied to the database.
-        return [torn(&before.database, &after.database, 0, random), whole(&after.log)];
+        // What was committed is flushed and acknowledged, and is being copied to the database.
+        return ([torn(&before.database, &after.database, 0, random), whole(&after.log)], true);
     }
     let database = whole(&before.database);
     if head(before) == head(after) {
-        return [database, torn(&before.log, &after.log, 0, random)];
+        return ([database, torn(&before.log, &after.log, 0, random)], false);
     }
     // A new round: its head is flushed before anything that follows it.
     let mut log = whole(&before.log);
@@ -180,7 +184,7 @@ fn crash(before: &State, after: &State, random: &mut Random) -> [Vec<u8>; 2] {
             log = torn(&pieces(&log, &Vec::new()), &after.log, HEAD, random);
         }
     }
-    [database, log]
+    ([database, log], false)
 }
 
 fn put(dir: &Path, files: &[Vec<u8>; 2]) {
@@ -195,12 +199,14 @@ async fn check(states: &[State], seed: u64) -> (bool, bool) {
     let index = random.below(states.len() - 1);
     let (before, after) = (&states[index], &states[index + 1]);
     let dir = folder();
-    put(dir.path(), &crash(before, after, &mut random));
+    let (files, is_acknowledged) = crash(before, after, &mut random);
+    put(dir.path(), &files);
     let about = || format!("seed {seed}, within write {}: GANTRY_SEED={seed} cargo test --test simulation torn", index + 1);
     let journal = Sqlite::open(dir.path()).unwrap_or_else(|error| panic!("{}: {error}", about()));
     let (found, cut) = (content(&journal).await, journal.cut_bytes().is_some());
     let is_there = found == after.content;
     assert!(is_there || found == before.content, "{}: neither before nor after the write", about());
+    assert!(is_there || !is_acknowledged, "{}: it was acknowledged", about());
     // It is written to as if nothing had happened, and opened again.
     let next = states.len() + 5 - states.len() % 5;
     write(&journal, next).await;

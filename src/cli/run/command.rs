@@ -21,15 +21,13 @@ use crate::config::Config;
 use crate::engine::embedded::Embedded;
 use crate::engine::{self, Engine, Start};
 use crate::interpreter::{ErrorClass, RunStatus};
+use crate::limits;
 use crate::plan::Plan;
 use crate::shutdown::Shutdown;
 use crate::time::parse_duration;
 
 /// How long agents have to hear that a run was canceled.
 const GRACE: Duration = Duration::from_secs(5);
-
-/// As many updates of a run are looked through for what steps in maps and loops came to.
-const UPDATES_MAX: u64 = 20_000;
 
 /// What else can be done with a run by this name.
 #[derive(Debug, clap::Subcommand)]
@@ -157,13 +155,18 @@ async fn run_in(
     let (started, watched) = started.map_err(|error| refused(error, &plan, arguments))?;
     let mut progress = Progress::new(!chatty, terminal);
     let (snapshot, ended) = follow(&engine, &started.run, watched, &plan, &mut progress, shutdown, arguments.timeout).await?;
+    engine.shutdown(GRACE).await;
     let mut report = Report::new(&plan, &origin, value, &snapshot);
     if arguments.json && plan.repeats() {
-        let updates = engine.updates(&started.run, 0, UPDATES_MAX).await.map_err(|error| Failure::internal(chain(&error)))?;
-        let has_more = updates.last().is_some_and(|last| last.seq == UPDATES_MAX);
-        report.add_repetitions(&plan, updates, has_more);
+        match engine.updates(&started.run, 0, limits::REPORT_UPDATES_MAX).await {
+            Ok(updates) => report.add_repetitions(&plan, updates, limits::REPORT_UPDATES_MAX),
+            // The run has ended, and what is known of it is told.
+            Err(error) => {
+                tracing::warn!(%error, "what steps in maps and loops came to each time cannot be read");
+                report.has_more_steps = true;
+            }
+        }
     }
-    engine.shutdown(GRACE).await;
     explain(&mut report, surroundings);
     tell(&report, arguments, terminal)?;
     Ok(match (ended, report.status) {

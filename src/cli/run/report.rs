@@ -31,7 +31,7 @@ pub(super) struct Report {
     /// Null unless the run completed.
     pub(super) output: Option<Arc<Value>>,
     pub(super) error: Option<StepError>,
-    /// In the author's order; a step in a map or loop as often as it was begun, each time with its own path.
+    /// In the author's order; a step in a map or loop as often as its turn came, in the order of their ends, each time with its own path.
     pub(super) steps: Vec<StepReport>,
     /// True when there is more of steps in maps and loops than is listed.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -105,13 +105,16 @@ impl Report {
     }
 
     /// Puts what steps in maps and loops came to each time in the place where a snapshot has them as if their turn had not come: it
-    /// knows only those of them that are under way. `updates` from the first one on; `has_more` when they are not all.
-    pub(super) fn add_repetitions(&mut self, plan: &Plan, updates: Vec<Update>, has_more: bool) {
+    /// knows only those of them that are under way. `updates` from the first one on, `updates_max` of them at most.
+    pub(super) fn add_repetitions(&mut self, plan: &Plan, updates: Vec<Update>, updates_max: u64) {
+        let has_ended = updates.last().is_some_and(|last| matches!(last.change, Change::RunFinished { .. }));
+        self.has_more_steps = !has_ended && updates.len() as u64 >= updates_max;
         let (repeated, mut begun) = (repeated(plan), BTreeMap::new());
         let mut times: BTreeMap<String, Vec<StepReport>> = BTreeMap::new();
         for Update { at, change, .. } in updates {
             match change {
-                Change::StepStarted { path, .. } => _ = begun.entry(path).or_insert(at),
+                // A step that asks waits from its beginning.
+                Change::StepStarted { path, .. } | Change::StepWaiting { path, .. } => _ = begun.entry(path).or_insert(at),
                 Change::StepFinished { path, step, kind, status, outputs, error, attempts, by } => {
                     let Some(node) = plan.find(step.as_str()).map(|node| plan.node(node)).filter(|_| repeated.contains(&step)) else {
                         continue;
@@ -135,10 +138,9 @@ impl Report {
                         is_repeated: true,
                     });
                 }
-                Change::RunStarted | Change::StepRetrying { .. } | Change::StepWaiting { .. } | Change::RunFinished { .. } => {}
+                Change::RunStarted | Change::StepRetrying { .. } | Change::RunFinished { .. } => {}
             }
         }
-        self.has_more_steps = has_more;
         for step in std::mem::take(&mut self.steps) {
             match times.remove(&step.id) {
                 Some(times) => self.steps.extend(times),

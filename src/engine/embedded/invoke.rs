@@ -275,8 +275,8 @@ impl Embedded {
 
 /// What is recorded of the inputs of a call that has just begun.
 async fn asked_with(inputs: &Value) -> Payload {
-    // The connection's task has not written it yet, and would wait for this one.
-    if json::exceeds(inputs, limits::INPUTS_HASHED_AT_ONCE_BYTES_MAX) {
+    // The task of a connection that the call was just given to has not written it yet, and would wait for this one.
+    if json::weighs_more_than(inputs, limits::INPUTS_HASHED_AT_ONCE_BYTES_MAX) {
         tokio::task::yield_now().await;
     }
     payload::of(inputs)

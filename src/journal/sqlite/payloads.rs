@@ -53,13 +53,13 @@ struct FoundPayload {
 /// Writes an event down. One that is small, as almost all are, is written once.
 pub(super) fn encode(event: &Event) -> Result<Stored, Error> {
     let mut payloads = Vec::new();
-    let is_large = event.values().any(|(_, value)| json::exceeds(value, limits::PAYLOAD_INLINE_BYTES_MAX));
+    let is_large = event.values().any(|(_, value)| json::weighs_more_than(value, limits::PAYLOAD_INLINE_BYTES_MAX));
     let slim = is_large.then(|| without_large_values(event, &mut payloads));
     let body = write_down(slim.as_ref().unwrap_or(event), &mut payloads);
     body.map(|body| Stored { body, payloads }).map_err(|error| Error::Failed(format!("an event cannot be written: {error}")))
 }
 
-/// The event without its large values. They are not copied for it.
+/// The event without its large values. Only what stays beside them is copied.
 fn without_large_values(event: &Event, payloads: &mut Vec<Payload>) -> Event {
     let mut slim = event.clone();
     for (place, value) in slim.values_mut() {
@@ -112,7 +112,7 @@ impl Write for Small {
 
 /// A value of which what is too large stands aside.
 struct Split {
-    /// About how many bytes stay.
+    /// How many bytes stay, escapes not counted.
     bytes: usize,
     /// What stays, with `null` where something stood; none when all of it does.
     rest: Option<Value>,
@@ -122,7 +122,7 @@ struct Split {
 /// value. Depth is bounded by whoever read the value.
 fn split(value: &Value, place: &mut String, payloads: &mut Vec<Payload>) -> Split {
     let end = place.len();
-    let (mut bytes, mut rest) = (json::of_scalar(value), None);
+    let (mut bytes, mut rest) = (json::weight_alone(value), None);
     match value {
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
         Value::Array(items) => {
@@ -131,7 +131,7 @@ fn split(value: &Value, place: &mut String, payloads: &mut Vec<Payload>) -> Spli
                 place.push_str(&format!("/{index}"));
                 let inner = split(item, place, payloads);
                 place.truncate(end);
-                bytes += 1 + inner.bytes;
+                bytes += usize::from(index > 0) + inner.bytes;
                 match (inner.rest, &mut kept) {
                     (Some(rest), kept) => kept.get_or_insert_with(|| items[..index].to_vec()).push(rest),
                     (None, Some(kept)) => kept.push(item.clone()),
@@ -147,7 +147,7 @@ fn split(value: &Value, place: &mut String, payloads: &mut Vec<Payload>) -> Spli
                 place.push_str(&escaped(name));
                 let inner = split(member, place, payloads);
                 place.truncate(end);
-                bytes += json::of_text(name) + 2 + inner.bytes;
+                bytes += json::weight_of_text(name) + 1 + usize::from(index > 0) + inner.bytes;
                 let before = || members.iter().take(index).map(|(name, member)| (name.clone(), member.clone())).collect();
                 match (inner.rest, &mut kept) {
                     (Some(rest), kept) => drop(kept.get_or_insert_with(before).insert(name.clone(), rest)),
@@ -163,7 +163,7 @@ fn split(value: &Value, place: &mut String, payloads: &mut Vec<Payload>) -> Spli
     }
     let body = json::bytes(rest.as_ref().unwrap_or(value));
     payloads.push(Payload { place: place.clone(), digest: Sha256::digest(&body).into(), body });
-    Split { bytes: json::of_scalar(&Value::Null), rest: Some(Value::Null) }
+    Split { bytes: json::weight_alone(&Value::Null), rest: Some(Value::Null) }
 }
 
 /// A name within a JSON pointer.

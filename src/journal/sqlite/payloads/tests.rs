@@ -29,6 +29,16 @@ fn asked(prompt: Value, schema: Value) -> Event {
     Event::Asked { path, attempt: 1, question, by: None, inputs: None, at: Timestamp::from_unix_ms(6) }
 }
 
+fn answered(answer: Value) -> Event {
+    let path = serde_json::from_value(json!("/0:q")).unwrap();
+    Event::Answered { path, answer: Arc::new(answer), note: None, at: Timestamp::from_unix_ms(6) }
+}
+
+fn kept(value: Value) -> Event {
+    let path = serde_json::from_value(json!("/0:each")).unwrap();
+    Event::Kept { path, index: 3, value: Arc::new(value), at: Timestamp::from_unix_ms(6) }
+}
+
 fn text(letter: &str, bytes: usize) -> Value {
     Value::String(letter.repeat(bytes))
 }
@@ -88,12 +98,32 @@ async fn values_of_every_shape_come_back() {
         (replied("around", json!([numbers(), [small, small, text("l", LIMIT + 1)]])), 3),
         (replied("deep", deep), 1),
         (asked(text("p", LIMIT + 1), json!({"enum": ["{{ x }}", null]})), 1),
-        (asked(small.clone(), small), 1),
+        (asked(json!("p"), text("s", LIMIT + 1)), 1),
+        (asked(small.clone(), small.clone()), 1),
+        // First what is large in a value, then what is around it.
+        (asked(small.clone(), json!({"a": text("s", LIMIT + 1), "b": small})), 2),
+        (answered(json!(["a", text("a", LIMIT + 1)])), 1),
+        (kept(text("k", LIMIT + 1)), 1),
+        // Many values, and yet small.
+        (replied("digits", Value::from(vec![7; LIMIT / 4])), 0),
+        (replied("fractions", Value::from(vec![0.1 + 0.2; LIMIT / 10])), 1),
         // What looks like something of the journal's own is data.
         (replied("lookalike", json!({"payloads": 1, "$ref": "sha256:00", "large": text("l", LIMIT + 1), "null": null})), 1),
     ];
     for (event, expected) in cases {
         check(event, expected).await;
+    }
+}
+
+#[test]
+fn the_values_of_an_event_are_where_they_are_said_to_be() {
+    let events = [started("a"), replied("r", json!({"r": 1})), asked(json!("p"), json!({"s": 1})), answered(json!(2)), kept(json!([3]))];
+    for mut event in events {
+        let written = serde_json::to_value(&event).unwrap();
+        let values: Vec<_> = event.values().map(|(place, value)| (place, Value::clone(value))).collect();
+        assert!(!values.is_empty() && values.iter().all(|(place, value)| written.pointer(place) == Some(value)), "{written}");
+        let changed: Vec<_> = event.values_mut().map(|(place, value)| (place, Value::clone(value))).collect();
+        assert_eq!(values, changed);
     }
 }
 
