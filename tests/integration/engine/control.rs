@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use gantry::control::{Error, Listener, Reply, Wish, ask};
 use gantry::engine::Engine;
-use gantry::journal::{DataDir, Memory};
+use gantry::journal::{DataDir, Memory, Sqlite};
 use gantry::limits;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::agent::PATIENCE;
+use super::rest;
 use super::world::{World, output};
 
 #[tokio::test]
@@ -214,6 +215,26 @@ async fn followers_take_no_place_from_the_others_and_are_bounded_themselves() {
         tokio::time::timeout(PATIENCE, told).await.expect("each is told the end");
     }
     stop.cancel();
+    tokio::time::timeout(PATIENCE, serving).await.unwrap().unwrap();
+}
+
+/// A run at rest says nothing when its gantry ends. Who follows it is told that it is parked all the same.
+#[tokio::test]
+async fn a_follower_of_a_run_at_rest_is_told_that_it_is_parked() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut held = DataDir::lock(dir.path()).unwrap();
+    let listener = Listener::bind(&mut held).await.unwrap();
+    let world = rest::world(Arc::new(Sqlite::open(dir.path()).unwrap()), rest::SOON);
+    let stop = CancellationToken::new();
+    let serving = tokio::spawn(listener.serve(world.engine.clone(), stop.clone(), stop.clone()));
+    let run = world.start("steps: [{id: ask, step_type: input, prompt: well}]", json!({})).await;
+    let mut follower = ask(dir.path(), &Wish::Follow { run }).await.unwrap();
+    let first = tokio::time::timeout(PATIENCE, follower.next()).await.unwrap();
+    assert!(matches!(first, Ok(Reply::Snapshot(_))), "{first:?}");
+    rest::until(&world.engine, 0, 1).await;
+    stop.cancel();
+    let parked = async { while !matches!(follower.next().await.unwrap(), Reply::Parked) {} };
+    tokio::time::timeout(PATIENCE, parked).await.expect("it is told");
     tokio::time::timeout(PATIENCE, serving).await.unwrap().unwrap();
 }
 

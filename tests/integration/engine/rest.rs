@@ -31,18 +31,18 @@ fn count(moderate: usize, full: usize) -> usize {
 }
 
 /// A world whose runs rest after this time.
-fn world(journal: Arc<dyn Journal>, rest_after: Duration) -> World {
+pub(super) fn world(journal: Arc<dyn Journal>, rest_after: Duration) -> World {
     let mut world = World::with(Arc::clone(&journal));
     let options = Options { rest_after, ..Options::default() };
     world.engine = Embedded::new(options, Arc::clone(&world.discovery), gantry::agent::Client::new(client_options()), journal);
     world
 }
 
-const SOON: Duration = Duration::from_millis(20);
+pub(super) const SOON: Duration = Duration::from_millis(20);
 /// Longer than any test: nothing rests.
 const NEVER: Duration = Duration::from_secs(3600);
 
-async fn until(engine: &Embedded, awake: usize, resting: usize) {
+pub(super) async fn until(engine: &Embedded, awake: usize, resting: usize) {
     let wait = async {
         while engine.counts() != (Counts { awake, resting }) {
             tokio::time::sleep(Duration::from_millis(2)).await;
