@@ -64,7 +64,7 @@ async fn give_back() {
     let threads = Handle::current().metrics().num_workers();
     let meeting = Arc::new(Meeting::default());
     let ask_together = |meeting: Arc<Meeting>| async move {
-        meeting.wait_for(threads);
+        meeting.wait_for(threads, MEETING);
         (0..ASKED_AT_ONCE).for_each(|_| ask());
     };
     let asking: Vec<_> = (0..threads).map(|_| tokio::spawn(ask_together(Arc::clone(&meeting)))).collect();
@@ -82,12 +82,13 @@ struct Meeting {
 }
 
 impl Meeting {
-    /// Holds this thread until so many are there, or until that takes too long: one may be at work after all.
-    fn wait_for(&self, threads: usize) {
+    /// Holds this thread until so many are there, or until that takes too long: one may be at work after all. Whether they are.
+    fn wait_for(&self, threads: usize, patience: Duration) -> bool {
         let mut present = self.present.lock().unwrap_or_else(PoisonError::into_inner);
         *present += 1;
         self.arrived.notify_all();
-        drop(self.arrived.wait_timeout_while(present, MEETING, |present| *present < threads));
+        let waited = self.arrived.wait_timeout_while(present, patience, |present| *present < threads);
+        *waited.unwrap_or_else(PoisonError::into_inner).0 >= threads
     }
 }
 
@@ -109,7 +110,8 @@ mod tests {
         line.trim().trim_end_matches(" kB").parse().expect("a number")
     }
 
-    async fn busy(task: usize) {
+    /// Ends when all of them have taken what they take.
+    async fn busy(task: usize, all: Arc<tokio::sync::Barrier>) {
         let mut held: Vec<Vec<u8>> = Vec::new();
         for n in 0..60 {
             held.push(vec![1; 16 + (n * 97 + task * 31) % 900]);
@@ -118,30 +120,25 @@ mod tests {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         }
+        all.wait().await;
     }
 
     #[test]
     fn threads_wait_for_each_other_and_for_none_that_does_not_come() {
-        let meeting = Meeting::default();
-        let left = std::sync::atomic::AtomicUsize::new(0);
-        std::thread::scope(|threads| {
-            let come = || {
-                meeting.wait_for(2);
-                left.fetch_add(1, std::sync::atomic::Ordering::SeqCst)
-            };
-            let handles = [threads.spawn(come), threads.spawn(come)];
-            assert!(handles.into_iter().all(|handle| handle.join().is_ok()));
+        let (meeting, long) = (Meeting::default(), Duration::from_secs(60));
+        let met = std::thread::scope(|threads| {
+            let coming = [(); 2].map(|()| threads.spawn(|| meeting.wait_for(2, long)));
+            coming.map(|coming| coming.join().expect("it cannot fail"))
         });
-        assert_eq!((left.into_inner(), *meeting.present.lock().unwrap()), (2, 2));
-        let alone = std::time::Instant::now();
-        Meeting::default().wait_for(2);
-        assert!(alone.elapsed() >= MEETING, "another one was waited for");
+        assert_eq!(met, [true, true]);
+        assert!(!Meeting::default().wait_for(2, Duration::from_millis(1)), "nobody else comes");
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn a_process_that_was_busy_has_its_memory_back_after_a_while() {
         let before = resident();
-        let tasks: Vec<_> = (0..3_000).map(|task| tokio::spawn(busy(task))).collect();
+        let all = Arc::new(tokio::sync::Barrier::new(3_000));
+        let tasks: Vec<_> = (0..3_000).map(|task| tokio::spawn(busy(task, Arc::clone(&all)))).collect();
         for task in tasks {
             task.await.expect("it cannot fail");
         }

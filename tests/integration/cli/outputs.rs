@@ -100,6 +100,7 @@ steps:
     on_error: {steps: [{id: caught, step_type: set, value: 0}]}
   - {id: turns, step_type: loop, until: iteration == 1, max_iterations: 3, steps: [{id: turn, step_type: set, value: \"{{ iteration }}\"}]}
   - {id: none, step_type: map, items: [], steps: [{id: never, step_type: set, value: 1}]}
+  - {id: asks, step_type: map, items: [1], steps: [{id: asked, step_type: input, prompt: well, timeout: 0.2, default: 7}]}
 ";
 
 /// A step in a map or loop is told as often as it was begun, and not as one whose turn never came.
@@ -120,7 +121,11 @@ fn steps_in_maps_and_loops_are_told_each_time() {
         ["/1:turns[1]/0:turn", "completed", 1],
         ["/2:none", "completed", []],
         ["/2:none[0]/0:never", "pending", null],
+        ["/3:asks", "completed", [7]],
+        ["/3:asks[0]/0:asked", "completed", 7],
     ]);
     assert_eq!(json!(told), expected, "{report:#}");
     assert!(report["has_more_steps"].is_null() && report["steps"][2]["started_at"].is_string(), "{report:#}");
+    // It lasts from its question on.
+    assert!(report["steps"][10]["duration_ms"].as_u64().unwrap() >= 200, "{report:#}");
 }
