@@ -49,7 +49,7 @@ pub(super) fn render(told: &Timeline, now: Timestamp) -> String {
         if let Some(question) = &entry.question {
             text.push_str(&format!("  {} asks: {}\n", entry.step, one_line(&question.text(), 400)));
             if let Some(schema) = &question.schema {
-                text.push_str(&format!("  its answer: {}\n", one_line(&schema.to_string(), 400)));
+                text.push_str(&format!("  an answer must fit: {}\n", one_line(&schema.to_string(), 400)));
             }
         }
     }
