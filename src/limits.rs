@@ -119,6 +119,10 @@ pub const JOURNAL_FULL_REST_MAX: Duration = Duration::from_secs(5);
 pub const RUN_START_REST: Duration = Duration::from_millis(50);
 /// Longest such rest: how much later than a place is free the run begins.
 pub const RUN_START_REST_MAX: Duration = Duration::from_secs(1);
+/// First rest of a step whose run cannot be read from the journal: most of what fails so is over at once.
+pub const RUN_READ_REST: Duration = Duration::from_millis(50);
+/// Longest such rest: how much later than the journal can be read again the step goes on.
+pub const RUN_READ_REST_MAX: Duration = Duration::from_secs(5);
 /// How long ended runs are kept when nobody says otherwise.
 pub const RUN_AGE_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
 /// Ended runs that are kept when nobody says otherwise.

@@ -242,6 +242,9 @@ pub enum Error {
     /// The journal could not be written.
     #[error("the journal failed: {0}")]
     Journal(String),
+    /// What the journal has of the run is not what was written, and will not be when it is read again.
+    #[error("the journal failed: {0}")]
+    Damaged(String),
     /// Journal and plan do not fit.
     #[error(transparent)]
     Mismatch(#[from] Mismatch),

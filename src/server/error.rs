@@ -148,7 +148,7 @@ impl From<engine::Error> for Failure {
             engine::Error::KeyReused(_) => Self::field("idempotency_key", error.to_string()),
             engine::Error::References(_) => Self::field("workflow_id", error.to_string()),
             engine::Error::Cycle(_) => Self::field("message.metadata", error.to_string()),
-            engine::Error::Journal(_) | engine::Error::Mismatch(_) => {
+            engine::Error::Journal(_) | engine::Error::Damaged(_) | engine::Error::Mismatch(_) => {
                 tracing::error!(%error, "the engine failed");
                 Self::new(ErrorCode::InternalError, "the engine could not accept this; the cause is in gantry's log")
             }

@@ -56,14 +56,24 @@ async fn look_up(app: &Arc<App>, caller: &Caller, id: &str) -> Result<Arc<Task>,
     Ok(task)
 }
 
-/// Whether the record of a task has everything though nobody keeps it up: its run rests, and is where it was when the task asked.
+/// Whether the record of a task has everything though nobody keeps it up: its run rests, and is where it was when the task asked. What
+/// the journal has may be newer all the same: an answer that came early, from which nothing follows yet.
 async fn has_all(app: &App, task: &Task) -> bool {
     let Kind::Run(run) = task.kind() else { return true };
     let (state, changed_at) = task.state();
     if task.is_kept_up() || !state.is_interrupted() || !app.engine.rests(&run) {
         return false;
     }
-    app.engine.summary(&run).await.is_ok_and(|summary| summary.changed_at == changed_at)
+    let Ok(summary) = app.engine.summary(&run).await else { return false };
+    if summary.changed_at == changed_at || task.has_all_of(summary.changed_at) {
+        return true;
+    }
+    // Read from the journal, which wakes nothing.
+    let is_where_it_was = app.engine.snapshot(&run).await.is_ok_and(|snapshot| snapshot.changed_at == changed_at);
+    if is_where_it_was {
+        task.knows(summary.changed_at);
+    }
+    is_where_it_was
 }
 
 /// The caller's task, also when only its run is known: after a restart, and when it has left memory. That there is none is said at the

@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use async_trait::async_trait;
 use gantry::ids::RunId;
 use gantry::interpreter::Event;
-use gantry::journal::{Created, Error, Header, Journal, Memory, Progress, Record};
+use gantry::journal::{Created, Error, Header, Journal, Memory, Progress, Record, Resting};
+use gantry::time::Timestamp;
 
 /// What a journal is asked to do, and for a run of which workflow.
 #[derive(Debug, Clone, Copy)]
@@ -25,6 +26,8 @@ pub(crate) struct Faulty {
     memory: Memory,
     fault: Mutex<Option<Fault>>,
     workflows: Mutex<HashMap<RunId, String>>,
+    /// Those that rest, and until when.
+    resting: Mutex<HashMap<RunId, Option<Timestamp>>>,
     refused: AtomicUsize,
 }
 
@@ -89,6 +92,10 @@ impl Journal for Faulty {
 
     async fn advance(&self, run: &RunId, events: &[Event], progress: Progress) -> Result<(), Error> {
         self.check(Asked::Append(&self.workflow(run), events))?;
+        match progress.rests {
+            Some(until) => _ = self.resting.lock().unwrap().insert(run.clone(), until),
+            None => _ = self.resting.lock().unwrap().remove(run),
+        }
         self.memory.advance(run, events, progress).await
     }
 
@@ -114,6 +121,18 @@ impl Journal for Faulty {
     }
 
     async fn unfinished(&self) -> Result<Vec<Record>, Error> {
-        self.memory.unfinished().await
+        let mut unfinished = self.memory.unfinished().await?;
+        unfinished.retain(|record| !record.rests);
+        Ok(unfinished)
+    }
+
+    async fn resting(&self) -> Result<Vec<Resting>, Error> {
+        let unfinished = self.memory.unfinished().await?;
+        let resting = self.resting.lock().unwrap();
+        let rest = |record: Record| {
+            let until = *resting.get(&record.header.run)?;
+            Some(Resting { run: record.header.run, until, since: record.changed_at })
+        };
+        Ok(unfinished.into_iter().filter_map(rest).collect())
     }
 }

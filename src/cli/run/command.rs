@@ -233,6 +233,7 @@ fn refused(error: engine::Error, plan: &Plan, arguments: &RunArguments) -> Failu
         | engine::Error::KeyReused(_)
         | engine::Error::ShuttingDown
         | engine::Error::Journal(_)
+        | engine::Error::Damaged(_)
         | engine::Error::Mismatch(_) => Failure::internal(chain(&error)),
     }
 }

@@ -13,7 +13,7 @@ use super::drive::Control;
 use super::invoke::{Lineage, Outcome, Ties};
 use crate::agent::Hold;
 use crate::discovery;
-use crate::engine::{Engine, Error, Next, Start, Started};
+use crate::engine::{Engine, Error, Next, Start, Started, Subscription};
 use crate::ids::RunId;
 use crate::interpreter::{self, Change, ErrorClass, Invocation, Question, RemoteTask, Snapshot, StepError, StepStatus};
 use crate::journal::{PARENT_LABEL, ROOT_LABEL, STEP_LABEL};
@@ -48,7 +48,7 @@ impl Execute {
     }
 }
 
-/// How long a child that cannot begin yet is waited for.
+/// How long a child that cannot begin or be read yet is waited for.
 pub(super) struct Turn<'a> {
     /// What is left of the step's time.
     pub(super) left: &'a mut Duration,
@@ -79,7 +79,7 @@ impl Embedded {
     ) -> Result<Outcome, StepError> {
         let mut left = invocation.timeout;
         let child = match &invocation.resume {
-            Some(remote) => self.resume_child(remote, invocation).await,
+            Some(remote) => self.resume_child(remote, invocation, Turn { left: &mut left, cancel: &ties.cancel }).await,
             None => match Execute::read(&invocation.inputs) {
                 Ok(execute) => self.start_child(parent, invocation, execute, lineage, Turn { left: &mut left, cancel: &ties.cancel }).await,
                 Err(error) => Err(error),
@@ -181,7 +181,7 @@ impl Embedded {
             let code = match error {
                 Error::Limit(_) | Error::Cycle(_) | Error::References(_) => ErrorClass::Limit,
                 Error::InvalidInput(_) => ErrorClass::InvalidInput,
-                Error::ShuttingDown | Error::Journal(_) | Error::Busy(_) | Error::Full(_) => ErrorClass::Unavailable,
+                Error::ShuttingDown | Error::Journal(_) | Error::Damaged(_) | Error::Busy(_) | Error::Full(_) => ErrorClass::Unavailable,
                 Error::NotFound(_)
                 | Error::Ended { .. }
                 | Error::NotWaiting { .. }
@@ -235,17 +235,33 @@ impl Embedded {
         }
     }
 
-    async fn resume_child(&self, remote: &RemoteTask, invocation: &Invocation) -> Result<RunId, StepError> {
+    /// Passes an answer down. A child that cannot be read now is given it when it can, as long as the step may take.
+    async fn resume_child(&self, remote: &RemoteTask, invocation: &Invocation, turn: Turn<'_>) -> Result<RunId, StepError> {
         let rejected = |error: String| StepError::new(ErrorClass::Rejected, error);
         let child = RunId::parse(&remote.task_id).map_err(|error| rejected(error.to_string()))?;
-        // The context names the child's step that asked, and which of its attempts did: a later question is another one.
-        match self.answer(&child, Some(&remote.context_id), Arc::clone(&invocation.inputs)).await {
-            // Nothing waits: the answer was given before a restart, and the child has gone on with it.
-            Ok(()) | Err(Error::NotWaiting { .. } | Error::Ended { .. }) => Ok(child),
-            Err(error @ (Error::ShuttingDown | Error::Journal(_) | Error::Busy(_) | Error::Full(_))) => {
-                Err(StepError::new(ErrorClass::Unavailable, error.to_string()))
+        let mut rest = limits::RUN_READ_REST;
+        loop {
+            // The context names the child's step that asked, and which of its attempts did: a later question is another one.
+            match self.answer(&child, Some(&remote.context_id), Arc::clone(&invocation.inputs)).await {
+                // Nothing waits: the answer was given before a restart, and the child has gone on with it.
+                Ok(()) | Err(Error::NotWaiting { .. } | Error::Ended { .. }) => return Ok(child),
+                Err(error @ Error::Busy(_)) if !turn.left.is_zero() => {
+                    debug!(%child, %error, "an answer waits for the run that it is for");
+                    let now = rest.min(*turn.left);
+                    *turn.left -= now;
+                    rest = (rest * 2).min(limits::RUN_READ_REST_MAX);
+                    tokio::select! {
+                        () = tokio::time::sleep(now) => {}
+                        // The next try is refused, and says so.
+                        () = self.inner.stopping.cancelled() => {}
+                        () = turn.cancel.cancelled() => return Err(StepError::new(ErrorClass::Canceled, "canceled")),
+                    }
+                }
+                Err(error @ (Error::ShuttingDown | Error::Journal(_) | Error::Damaged(_) | Error::Busy(_) | Error::Full(_))) => {
+                    return Err(StepError::new(ErrorClass::Unavailable, error.to_string()));
+                }
+                Err(error) => return Err(rejected(error.to_string())),
             }
-            Err(error) => Err(rejected(error.to_string())),
         }
     }
 
@@ -273,36 +289,64 @@ impl Embedded {
         });
     }
 
+    /// Waits for what comes of a child. One that cannot be read now is looked at again; whoever calls bounds for how long.
     async fn wait(&self, parent: &RunId, child: &RunId) -> Result<Outcome, StepError> {
-        let unavailable = |error: Error| StepError::new(ErrorClass::Unavailable, error.to_string());
+        let unavailable = |error: String| StepError::new(ErrorClass::Unavailable, error);
+        let mut rest = limits::RUN_READ_REST;
         loop {
-            let mut watched = self.subscribe(child).await.map_err(unavailable)?;
-            if let Some(outcome) = settled(child, &watched.snapshot) {
-                return outcome;
-            }
-            if !watched.is_live() {
-                if self.inner.stopping.is_cancelled() {
-                    return Ok(Outcome::Parked);
+            // Asked first: one that is out of reach before it is read changes no more.
+            let is_within_reach = self.inner.runs.is_within_reach(child);
+            let stopped = match self.subscribe(child).await {
+                Ok(mut watched) => {
+                    if let Some(outcome) = settled(child, &watched.snapshot) {
+                        return outcome;
+                    }
+                    if watched.is_live() {
+                        rest = limits::RUN_READ_REST;
+                        if let Some(outcome) = watch(child, &mut watched).await {
+                            return outcome;
+                        }
+                        continue;
+                    }
+                    (!is_within_reach).then(|| format!("run `{child}` stopped before its end; the log says why"))
                 }
+                Err(Error::Journal(_) | Error::Busy(_) | Error::Full(_)) => None,
+                // How it will end once it can be read is not known.
+                Err(error @ (Error::Damaged(_) | Error::Mismatch(_))) => Some(error.to_string()),
+                Err(error) => return Err(unavailable(error.to_string())),
+            };
+            if self.inner.stopping.is_cancelled() {
+                return Ok(Outcome::Parked);
+            }
+            if let Some(why) = stopped {
                 if self.inner.journal.is_durable() {
                     // Gone already, it needs not be told.
                     let _ = self.tell(parent, Control::Stop(child.clone())).await;
                     return Ok(Outcome::Parked);
                 }
-                let stopped = format!("run `{child}` stopped before its end; the log says why");
-                return Err(StepError::new(ErrorClass::Unavailable, stopped));
+                return Err(unavailable(why));
             }
-            // When the watch lags or the run goes away, the loop around this one looks again.
-            while let Next::Update(update) = watched.next().await {
-                match &update.change {
-                    Change::RunFinished { outcome } => return finished(child, outcome),
-                    // What waits is looked at anew: which attempt asks is in the snapshot.
-                    Change::StepWaiting { .. } => break,
-                    Change::RunStarted | Change::StepStarted { .. } | Change::StepRetrying { .. } | Change::StepFinished { .. } => {}
-                }
+            warn!(run_id = %parent, %child, "a run below cannot be read now");
+            tokio::select! {
+                () = tokio::time::sleep(rest) => {}
+                () = self.inner.stopping.cancelled() => {}
             }
+            rest = (rest * 2).min(limits::RUN_READ_REST_MAX);
         }
     }
+}
+
+/// What comes of a child that is under way. None when it is to be looked at anew: the watch lagged, it went away, or something waits, and
+/// which attempt asks is in the snapshot.
+async fn watch(child: &RunId, watched: &mut Subscription) -> Option<Result<Outcome, StepError>> {
+    while let Next::Update(update) = watched.next().await {
+        match &update.change {
+            Change::RunFinished { outcome } => return Some(finished(child, outcome)),
+            Change::StepWaiting { .. } => break,
+            Change::RunStarted | Change::StepStarted { .. } | Change::StepRetrying { .. } | Change::StepFinished { .. } => {}
+        }
+    }
+    None
 }
 
 /// What the parent's step gets, when the child has ended or asks something.

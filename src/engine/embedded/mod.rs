@@ -197,6 +197,11 @@ impl Embedded {
             }
             match self.load_to_drive(&record).await {
                 Ok(driver_and_events) => drivers.push(driver_and_events),
+                Err(error @ (Error::Journal(_) | Error::Busy(_) | Error::Full(_))) if !self.inner.runs.is_within_reach(&run) => {
+                    tracing::warn!(run_id = %run, %error, "run cannot be read now");
+                    recovered.resumed += 1;
+                    self.inner.runs.rest(run, Resting::queued());
+                }
                 // One run that cannot go on must not keep the others from it. It stays in the journal as it is.
                 Err(error) => {
                     tracing::error!(run_id = %run, %error, "run cannot be resumed");
@@ -247,7 +252,7 @@ impl Embedded {
         if let Some(plan) = self.inner.runs.plan(digest) {
             return Ok(plan);
         }
-        let plan = self.inner.discovery.plan_pinned(source, digest).map_err(|error| Error::Journal(error.to_string()))?;
+        let plan = self.inner.discovery.plan_pinned(source, digest).map_err(|error| Error::Damaged(error.to_string()))?;
         self.inner.runs.remember(&plan);
         Ok(plan)
     }
@@ -373,9 +378,13 @@ impl Embedded {
     /// Why a run that is not under way cannot be changed.
     async fn at_rest(&self, run: &RunId) -> Error {
         match self.inner.journal.record(run).await {
-            Err(error) => journal_error(run, error),
             Ok(record) if record.status.is_terminal() => Error::Ended { run: run.clone(), status: record.status },
             Ok(_) if self.inner.stopping.is_cancelled() => Error::ShuttingDown,
+            // It was to be woken, and still rests.
+            _ if self.inner.runs.is_resting(run) => {
+                Error::Busy(format!("run `{run}` cannot be read from the journal now; try again later"))
+            }
+            Err(error) => journal_error(run, error),
             Ok(_) => match self.inner.journal.events(run).await {
                 Err(error) => journal_error(run, error),
                 Ok(_) => Error::Journal(format!("run `{run}` stopped before its end; the log says why")),
@@ -634,7 +643,7 @@ fn journal_error(run: &RunId, error: journal::Error) -> Error {
         journal::Error::NotFound(_) => Error::NotFound(run.clone()),
         journal::Error::Full(message) => Error::Full(message),
         error @ journal::Error::Busy(_) => Error::Busy(format!("{error}; try again later")),
-        error @ journal::Error::Damaged { .. } => Error::Journal(error.to_string()),
+        error @ journal::Error::Damaged { .. } => Error::Damaged(error.to_string()),
         journal::Error::Failed(message) => Error::Journal(message),
     }
 }

@@ -142,6 +142,12 @@ impl Registrar {
         self.read().resting.len()
     }
 
+    /// Whether it runs or rests.
+    pub(super) fn is_within_reach(&self, run: &RunId) -> bool {
+        let runs = self.read();
+        runs.running.contains_key(run) || runs.resting.contains_key(run)
+    }
+
     pub(super) fn is_resting(&self, run: &RunId) -> bool {
         self.read().resting.contains_key(run)
     }

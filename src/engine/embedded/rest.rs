@@ -196,14 +196,14 @@ impl Embedded {
                 driver.woken(resting);
                 driver.drive(events).await;
             }
-            Err(journal::Error::Failed(error)) => {
+            Err(error @ (journal::Error::Failed(_) | journal::Error::Busy(_) | journal::Error::Full(_))) => {
                 warn!(run_id = %run, %error, "run cannot be read now");
                 let later = limits::JOURNAL_FULL_REST_MAX;
                 let due = resting.due.map(|(due, instant)| (due, instant.max(Instant::now() + later)));
                 self.inner.runs.rest(run, Resting { due, ..resting });
                 inbox.close();
             }
-            Err(error) => {
+            Err(error @ (journal::Error::NotFound(_) | journal::Error::Damaged { .. })) => {
                 error!(run_id = %run, %error, "run cannot go on");
                 self.inner.runs.remove(&run, &running);
                 inbox.close();

@@ -107,6 +107,8 @@ pub(super) struct Live {
     unread: Option<Unread>,
     kind: Kind,
     changed_at: Timestamp,
+    /// When the newest event of its run happened of which nothing is missing here, where it is known.
+    known_upto: Option<Timestamp>,
     /// Messages of the history that are gantry's own, those that it has no more included.
     pub(super) messages_said: u64,
     /// How many messages at the end of the history are in no note of the run.
@@ -140,6 +142,7 @@ impl Task {
             unread: None,
             kind,
             changed_at: since,
+            known_upto: None,
             unkept: 0,
             progress_told: 0,
             asked: None,
@@ -163,6 +166,16 @@ impl Task {
     pub(in crate::server) fn state(&self) -> (TaskState, Timestamp) {
         let live = self.live();
         (live.state, live.changed_at)
+    }
+
+    /// Whether nothing is missing of what its run's events say up to the one of this moment.
+    pub(in crate::server) fn has_all_of(&self, newest: Timestamp) -> bool {
+        self.live().known_upto == Some(newest)
+    }
+
+    /// Up to the event of this moment nothing of the run is missing.
+    pub(in crate::server) fn knows(&self, newest: Timestamp) {
+        self.live().known_upto = Some(newest);
     }
 
     /// Whether anybody sees what happens to it when it happens.

@@ -2,11 +2,13 @@
 //! come to something, and the next start goes on with it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use gantry::agent::Client;
 use gantry::engine::embedded::{Embedded, Options, Recovered};
 use gantry::engine::{Engine, Error, Next};
+use gantry::ids::RunId;
 use gantry::interpreter::{Event, RunStatus};
 use gantry::journal::{self, Journal};
 use serde_json::json;
@@ -126,4 +128,109 @@ async fn a_run_that_cannot_be_read_at_a_start_is_told_and_keeps_no_other_from_go
     let error = next.snapshot(&bad).await.unwrap_err();
     assert!(error.to_string().contains("event 1 cannot be read"), "{error}");
     assert_eq!(journal.record(&bad).await.unwrap().status, RunStatus::Running, "it is let be");
+}
+
+/// The first so many reads of runs of a workflow fail with this.
+fn reads_later(journal: &Faulty, workflow: &'static str, reads: usize, error: journal::Error) {
+    let left = AtomicUsize::new(reads);
+    let fails = move || left.try_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok();
+    journal.refuse(move |asked| (matches!(asked, Asked::Read(of) if of == workflow) && fails()).then(|| error.clone()));
+}
+
+/// A run whose step started another, which rests for an hour, when gantry has stopped.
+async fn stopped_above_one_that_rests(journal: &Arc<Faulty>) -> (World, RunId, RunId) {
+    let mut world = world(journal, &[]);
+    world.engine = resting_soon(&world);
+    world.push_workflow("metadata: {id: long, name: L, version: 1.0.0}\nsteps: [{id: wait, step_type: wait, for: 1h}]").await;
+    let run = world.start("steps: [{id: sub, step_type: workflow, workflow: long, inputs: {}}]", json!({})).await;
+    until(&world.engine, 1, 1).await;
+    let child = journal.list().await.unwrap().into_iter().map(|record| record.header.run).find(|child| *child != run).unwrap();
+    world.engine.shutdown(Duration::from_secs(1)).await;
+    world.engine = resting_soon(&world);
+    (world, run, child)
+}
+
+fn resting_soon(world: &World) -> Embedded {
+    let options = Options { rest_after: Duration::from_millis(20), ..Options::default() };
+    Embedded::new(options, Arc::clone(&world.discovery), Client::new(client_options()), Arc::clone(&world.journal))
+}
+
+async fn until(engine: &Embedded, awake: usize, resting: usize) {
+    let wait = async {
+        while (engine.counts().awake, engine.counts().resting) != (awake, resting) {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    let waited = tokio::time::timeout(PATIENCE, wait).await;
+    waited.unwrap_or_else(|_| panic!("never {awake} awake and {resting} at rest, but {:?}", engine.counts()));
+}
+
+#[tokio::test]
+async fn a_run_below_that_cannot_be_read_for_a_moment_is_waited_for() {
+    for reads in [1, 2, 5] {
+        let journal = Arc::new(Faulty::default());
+        let (world, run, child) = stopped_above_one_that_rests(&journal).await;
+        reads_later(&journal, "long", reads, broken());
+        let before = journal.refused();
+        assert_eq!(world.engine.recover().await.unwrap(), Recovered { resumed: 2, stuck: Vec::new() });
+        let all_failed = async {
+            while journal.refused() < before + reads {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, all_failed).await.expect("it is read again");
+        // Neither has stopped, nor failed.
+        until(&world.engine, 1, 1).await;
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        world.engine.cancel(&run, "enough").await.unwrap();
+        for run in [&run, &child] {
+            assert_eq!(end(&world.engine, run).await.status, RunStatus::Canceled, "{reads} reads");
+        }
+        assert_eq!(journal.list().await.unwrap().len(), 2, "there is no second child");
+    }
+}
+
+#[tokio::test]
+async fn a_run_below_that_is_damaged_stops_the_run_above_until_it_can_be_read() {
+    let journal = Arc::new(Faulty::default());
+    let (world, run, child) = stopped_above_one_that_rests(&journal).await;
+    let damaged = journal::Error::Damaged { run: child.clone(), what: "event 1 cannot be read".to_owned() };
+    reads_later(&journal, "long", usize::MAX, damaged);
+    world.engine.recover().await.unwrap();
+    idle(&world.engine).await;
+    assert_eq!(journal.record(&run).await.unwrap().status, RunStatus::Running, "it has not failed");
+
+    journal.heal();
+    let next = next_start(&world);
+    assert_eq!(next.recover().await.unwrap(), Recovered { resumed: 2, stuck: Vec::new() });
+    next.cancel(&run, "enough").await.unwrap();
+    assert_eq!(end(&next, &child).await.status, RunStatus::Canceled);
+}
+
+#[tokio::test]
+async fn an_answer_to_a_run_below_waits_until_that_can_be_read() {
+    let journal = Arc::new(Faulty::default());
+    let mut world = world(&journal, &[]);
+    world.engine = resting_soon(&world);
+    world.push_workflow("metadata: {id: asks, name: A, version: 1.0.0}\nsteps: [{id: ask, step_type: input, prompt: x}]").await;
+    let run = world.start("steps: [{id: sub, step_type: workflow, workflow: asks, inputs: {}}]", json!({})).await;
+    until(&world.engine, 0, 2).await;
+    reads_later(&journal, "asks", 3, broken());
+    world.engine.answer(&run, None, Arc::new(json!("yes"))).await.unwrap();
+    let ended = end(&world.engine, &run).await;
+    assert_eq!((ended.status, journal.refused()), (RunStatus::Completed, 3));
+}
+
+#[tokio::test]
+async fn a_run_that_cannot_be_read_for_a_moment_at_a_start_goes_on_by_itself() {
+    let agent = Agent::plain("a", &["s"], |call| json!(call.before)).await;
+    let journal = Arc::new(Faulty::default());
+    let world = world(&journal, &[&agent]);
+    journal.refuse(stores_no_reply);
+    let run = world.start(TWO, json!({})).await;
+    idle(&world.engine).await;
+    reads_later(&journal, "two", 1, broken());
+    let next = next_start(&world);
+    assert_eq!(next.recover().await.unwrap(), Recovered { resumed: 1, stuck: Vec::new() });
+    assert_eq!(output(&end(&next, &run).await), &json!(2));
 }

@@ -147,6 +147,37 @@ async fn a_start_leaves_runs_at_rest_where_they_are() {
 }
 
 #[tokio::test]
+async fn a_look_at_a_task_that_has_an_early_answer_wakes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let layout = Arc::new(Layout::ephemeral().unwrap());
+    let mut before = World::over(journal(&folder), Arc::clone(&layout), |_| {}).await;
+    before.workflow("asks", "  - {id: one, step_type: input, prompt: \"1?\"}\n  - {id: two, step_type: input, prompt: \"2?\"}\n").await;
+    let task = before.call("SendMessage", json!({ "message": execute("m-1", "asks", json!({})) })).await.result()["task"].clone();
+    let answer = |step: &str| {
+        let (id, said) = (format!("a-{step}"), json!([{ "text": step }]));
+        json!({ "message": { "messageId": id, "role": "ROLE_USER", "taskId": task["id"], "parts": said, "metadata": { "step": step } } })
+    };
+    // Later than the question, by the clock.
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    before.call("SendMessage", answer("two")).await.result();
+    before.shutdown().await;
+    before.engine.shutdown(Duration::from_secs(1)).await;
+    drop(before);
+
+    let after = World::over(journal(&folder), layout, |_| {}).await;
+    for _ in 0..3 {
+        let found = after.call("GetTask", json!({ "id": task["id"] })).await.result().clone();
+        for part in ["state", "timestamp"] {
+            assert_eq!(found["status"][part], task["status"][part], "it asks what it asked");
+        }
+        let counts = after.engine.counts();
+        assert_eq!((counts.awake, counts.resting), (0, 1), "a look wakes nothing");
+    }
+    let done = after.call("SendMessage", answer("one")).await.result()["task"].clone();
+    assert_eq!(done["status"]["state"], "TASK_STATE_COMPLETED", "{done:#}");
+}
+
+#[tokio::test]
 async fn a_task_that_works_while_a_step_waits_is_listed_as_it_is() {
     let folder = tempfile::tempdir().unwrap();
     let world = World::over(journal(&folder), Arc::new(Layout::ephemeral().unwrap()), |_| {}).await;
