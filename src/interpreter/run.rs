@@ -243,9 +243,18 @@ impl Run {
 
     /// Which attempt of the step of this path asks, while it waits; 0 for a question of the workflow's own.
     pub fn asking(&self, path: &Path) -> Option<u32> {
+        self.open_question(path).map(|(_, attempt)| attempt)
+    }
+
+    /// What the step of this path asks, while it waits.
+    pub fn question(&self, path: &Path) -> Option<&Question> {
+        self.open_question(path).map(|(question, _)| question)
+    }
+
+    fn open_question(&self, path: &Path) -> Option<(&Question, u32)> {
         match self.state(*self.places.get(path)?)? {
-            State::Call(CallState { phase: CallPhase::Waiting(_), attempt, .. }) => Some(*attempt),
-            State::Input { .. } => Some(0),
+            State::Call(CallState { phase: CallPhase::Waiting(question), attempt, .. }) => Some((question, *attempt)),
+            State::Input { question, .. } => Some((question, 0)),
             State::Call(_)
             | State::Group(_)
             | State::Body { .. }
@@ -265,21 +274,6 @@ impl Run {
             Some(_) | None => None,
         };
         self.places.values().filter_map(of).collect()
-    }
-
-    /// What the step of this path asks, while it waits.
-    pub fn question(&self, path: &Path) -> Option<&Question> {
-        match self.state(*self.places.get(path)?)? {
-            State::Call(CallState { phase: CallPhase::Waiting(question), .. }) | State::Input { question, .. } => Some(question),
-            State::Call(_)
-            | State::Group(_)
-            | State::Body { .. }
-            | State::Map(_)
-            | State::Loop(_)
-            | State::Wait { .. }
-            | State::Catching(_)
-            | State::Settled(_) => None,
-        }
     }
 
     fn check(&self, event: &Event) -> Result<(), Mismatch> {

@@ -7,13 +7,14 @@ use async_trait::async_trait;
 use futures_util::future::BoxFuture;
 use gantry::ids::RunId;
 use gantry::interpreter::{Event, RunStatus};
-use gantry::journal::{Created, Error, Found, Header, Journal, Member, Progress, Query, Record, Resting, Retention};
+use gantry::journal::{Child, Created, Error, Found, Header, Journal, Member, Memory, Progress, Query, Record, Resting, Retention};
 
-type Before = dyn Fn(&[Event], Progress) -> BoxFuture<'static, Result<(), Error>> + Send + Sync;
+type Before = dyn Fn(&RunId, &[Event], Progress) -> BoxFuture<'static, Result<(), Error>> + Send + Sync;
 
 /// A journal whose writes the test sees, holds up or refuses.
 pub(crate) struct Handled {
     inner: Arc<dyn Journal>,
+    outlives_engines: bool,
     before: Box<Before>,
 }
 
@@ -21,9 +22,16 @@ impl Handled {
     /// `before` is asked before each write: with the first event of a new run, and with what is appended.
     pub(crate) fn new(
         inner: Arc<dyn Journal>,
-        before: impl Fn(&[Event], Progress) -> BoxFuture<'static, Result<(), Error>> + Send + Sync + 'static,
+        before: impl Fn(&RunId, &[Event], Progress) -> BoxFuture<'static, Result<(), Error>> + Send + Sync + 'static,
     ) -> Arc<Self> {
-        Arc::new(Self { inner, before: Box::new(before) })
+        Arc::new(Self { outlives_engines: inner.is_durable(), inner, before: Box::new(before) })
+    }
+
+    /// The same in memory, and as if that was durable: for engines that go on with each other's runs.
+    pub(crate) fn in_memory(
+        before: impl Fn(&RunId, &[Event], Progress) -> BoxFuture<'static, Result<(), Error>> + Send + Sync + 'static,
+    ) -> Arc<Self> {
+        Arc::new(Self { outlives_engines: true, inner: Arc::new(Memory::default()), before: Box::new(before) })
     }
 }
 
@@ -36,21 +44,21 @@ impl fmt::Debug for Handled {
 #[async_trait]
 impl Journal for Handled {
     fn is_durable(&self) -> bool {
-        self.inner.is_durable()
+        self.outlives_engines
     }
 
     async fn create(&self, header: Header, first: Event) -> Result<Created, Error> {
-        (self.before)(std::slice::from_ref(&first), Progress::at(RunStatus::Running)).await?;
+        (self.before)(&header.run, std::slice::from_ref(&first), Progress::at(RunStatus::Running)).await?;
         self.inner.create(header, first).await
     }
 
     async fn create_from(&self, header: Header, history: Vec<Event>, status: RunStatus) -> Result<Created, Error> {
-        (self.before)(&history, Progress::at(status)).await?;
+        (self.before)(&header.run, &history, Progress::at(status)).await?;
         self.inner.create_from(header, history, status).await
     }
 
     async fn advance(&self, run: &RunId, events: &[Event], progress: Progress) -> Result<(), Error> {
-        (self.before)(events, progress).await?;
+        (self.before)(run, events, progress).await?;
         self.inner.advance(run, events, progress).await
     }
 
@@ -60,6 +68,18 @@ impl Journal for Handled {
 
     async fn members(&self, root: &RunId) -> Result<Vec<Member>, Error> {
         self.inner.members(root).await
+    }
+
+    async fn children(&self, parent: &RunId, root: &RunId) -> Result<Vec<Child>, Error> {
+        self.inner.children(parent, root).await
+    }
+
+    async fn orphans(&self) -> Result<Vec<RunId>, Error> {
+        self.inner.orphans().await
+    }
+
+    async fn stirred(&self) -> Result<Vec<RunId>, Error> {
+        self.inner.stirred().await
     }
 
     async fn record(&self, run: &RunId) -> Result<Record, Error> {

@@ -14,9 +14,9 @@ use tokio::time::Instant;
 use super::*;
 use crate::discovery;
 use crate::engine::Next;
-use crate::ids::{SkillId, StepId};
-use crate::interpreter::Invocation;
-use crate::journal::{Memory, Progress, Record};
+use crate::ids::{Digest, SkillId, StepId};
+use crate::interpreter::{Invocation, SEMANTICS};
+use crate::journal::{Created, Memory, Progress, Record};
 use crate::plan::Path;
 use crate::registry::{Layout, Store};
 

@@ -170,6 +170,14 @@ impl Way {
         });
         Self { url, open }
     }
+
+    /// A gantry that has its registry over this way.
+    fn serve(&self, world: &World) -> (Running, Value) {
+        let (data, ready) = (world.data_dir(), world.machine.path("away.json"));
+        let mut serve = world.machine.command(&["serve", "--port", "0", "--registry", &self.url]);
+        serve.arg("--data-dir").arg(data).arg("--ready-file").arg(&ready);
+        Running::ready(serve, &ready)
+    }
 }
 
 #[test]
@@ -177,20 +185,8 @@ fn a_registry_that_is_away_holds_up_no_start_and_what_needs_it_waits() {
     let (world, gantry) = world_with_a_run();
     kill(gantry);
     let way = Way::to(&world.registry, &world.agent.runtime);
-    let (data, ready) = (world.data_dir(), world.machine.path("away.json"));
-    let serve = world.machine.command(&[
-        "serve",
-        "--port",
-        "0",
-        "--registry",
-        &way.url,
-        "--data-dir",
-        data.to_str().unwrap(),
-        "--ready-file",
-        ready.to_str().unwrap(),
-    ]);
     let began = Instant::now();
-    let (running, addresses) = Running::ready(serve, &ready);
+    let (running, addresses) = way.serve(&world);
     let took = began.elapsed();
     let url = format!("http://{}", addresses["address"].as_str().unwrap());
     let get = |path: &str| -> Value {
@@ -228,20 +224,7 @@ fn a_registry_that_is_away_holds_up_no_start_and_what_needs_it_waits() {
 fn a_gantry_that_stops_while_the_registry_is_away_parks_what_waits_for_it() {
     let (world, gantry) = world_with_a_run();
     kill(gantry);
-    let way = Way::to(&world.registry, &world.agent.runtime);
-    let (data, ready) = (world.data_dir(), world.machine.path("away.json"));
-    let serve = world.machine.command(&[
-        "serve",
-        "--port",
-        "0",
-        "--registry",
-        &way.url,
-        "--data-dir",
-        data.to_str().unwrap(),
-        "--ready-file",
-        ready.to_str().unwrap(),
-    ]);
-    let (running, _) = Running::ready(serve, &ready);
+    let (running, _) = Way::to(&world.registry, &world.agent.runtime).serve(&world);
     running.signal("TERM");
     let told = running.end().expect(0).stderr;
     assert!(told.contains("parked for the next start"), "{told}");

@@ -70,7 +70,7 @@ impl Act {
 }
 
 /// Closed until the test opens it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Gate(Arc<watch::Sender<bool>>);
 
 impl Gate {

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use gantry::control::{Error, Listener, Reply, Wish, ask};
 use gantry::engine::Engine;
-use gantry::journal::{DataDir, Memory, Sqlite};
+use gantry::ids::RunId;
+use gantry::journal::{DataDir, Memory};
 use gantry::limits;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -16,37 +17,6 @@ use tokio_util::sync::CancellationToken;
 use super::agent::PATIENCE;
 use super::rest;
 use super::world::{World, output};
-
-#[tokio::test]
-async fn followers_that_have_gone_make_room_while_the_run_tells_nothing() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut held = DataDir::lock(dir.path()).unwrap();
-    let listener = Listener::bind(&mut held).await.unwrap();
-    let world = World::with(Arc::new(Memory::default()));
-    let stop = CancellationToken::new();
-    let serving = tokio::spawn(listener.serve(world.engine.clone(), stop.clone(), stop.clone()));
-    let run = world.start("steps: [{id: ask, step_type: input, prompt: well}]", json!({})).await;
-    world.until(&run, "its question", |snapshot| !snapshot.status.is_terminal() && !snapshot.steps.is_empty()).await;
-    let follow = Wish::Follow { run: run.clone() };
-    // As many as are served at once, all of whom go away in the middle; and as many again.
-    for round in 0..2 {
-        let mut followers = Vec::new();
-        for _ in 0..limits::CONTROL_CONNECTIONS_MAX {
-            let mut asked = tokio::time::timeout(PATIENCE, ask(dir.path(), &follow)).await.unwrap().unwrap();
-            let first = tokio::time::timeout(PATIENCE, asked.next()).await.unwrap_or_else(|_| panic!("round {round}: there is no place"));
-            assert!(matches!(first, Ok(Reply::Snapshot(_))), "{first:?}");
-            followers.push(asked);
-        }
-        drop(followers);
-    }
-    let wish = Wish::Answer { run: run.clone(), step: None, answer: json!("yes") };
-    let mut asked = ask(dir.path(), &wish).await.unwrap();
-    let answered = tokio::time::timeout(PATIENCE, asked.next()).await.expect("there is a place");
-    assert!(matches!(answered, Ok(Reply::Done(_))), "{answered:?}");
-    assert_eq!(output(&world.end(&run).await), &json!("yes"));
-    stop.cancel();
-    tokio::time::timeout(PATIENCE, serving).await.unwrap().unwrap();
-}
 
 /// A gantry that is listened for in a directory of its own.
 struct Served {
@@ -62,14 +32,25 @@ struct Served {
 
 impl Served {
     async fn new() -> Self {
+        Self::of(World::with(Arc::new(Memory::default()))).await
+    }
+
+    async fn of(world: World) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let mut held = DataDir::lock(dir.path()).unwrap();
         let listener = Listener::bind(&mut held).await.unwrap();
-        let (world, stop) = (World::with(Arc::new(Memory::default())), CancellationToken::new());
+        let stop = CancellationToken::new();
         let serving = tokio::spawn(listener.serve(world.engine.clone(), stop.clone(), stop.clone()));
         let announced: Value = serde_json::from_str(&DataDir::announced(dir.path()).unwrap()).unwrap();
         let told = |name: &str| announced[name].as_str().unwrap().to_owned();
         Self { address: told("address"), secret: told("secret"), dir, world, stop, serving, _held: held }
+    }
+
+    /// A run that asks something.
+    async fn asks(&self) -> RunId {
+        let run = self.world.start("steps: [{id: ask, step_type: input, prompt: well}]", json!({})).await;
+        self.world.until(&run, "its question", |snapshot| !snapshot.status.is_terminal() && !snapshot.steps.is_empty()).await;
+        run
     }
 
     async fn connect(&self) -> TcpStream {
@@ -98,9 +79,33 @@ impl Served {
 }
 
 #[tokio::test]
+async fn followers_that_have_gone_make_room_while_the_run_tells_nothing() {
+    let served = Served::new().await;
+    let run = served.asks().await;
+    let follow = Wish::Follow { run: run.clone() };
+    // As many as are served at once, all of whom go away in the middle; and as many again.
+    for round in 0..2 {
+        let mut followers = Vec::new();
+        for _ in 0..limits::CONTROL_CONNECTIONS_MAX {
+            let mut asked = tokio::time::timeout(PATIENCE, ask(served.dir.path(), &follow)).await.unwrap().unwrap();
+            let first = tokio::time::timeout(PATIENCE, asked.next()).await.unwrap_or_else(|_| panic!("round {round}: there is no place"));
+            assert!(matches!(first, Ok(Reply::Snapshot(_))), "{first:?}");
+            followers.push(asked);
+        }
+        drop(followers);
+    }
+    let wish = Wish::Answer { run: run.clone(), step: None, answer: json!("yes") };
+    let mut asked = ask(served.dir.path(), &wish).await.unwrap();
+    let answered = tokio::time::timeout(PATIENCE, asked.next()).await.expect("there is a place");
+    assert!(matches!(answered, Ok(Reply::Done(_))), "{answered:?}");
+    assert_eq!(output(&served.world.end(&run).await), &json!("yes"));
+    served.end().await;
+}
+
+#[tokio::test]
 async fn who_does_not_know_the_secret_is_not_answered_and_changes_nothing() {
     let served = Served::new().await;
-    let run = served.world.start("steps: [{id: ask, step_type: input, prompt: well}]", json!({})).await;
+    let run = served.asks().await;
     let cancel = json!(Wish::Cancel { run: run.clone(), reason: "no".to_owned() }).to_string();
     let secret = &served.secret;
     let (shorter, other) = (&secret[1..], "0".repeat(secret.len()));
@@ -126,7 +131,7 @@ async fn wishes_that_are_not_understood_or_too_long_are_refused() {
         assert_eq!(answer["reply"], "refused", "{wish}: {answer}");
         assert!(told.contains("does not understand the wish") && told.contains("another version"), "{told}");
     }
-    let unknown = gantry::ids::RunId::parse("nobody").unwrap();
+    let unknown = RunId::parse("nobody").unwrap();
     for wish in [Wish::Retry { run: unknown.clone() }, Wish::Follow { run: unknown }] {
         let answer = served.says(format!("{secret}\n{}\n", json!(wish)).as_bytes()).await;
         assert!(answer.contains("refused") && answer.contains("nobody"), "{answer}");
@@ -182,24 +187,18 @@ async fn who_says_nothing_is_cut_and_makes_room() {
 /// Who follows stays for days. The others have places of their own, and one follower too many is told so.
 #[tokio::test]
 async fn followers_take_no_place_from_the_others_and_are_bounded_themselves() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut held = DataDir::lock(dir.path()).unwrap();
-    let listener = Listener::bind(&mut held).await.unwrap();
-    let world = World::with(Arc::new(Memory::default()));
-    let stop = CancellationToken::new();
-    let serving = tokio::spawn(listener.serve(world.engine.clone(), stop.clone(), stop.clone()));
-    let run = world.start("steps: [{id: ask, step_type: input, prompt: well}]", json!({})).await;
-    world.until(&run, "its question", |snapshot| !snapshot.status.is_terminal() && !snapshot.steps.is_empty()).await;
+    let served = Served::new().await;
+    let run = served.asks().await;
     let said = async |wish: &Wish| {
         let said = async {
-            let mut asked = ask(dir.path(), wish).await.unwrap();
+            let mut asked = ask(served.dir.path(), wish).await.unwrap();
             (asked.next().await, asked)
         };
         tokio::time::timeout(PATIENCE, said).await.unwrap_or_else(|_| panic!("there is no place for {wish:?}"))
     };
     let follow = Wish::Follow { run: run.clone() };
     let mut followers = Vec::new();
-    for _ in 0..gantry::limits::CONTROL_FOLLOWERS_MAX {
+    for _ in 0..limits::CONTROL_FOLLOWERS_MAX {
         let (first, asked) = said(&follow).await;
         assert!(matches!(first, Ok(Reply::Snapshot(_))), "{first:?}");
         followers.push(asked);
@@ -214,28 +213,22 @@ async fn followers_take_no_place_from_the_others_and_are_bounded_themselves() {
         let told = async { while !matches!(follower.next().await.unwrap(), Reply::Done(_)) {} };
         tokio::time::timeout(PATIENCE, told).await.expect("each is told the end");
     }
-    stop.cancel();
-    tokio::time::timeout(PATIENCE, serving).await.unwrap().unwrap();
+    served.end().await;
 }
 
 /// A run at rest says nothing when its gantry ends. Who follows it is told that it is parked all the same.
 #[tokio::test]
 async fn a_follower_of_a_run_at_rest_is_told_that_it_is_parked() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut held = DataDir::lock(dir.path()).unwrap();
-    let listener = Listener::bind(&mut held).await.unwrap();
-    let world = rest::world(Arc::new(Sqlite::open(dir.path()).unwrap()), rest::SOON);
-    let stop = CancellationToken::new();
-    let serving = tokio::spawn(listener.serve(world.engine.clone(), stop.clone(), stop.clone()));
-    let run = world.start("steps: [{id: ask, step_type: input, prompt: well}]", json!({})).await;
-    let mut follower = ask(dir.path(), &Wish::Follow { run }).await.unwrap();
+    let served = Served::of(rest::world(Arc::new(Memory::default()), rest::SOON)).await;
+    let run = served.asks().await;
+    let mut follower = ask(served.dir.path(), &Wish::Follow { run }).await.unwrap();
     let first = tokio::time::timeout(PATIENCE, follower.next()).await.unwrap();
     assert!(matches!(first, Ok(Reply::Snapshot(_))), "{first:?}");
-    rest::until(&world.engine, 0, 1).await;
-    stop.cancel();
+    rest::until(&served.world.engine, 0, 1).await;
+    served.stop.cancel();
     let parked = async { while !matches!(follower.next().await.unwrap(), Reply::Parked) {} };
     tokio::time::timeout(PATIENCE, parked).await.expect("it is told");
-    tokio::time::timeout(PATIENCE, serving).await.unwrap().unwrap();
+    served.end().await;
 }
 
 /// A gantry that takes a wish and says nothing is not waited for without end.
@@ -245,16 +238,15 @@ async fn one_who_is_not_answered_is_told_so_after_a_while() {
     let mut held = DataDir::lock(dir.path()).unwrap();
     // It listens, and serves nobody.
     let _listener = Listener::bind(&mut held).await.unwrap();
-    for wish in [Wish::Agents, Wish::Cancel { run: gantry::ids::RunId::parse("r").unwrap(), reason: "r".to_owned() }] {
+    for wish in [Wish::Agents, Wish::Cancel { run: RunId::parse("r").unwrap(), reason: "r".to_owned() }] {
         let mut asked = ask(dir.path(), &wish).await.unwrap();
         tokio::time::pause();
-        let waited =
-            tokio::time::timeout(gantry::limits::CONTROL_REPLY_TIMEOUT * 2, asked.next()).await.expect("it is not waited for ever");
+        let waited = tokio::time::timeout(limits::CONTROL_REPLY_TIMEOUT * 2, asked.next()).await.expect("it is not waited for ever");
         tokio::time::resume();
         let told = waited.unwrap_err();
         assert!(matches!(told, Error::Slow { .. }), "{told}");
         let process = format!("process {}", std::process::id());
-        let after = gantry::time::humanize(gantry::limits::CONTROL_REPLY_TIMEOUT);
+        let after = gantry::time::humanize(limits::CONTROL_REPLY_TIMEOUT);
         assert!(told.to_string().contains(&process) && told.to_string().contains(&after), "{told}");
     }
 }

@@ -132,8 +132,8 @@ async fn a_run_that_cannot_be_read_at_a_start_is_told_and_keeps_no_other_from_go
 
 /// The first so many reads of runs of a workflow fail with this.
 fn reads_later(journal: &Faulty, workflow: &'static str, reads: usize, error: journal::Error) {
-    let left = AtomicUsize::new(reads);
-    let fails = move || left.try_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok();
+    let read = AtomicUsize::new(0);
+    let fails = move || read.fetch_add(1, Ordering::SeqCst) < reads;
     journal.refuse(move |asked| (matches!(asked, Asked::Read(of) if of == workflow) && fails()).then(|| error.clone()));
 }
 

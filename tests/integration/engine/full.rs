@@ -6,6 +6,7 @@ use std::time::Duration;
 use gantry::agent::Client;
 use gantry::engine::embedded::{Embedded, Options};
 use gantry::engine::{Engine, Error as EngineError, Start};
+use gantry::ids::RunId;
 use gantry::interpreter::{ErrorClass, RunStatus};
 use gantry::journal::{Journal, Memory};
 use serde_json::json;
@@ -19,6 +20,12 @@ fn has_no_space(asked: Asked<'_>) -> Option<gantry::journal::Error> {
         Asked::Create(_) | Asked::Append(..) => Some(full()),
         Asked::Read(_) => None,
     }
+}
+
+fn world() -> (Arc<Faulty>, World) {
+    let journal = Arc::new(Faulty::default());
+    let world = World::with(Arc::clone(&journal) as Arc<dyn Journal>);
+    (journal, world)
 }
 
 /// Waits until the journal has refused so much.
@@ -38,8 +45,7 @@ async fn a_full_journal_refuses_new_runs_and_lets_those_under_way_go_on_later() 
     let gate = Gate::new();
     let opened = gate.clone();
     let agent = Agent::start("a", &["s"], Speaks::Plain, move |call| Act::Reply(json!(call.before)).behind(&opened)).await;
-    let journal = Arc::new(Faulty::default());
-    let world = World::with(Arc::clone(&journal) as Arc<dyn Journal>);
+    let (journal, world) = world();
     world.meet(&[&agent]);
     let run = world.start(TWO, json!({})).await;
     agent.until("the first call", |seen| seen.calls.len() == 1).await;
@@ -56,8 +62,7 @@ async fn a_full_journal_refuses_new_runs_and_lets_those_under_way_go_on_later() 
 
 #[tokio::test]
 async fn a_shutdown_does_not_wait_for_space() {
-    let journal = Arc::new(Faulty::default());
-    let world = World::with(Arc::clone(&journal) as Arc<dyn Journal>);
+    let (journal, world) = world();
     let gate = Gate::new();
     let opened = gate.clone();
     let slow = Agent::start("slow", &["t"], Speaks::Plain, move |_| Act::Reply(json!(1)).behind(&opened)).await;
@@ -83,8 +88,7 @@ async fn a_call_goes_on_while_another_event_waits_for_space() {
     })
     .await;
     let spare = Agent::plain("spare", &["near"], |_| json!(2)).await;
-    let journal = Arc::new(Faulty::default());
-    let world = World::with(Arc::clone(&journal) as Arc<dyn Journal>);
+    let (journal, world) = world();
     world.meet(&[&other, &busy, &spare]);
     // The first of calls at once is the one that the run's task makes itself.
     let yaml = "steps: [{id: both, step_type: parallel, branches: {steps: [{id: a, skill: near}, {id: b, skill: other}]}}]";
@@ -114,6 +118,15 @@ fn has_no_space_for_the_child(asked: Asked<'_>) -> Option<gantry::journal::Error
     matches!(asked, Asked::Create("child")).then(full)
 }
 
+/// A run whose step waits for space to start another one.
+async fn waits_for_space(journal: &Faulty, world: &World) -> RunId {
+    world.push_workflow(CHILD).await;
+    journal.refuse(has_no_space_for_the_child);
+    let run = world.start(PARENTS[0], json!({})).await;
+    until_refused(journal, 2).await;
+    run
+}
+
 /// Another engine on the same journal, as after a restart.
 fn next_start(world: &World) -> Embedded {
     Embedded::new(Options::default(), Arc::clone(&world.discovery), Client::new(client_options()), Arc::clone(&world.journal))
@@ -122,8 +135,7 @@ fn next_start(world: &World) -> Embedded {
 #[tokio::test(start_paused = true)]
 async fn a_run_below_another_begins_when_there_is_space_and_the_steps_time_is_not_used_up() {
     for parent in PARENTS {
-        let journal = Arc::new(Faulty::default());
-        let world = World::with(Arc::clone(&journal) as Arc<dyn Journal>);
+        let (journal, world) = world();
         world.push_workflow(CHILD).await;
         journal.refuse(has_no_space_for_the_child);
         let run = world.start(parent, json!({})).await;
@@ -138,12 +150,8 @@ async fn a_run_below_another_begins_when_there_is_space_and_the_steps_time_is_no
 
 #[tokio::test(start_paused = true)]
 async fn a_step_that_waits_for_space_ends_when_its_run_is_canceled() {
-    let journal = Arc::new(Faulty::default());
-    let world = World::with(Arc::clone(&journal) as Arc<dyn Journal>);
-    world.push_workflow(CHILD).await;
-    journal.refuse(has_no_space_for_the_child);
-    let run = world.start(PARENTS[0], json!({})).await;
-    until_refused(&journal, 2).await;
+    let (journal, world) = world();
+    let run = waits_for_space(&journal, &world).await;
     world.engine.cancel(&run, "enough").await.unwrap();
     assert_eq!(world.end(&run).await.status, RunStatus::Canceled);
     journal.heal();
@@ -152,12 +160,8 @@ async fn a_step_that_waits_for_space_ends_when_its_run_is_canceled() {
 
 #[tokio::test(start_paused = true)]
 async fn a_step_that_waits_for_space_is_parked_and_its_child_begins_after_the_next_start() {
-    let journal = Arc::new(Faulty::default());
-    let world = World::with(Arc::clone(&journal) as Arc<dyn Journal>);
-    world.push_workflow(CHILD).await;
-    journal.refuse(has_no_space_for_the_child);
-    let run = world.start(PARENTS[0], json!({})).await;
-    until_refused(&journal, 2).await;
+    let (journal, world) = world();
+    let run = waits_for_space(&journal, &world).await;
     assert_eq!(world.engine.shutdown(Duration::from_secs(5)).await, 1, "it has not ended");
     assert_eq!(journal.record(&run).await.unwrap().status, RunStatus::Running);
     journal.heal();

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use futures_util::FutureExt as _;
 use gantry::engine::Engine;
+use gantry::ids::RunId;
 use gantry::interpreter::{Event, RunStatus, StepStatus};
 use gantry::journal::{Memory, Progress};
 use gantry::limits::TRANSITION_PART;
@@ -28,7 +29,7 @@ async fn a_run_that_has_more_to_do_at_once_does_not_wait_yet() {
     // How many events the journal was given at a time, and where the run was said to be after them.
     let appended: Arc<Mutex<Vec<(usize, Progress)>>> = Arc::default();
     let noted = Arc::clone(&appended);
-    let note = move |events: &[Event], progress: Progress| {
+    let note = move |_: &RunId, events: &[Event], progress: Progress| {
         if !matches!(events, [Event::Started { .. }, ..]) {
             noted.lock().unwrap().push((events.len(), progress));
         }

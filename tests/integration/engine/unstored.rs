@@ -1,24 +1,24 @@
 //! What is not in the journal yet has not happened: nothing is canceled for it, and what nobody will hear of is not left behind.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use async_trait::async_trait;
+use futures_util::FutureExt;
 use gantry::engine::Engine;
 use gantry::ids::RunId;
-use gantry::interpreter::{Event, RunStatus};
-use gantry::journal::{Created, Error, Header, Journal, Memory, Progress, Record};
+use gantry::interpreter::RunStatus;
+use gantry::journal::{Error, Journal};
 use serde_json::json;
 
 use super::agent::{Act, Agent, Call, Gate, PATIENCE, Speaks};
 use super::world::{World, failure, output};
+use crate::journal::Handled;
 
 /// Lets the journal break once, or wait, when events of the run `watched` are to be stored.
-#[derive(Debug)]
-struct Moody {
-    memory: Memory,
-    watched: std::sync::Mutex<Option<RunId>>,
+#[derive(Default)]
+struct Mood {
+    watched: Mutex<Option<RunId>>,
     breaks: AtomicBool,
     busy: AtomicBool,
     broke: AtomicUsize,
@@ -27,18 +27,33 @@ struct Moody {
     gate: Gate,
 }
 
-impl Moody {
-    fn new() -> Arc<Self> {
-        Arc::new(Self {
-            memory: Memory::default(),
-            watched: std::sync::Mutex::default(),
-            breaks: AtomicBool::new(false),
-            busy: AtomicBool::new(false),
-            broke: AtomicUsize::new(0),
-            waits: AtomicBool::new(false),
-            offered: AtomicUsize::new(0),
-            gate: Gate::new(),
-        })
+impl Mood {
+    /// A journal and its mood.
+    fn new() -> (Arc<Self>, Arc<dyn Journal>) {
+        let mood = Arc::new(Self::default());
+        let of_journal = Arc::clone(&mood);
+        let journal = Handled::in_memory(move |run, events, _| {
+            let is_watched = of_journal.watched.lock().unwrap().as_ref() == Some(run) && !events.is_empty();
+            let mood = Arc::clone(&of_journal);
+            async move { if is_watched { mood.show().await } else { Ok(()) } }.boxed()
+        });
+        (mood, journal)
+    }
+
+    async fn show(&self) -> Result<(), Error> {
+        if self.breaks.swap(false, Ordering::SeqCst) {
+            self.broke.fetch_add(1, Ordering::SeqCst);
+            return Err(Error::Failed("the disk gave up".to_owned()));
+        }
+        if self.busy.swap(false, Ordering::SeqCst) {
+            self.offered.fetch_add(1, Ordering::SeqCst);
+            return Err(Error::Busy("database is locked".to_owned()));
+        }
+        if self.waits.load(Ordering::SeqCst) {
+            self.offered.fetch_add(1, Ordering::SeqCst);
+            self.gate.pass().await;
+        }
+        Ok(())
     }
 
     fn watch(&self, run: &RunId) {
@@ -52,60 +67,6 @@ impl Moody {
             }
         };
         tokio::time::timeout(PATIENCE, happens).await.expect("the journal is written to");
-    }
-}
-
-#[async_trait]
-impl Journal for Moody {
-    fn is_durable(&self) -> bool {
-        true
-    }
-
-    async fn create(&self, header: Header, first: Event) -> Result<Created, Error> {
-        self.memory.create(header, first).await
-    }
-
-    async fn advance(&self, run: &RunId, events: &[Event], progress: Progress) -> Result<(), Error> {
-        let is_watched = self.watched.lock().unwrap().as_ref() == Some(run);
-        if is_watched && !events.is_empty() {
-            if self.breaks.swap(false, Ordering::SeqCst) {
-                self.broke.fetch_add(1, Ordering::SeqCst);
-                return Err(Error::Failed("the disk gave up".to_owned()));
-            }
-            if self.busy.swap(false, Ordering::SeqCst) {
-                self.offered.fetch_add(1, Ordering::SeqCst);
-                return Err(Error::Busy("database is locked".to_owned()));
-            }
-            if self.waits.load(Ordering::SeqCst) {
-                self.offered.fetch_add(1, Ordering::SeqCst);
-                self.gate.pass().await;
-            }
-        }
-        self.memory.advance(run, events, progress).await
-    }
-
-    async fn record(&self, run: &RunId) -> Result<Record, Error> {
-        self.memory.record(run).await
-    }
-
-    async fn first(&self, run: &RunId) -> Result<Event, Error> {
-        self.memory.first(run).await
-    }
-
-    async fn find(&self, key: &str) -> Result<Option<RunId>, Error> {
-        self.memory.find(key).await
-    }
-
-    async fn events(&self, run: &RunId) -> Result<Vec<Event>, Error> {
-        self.memory.events(run).await
-    }
-
-    async fn list(&self) -> Result<Vec<Record>, Error> {
-        self.memory.list().await
-    }
-
-    async fn unfinished(&self) -> Result<Vec<Record>, Error> {
-        self.memory.unfinished().await
     }
 }
 
@@ -126,17 +87,17 @@ async fn a_write_that_fails_cancels_nothing_that_is_asked_for_again_after_the_re
     for branch in ["{id: s, skill: slow}", "{id: s, step_type: workflow, workflow: below}"] {
         let (slow, quick) = (Gate::new(), Gate::new());
         let agent = two_speeds(&slow, &quick).await;
-        let journal = Moody::new();
-        let world = World::with(Arc::clone(&journal) as Arc<dyn Journal>);
+        let (mood, journal) = Mood::new();
+        let world = World::with(Arc::clone(&journal));
         world.meet(&[&agent]);
         world.push_workflow(BELOW).await;
         let yaml = format!("steps: [{{id: both, step_type: parallel, branches: {{steps: [{branch}, {{id: q, skill: quick}}]}}}}]");
         let run = world.start(&yaml, json!({})).await;
         agent.until("both calls", |seen| seen.calls.len() == 2).await;
-        journal.watch(&run);
-        journal.breaks.store(true, Ordering::SeqCst);
+        mood.watch(&run);
+        mood.breaks.store(true, Ordering::SeqCst);
         quick.open();
-        journal.until(&journal.broke).await;
+        mood.until(&mood.broke).await;
         // It is out of reach once it has stopped.
         let stops = async {
             while world.engine.answer(&run, None, Arc::new(json!(1))).await.is_ok_and(|()| true)
@@ -149,7 +110,7 @@ async fn a_write_that_fails_cancels_nothing_that_is_asked_for_again_after_the_re
         world.engine.shutdown(Duration::from_millis(1)).await;
         assert!(agent.look(|seen| seen.canceled.is_empty()), "{branch}");
         slow.open();
-        let next = World::with(Arc::clone(&journal) as Arc<dyn Journal>);
+        let next = World::with(Arc::clone(&journal));
         next.meet(&[&agent]);
         next.push_workflow(BELOW).await;
         next.engine.recover().await.unwrap();
@@ -162,36 +123,36 @@ async fn a_write_that_fails_cancels_nothing_that_is_asked_for_again_after_the_re
 async fn a_journal_that_another_program_holds_is_waited_for() {
     let (slow, quick) = (Gate::new(), Gate::new());
     let agent = two_speeds(&slow, &quick).await;
-    let journal = Moody::new();
-    let world = World::with(Arc::clone(&journal) as Arc<dyn Journal>);
+    let (mood, journal) = Mood::new();
+    let world = World::with(Arc::clone(&journal));
     world.meet(&[&agent]);
     let run = world.start("steps: [{id: q, skill: quick}]", json!({})).await;
-    journal.watch(&run);
-    journal.busy.store(true, Ordering::SeqCst);
+    mood.watch(&run);
+    mood.busy.store(true, Ordering::SeqCst);
     quick.open();
     assert_eq!(output(&world.end(&run).await), &json!("quick"));
-    assert_eq!(journal.offered.load(Ordering::SeqCst), 1);
+    assert_eq!(mood.offered.load(Ordering::SeqCst), 1);
 }
 
 #[tokio::test]
 async fn what_takes_too_long_is_canceled_when_it_is_stored_that_it_did_and_not_before() {
     for step in ["{id: s, skill: slow, timeout: 200ms}", "{id: s, step_type: workflow, workflow: below, timeout: 200ms}"] {
         let agent = two_speeds(&Gate::new(), &Gate::new()).await;
-        let journal = Moody::new();
-        let world = World::with(Arc::clone(&journal) as Arc<dyn Journal>);
+        let (mood, journal) = Mood::new();
+        let world = World::with(Arc::clone(&journal));
         world.meet(&[&agent]);
         world.push_workflow(BELOW).await;
-        journal.waits.store(true, Ordering::SeqCst);
+        mood.waits.store(true, Ordering::SeqCst);
         let run = world.start(&format!("steps: [{step}]"), json!({})).await;
-        journal.watch(&run);
-        journal.until(&journal.offered).await;
+        mood.watch(&run);
+        mood.until(&mood.offered).await;
         for below in journal.list().await.unwrap() {
             assert_eq!(below.status, RunStatus::Running, "{step}");
         }
         // What would be told is told on its own: it has time to come.
         tokio::time::sleep(Duration::from_millis(50)).await;
         assert!(agent.look(|seen| seen.canceled.is_empty()), "{step}");
-        journal.gate.open();
+        mood.gate.open();
         assert_eq!(failure(&world.end(&run).await).code, gantry::interpreter::ErrorClass::Timeout);
         agent.until("its task canceled", |seen| seen.canceled == ["task-1"]).await;
     }
@@ -204,8 +165,8 @@ async fn a_question_that_comes_too_late_for_its_run_leaves_no_task_behind() {
     let breaks = Agent::start("breaks", &["break"], Speaks::Plain, move |_| Act::Fail("no".to_owned()).behind(&opened_later)).await;
     let asks = Agent::start("asks", &["ask"], Speaks::A2a1, move |_| Act::Ask(json!("well?")).behind(&also_later)).await;
     let quick = Agent::start("quick", &["quick"], Speaks::Plain, move |_| Act::Reply(json!(1)).behind(&opened)).await;
-    let journal = Moody::new();
-    let world = World::with(Arc::clone(&journal) as Arc<dyn Journal>);
+    let (mood, journal) = Mood::new();
+    let world = World::with(Arc::clone(&journal));
     world.meet(&[&breaks, &asks, &quick]);
     // The first of them is the call that the run's task makes itself: what comes of it is taken first.
     let yaml =
@@ -214,17 +175,17 @@ async fn a_question_that_comes_too_late_for_its_run_leaves_no_task_behind() {
     for agent in [&breaks, &asks, &quick] {
         agent.until("its call", |seen| seen.calls.len() == 1).await;
     }
-    journal.watch(&run);
-    journal.waits.store(true, Ordering::SeqCst);
+    mood.watch(&run);
+    mood.waits.store(true, Ordering::SeqCst);
     first.open();
-    journal.until(&journal.offered).await;
+    mood.until(&mood.offered).await;
     second.open();
     for agent in [&breaks, &asks] {
         agent.until("its answer is on the way", |seen| seen.in_flight == 0).await;
     }
     // Both answers are read while the journal is waited for.
     tokio::time::sleep(Duration::from_millis(100)).await;
-    journal.gate.open();
+    mood.gate.open();
     assert!(failure(&world.end(&run).await).message.contains("no"));
     asks.until("its task canceled", |seen| seen.canceled == ["task-1"]).await;
 }

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use gantry::engine::{Engine, Filter};
+use gantry::ids::RunId;
 use gantry::interpreter::{Event, RunStatus};
 use gantry::journal::{Error, Journal, Memory, Sqlite};
 use gantry::registry::Layout;
@@ -24,7 +25,7 @@ const ONE_CALL: &str = "  - {id: one, skill: work, inputs: {n: \"{{ workflow.inp
 fn stumbling(inner: Arc<dyn Journal>) -> (Arc<Handled>, Arc<AtomicBool>) {
     let stumbles = Arc::new(AtomicBool::new(true));
     let said = Arc::clone(&stumbles);
-    let before = move |events: &[Event], _| -> BoxFuture<'static, Result<(), Error>> {
+    let before = move |_: &RunId, events: &[Event], _| -> BoxFuture<'static, Result<(), Error>> {
         let is_reply = events.iter().any(|event| matches!(event, Event::Replied { .. }));
         let refused = is_reply && said.load(Ordering::SeqCst);
         async move { if refused { Err(Error::Failed("the disk has gone".to_owned())) } else { Ok(()) } }.boxed()
@@ -132,7 +133,7 @@ async fn of_two_messages_at_once_for_one_dialogue_one_begins_its_run() {
 async fn an_answer_that_comes_second_leaves_the_task_as_the_run_is() {
     let hold = watch::Sender::new(false);
     let held = hold.clone();
-    let before = move |events: &[Event], _| -> BoxFuture<'static, Result<(), Error>> {
+    let before = move |_: &RunId, events: &[Event], _| -> BoxFuture<'static, Result<(), Error>> {
         let is_answer = events.iter().any(|event| matches!(event, Event::Answered { .. }));
         let mut opened = held.subscribe();
         async move {
@@ -192,7 +193,7 @@ async fn after_more_updates_than_fit_the_next_question_is_told() {
     let calls = watch::Sender::new(0_usize);
     let counted = calls.clone();
     let is_first = AtomicBool::new(true);
-    let before = move |events: &[Event], _| -> BoxFuture<'static, Result<(), Error>> {
+    let before = move |_: &RunId, events: &[Event], _| -> BoxFuture<'static, Result<(), Error>> {
         let is_reply = events.iter().any(|event| matches!(event, Event::Replied { .. }));
         let is_held = is_reply && is_first.swap(false, Ordering::SeqCst);
         let mut counted = counted.subscribe();
