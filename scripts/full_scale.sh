@@ -28,7 +28,10 @@ for part in "${parts[@]}"; do
     many) run integration many:: ;;
     waiting) run integration parked_runs ;;
     canceling) run integration runs_canceled_at_a_random_moment ;;
-    loads) run integration scale:: && run integration bearing:: ;;
+    loads)
+      run integration scale::
+      run integration bearing::
+      ;;
     *) echo "there is no part $part" >&2 && exit 2 ;;
   esac
 done
