@@ -25,6 +25,8 @@ use crate::workflow;
 
 /// How long servers may finish what they are answering.
 const DRAIN: Duration = Duration::from_secs(10);
+/// Where the registry of a data directory is.
+const REGISTRY_DIR: &str = "registry";
 /// The folder of workflows beside the process that goes over the built-in ones.
 const WORKFLOWS_DIR: &str = "workflows";
 /// Most files of that folder that are read.
@@ -50,6 +52,11 @@ pub(super) struct Seeded {
     pub(super) file: Option<PathBuf>,
 }
 
+/// Whether a data directory has a registry: then it is one of `gantry up`.
+pub(super) fn has_registry(data_dir: &Path) -> bool {
+    data_dir.join(REGISTRY_DIR).is_dir()
+}
+
 impl Local {
     /// An empty registry, in a directory or for this process only. Nothing listens yet.
     pub(super) fn open(data_dir: Option<&Path>) -> Result<Self, Failure> {
@@ -58,7 +65,7 @@ impl Local {
 
     fn open_with(data_dir: Option<&Path>, options: discovery::Options) -> Result<Self, Failure> {
         let layout = match data_dir {
-            Some(directory) => Layout::open(directory.join("registry")),
+            Some(directory) => Layout::open(directory.join(REGISTRY_DIR)),
             None => Layout::ephemeral(),
         };
         let layout = Arc::new(layout.map_err(|error| Failure::unavailable(chain(&error)))?);

@@ -12,6 +12,7 @@ use tokio_util::task::TaskTracker;
 
 use super::arguments::{CallsChoice, ListenChoice, RegistryChoice};
 use super::exit::{Exit, Failure, chain};
+use super::local::has_registry;
 use super::runs::{RUNS_DIR, ago};
 use super::surroundings::{Surroundings, engine_options};
 use super::terminal::{self, Terminal, say};
@@ -137,7 +138,7 @@ pub(super) async fn execute(
     terminal::data(&format!(
         "gantry is an A2A agent at {url}, with {location}\nits card: {url}/.well-known/agent-card.json\nCtrl-C stops it."
     ))?;
-    if let Some(directory) = data_dir.as_deref().filter(|directory| surroundings.is_built_in() && directory.join("registry").is_dir()) {
+    if let Some(directory) = data_dir.as_deref().filter(|directory| surroundings.is_built_in() && has_registry(directory)) {
         let directory = directory.display();
         say(&format!("the registry in {directory} is not served: `gantry up --data-dir {directory}` does, with what was pushed to it"));
     }

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::super::diagnostics;
 use super::super::exit::{Failure, chain};
+use super::super::local::has_registry;
 use super::super::terminal::Terminal;
 use crate::config::Config;
 use crate::control::{self, Reply, Wish};
@@ -128,7 +129,7 @@ impl Directory {
     /// The command that goes on with the runs.
     pub(super) fn start(&self) -> String {
         // `gantry up` keeps a registry of its own there, with the agents that its runs call.
-        let which = if self.data_dir.join("registry").is_dir() { "up" } else { "serve" };
+        let which = if has_registry(&self.data_dir) { "up" } else { "serve" };
         format!("gantry {which} --data-dir {}", self.data_dir.display())
     }
 }

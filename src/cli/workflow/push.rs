@@ -64,20 +64,20 @@ pub(super) async fn execute(arguments: PushArguments, config: &Config, terminal:
         };
         // A tag that cannot be looked up is pushed all the same, or the push says why not.
         let before = match tag_of_version(&version) {
-            Ok(tag) => surroundings.discovery.tagged(&repository, &tag).await.ok().flatten(),
+            Ok(tag) => surroundings.discovery.tagged(&repository, &tag).await.ok().flatten().map(|before| (before, tag)),
             Err(_) => None,
         };
         let pushed = surroundings.discovery.push_workflow(&name, Bytes::from(text), arguments.repository.as_deref(), &arguments.tags).await;
         let pushed = pushed.map_err(|error| surroundings.failure(error))?;
-        let replaced = before.filter(|before| *before != pushed.digest);
-        if let Some(before) = &replaced {
+        let replaced = before.filter(|(before, _)| *before != pushed.digest);
+        if let Some((before, tag)) = &replaced {
             say(&format!(
-                "warning: version {version} of `{id}` was there with other content: {repository}:{} was {before} and is now {}",
-                tag_of_version(&version).unwrap_or_default(),
+                "warning: version {version} of `{id}` was there with other content: {repository}:{tag} was {before} and is now {}",
                 pushed.digest
             ));
             say("  hint: raise `metadata.version` to keep both; the one before is still there by its digest");
         }
+        let replaced = replaced.map(|(before, _)| before);
         objects.push(json!({
             "file": name, "id": id, "repository": repository, "tags": pushed.tags, "digest": pushed.digest, "replaced": replaced
         }));

@@ -25,7 +25,8 @@ pub(super) struct OwnCall<'a> {
 }
 
 impl Embedded {
-    /// Calls a skill of this engine's own agent, within what is left of the step's time.
+    /// Calls a skill of this engine's own agent, within what is left of the step's time. Its answer may be a run, which is waited for, and
+    /// cancelled with the call.
     pub(super) async fn call_this_engine(
         &self,
         own: OwnCall<'_>,
@@ -35,21 +36,10 @@ impl Embedded {
         ties: &Ties,
         left: Duration,
     ) -> Result<Outcome, StepError> {
-        match delegated(invocation) {
-            Some(delegated) => self.delegate(parent, &delegated, lineage, ties).await,
-            None => self.call_own(own, parent, &Invocation { timeout: left, ..invocation.clone() }, lineage, ties).await,
+        if let Some(delegated) = delegated(invocation) {
+            return self.delegate(parent, &delegated, lineage, ties).await;
         }
-    }
-
-    /// Makes the call. Its answer may be a run, which is waited for, and cancelled with the call.
-    async fn call_own(
-        &self,
-        own: OwnCall<'_>,
-        parent: &RunId,
-        invocation: &Invocation,
-        lineage: &Lineage,
-        ties: &Ties,
-    ) -> Result<Outcome, StepError> {
+        let invocation = &Invocation { timeout: left, ..invocation.clone() };
         if invocation.resume.as_ref().is_some_and(|remote| remote.task_id != DIALOGUE) {
             // The run asked, not the skill.
             return self.delegate(parent, invocation, lineage, ties).await;
