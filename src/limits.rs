@@ -95,6 +95,8 @@ pub const RUN_CONTROL_QUEUE: usize = 16;
 pub const ABANDON_TIMEOUT: Duration = Duration::from_secs(6);
 /// Writes that wait for the journal's thread. Runs wait when it is full, which slows the whole engine to what the disk can do.
 pub const JOURNAL_QUEUE: usize = 4_096;
+/// Runs of which the journal's thread knows by heart where they stand: of more than are written to at the same time it looks some up.
+pub const JOURNAL_RUNS_KNOWN: usize = 4_096;
 /// Writes that share one flush.
 pub const JOURNAL_BATCH: usize = 512;
 /// Largest value that stands in the record of its event. Larger ones are kept once each, by digest, however many events have them.

@@ -19,7 +19,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use self::payloads::{Stored, decode, encode};
 use self::prune::Forget;
-use self::writer::{Request, Write};
+use self::writer::{Addition, Request, Write};
 use super::{Child, Created, Error, Found, Header, Journal, Member, Progress, Query, Record, Resting, Retention, Used};
 use crate::ids::{Digest, RunId};
 use crate::interpreter::{Event, RunStatus};
@@ -170,8 +170,9 @@ impl Journal for Sqlite {
         let changed_at = events.iter().map(Event::at).max().unwrap_or_default();
         let events = events.iter().map(encode).collect::<Result<_, _>>()?;
         let Progress { status, rests, asks_access, used } = progress;
-        let (run, rests_until) = (run.clone(), rests.map(|until| stored_rest(until, asks_access)));
-        self.write(|reply| Request::Write(Write::Append { run, events, status, changed_at, rests_until, used, reply })).await
+        let rests_until = rests.map(|until| stored_rest(until, asks_access));
+        let addition = Addition { run: run.clone(), events, status, changed_at, rests_until, used };
+        self.write(|reply| Request::Write(Write::Append { addition, reply })).await
     }
 
     async fn members(&self, root: &RunId) -> Result<Vec<Member>, Error> {
@@ -372,13 +373,30 @@ fn failure(db: &Connection, error: &rusqlite::Error) -> Error {
     }
 }
 
+/// What came of a run that was to be created.
+enum Inserted {
+    /// It is there, in this row.
+    New(i64),
+    /// This one has its idempotency key already.
+    Existing(RunId),
+}
+
+impl Inserted {
+    fn existing(self) -> Option<RunId> {
+        match self {
+            Self::New(_) => None,
+            Self::Existing(run) => Some(run),
+        }
+    }
+}
+
 /// Writes rows; shared by the writer's statements.
-fn insert_run(db: &Connection, header: &Header, events: &[Stored], status: RunStatus) -> rusqlite::Result<Option<RunId>> {
+fn insert_run(db: &Connection, header: &Header, events: &[Stored], status: RunStatus) -> rusqlite::Result<Inserted> {
     if let Some(key) = &header.idempotency_key {
         let taken: Option<String> =
             db.prepare_cached("SELECT run FROM runs WHERE idempotency_key = ?1")?.query_row([key], |row| row.get(0)).optional()?;
         if let Some(run) = taken.and_then(|run| RunId::parse(&run).ok()) {
-            return Ok(Some(run));
+            return Ok(Inserted::Existing(run));
         }
     }
     db.prepare_cached("INSERT OR IGNORE INTO plans (digest, source) VALUES (?1, ?2)")?
@@ -406,7 +424,7 @@ fn insert_run(db: &Connection, header: &Header, events: &[Stored], status: RunSt
     for (seq, event) in events.iter().enumerate() {
         payloads::insert(db, id, seq as i64, event)?;
     }
-    Ok(None)
+    Ok(Inserted::New(id))
 }
 
 #[cfg(test)]

@@ -1,21 +1,24 @@
 //! The one thread that writes. It takes everything that waits, commits it as one transaction, and only then answers. What is to be
 //! forgotten comes after it, in transactions of its own, and what has gathered in the write-ahead file is brought into the database last.
 
+mod append;
+
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rusqlite::hooks::Wal;
-use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot};
 
-use super::payloads::{self, Stored};
+pub(super) use self::append::Addition;
+use self::append::Known;
+use super::payloads::Stored;
 use super::prune::Forget;
-use super::{failure, insert_run};
+use super::{Inserted, failure, insert_run};
 use crate::ids::RunId;
 use crate::interpreter::RunStatus;
-use crate::journal::{Error, Header, Used};
+use crate::journal::{Error, Header};
 use crate::limits;
-use crate::time::Timestamp;
 
 /// Something for the thread to do.
 #[derive(Debug)]
@@ -28,15 +31,14 @@ pub(super) enum Request {
 #[derive(Debug)]
 pub(super) enum Write {
     /// Answers with the run that holds the idempotency key already.
-    Create { header: Box<Header>, events: Vec<Stored>, status: RunStatus, reply: oneshot::Sender<Result<Option<RunId>, Error>> },
-    Append {
-        run: RunId,
+    Create {
+        header: Box<Header>,
         events: Vec<Stored>,
         status: RunStatus,
-        changed_at: Timestamp,
-        rests_until: Option<Timestamp>,
-        /// None when it is as it was.
-        used: Option<Used>,
+        reply: oneshot::Sender<Result<Option<RunId>, Error>>,
+    },
+    Append {
+        addition: Addition,
         reply: oneshot::Sender<Result<(), Error>>,
     },
 }
@@ -50,11 +52,15 @@ enum Done {
 /// Runs until every sender is gone. Nobody else has the connection, but for tests that hold up a write or set a bound.
 pub(super) fn write(connection: &Mutex<Connection>, mut requests: mpsc::Receiver<Request>) {
     let (mut batch, mut later) = (Vec::with_capacity(limits::JOURNAL_BATCH), Vec::new());
+    let mut known = Known::of(limits::JOURNAL_RUNS_KNOWN);
     let written_ahead = WrittenAhead::of(&mut connection.lock().unwrap_or_else(PoisonError::into_inner));
     while let Some(first) = requests.blocking_recv() {
         let mut connection = connection.lock().unwrap_or_else(PoisonError::into_inner);
         gather(first, &mut requests, &mut batch, &mut later);
-        commit(&connection, &mut batch);
+        commit(&connection, &mut known, &mut batch);
+        if !later.is_empty() {
+            known.forget();
+        }
         // No run waits for these, and none that has just been written has to wait for them.
         later.drain(..).for_each(|forget| forget.carry_out(&mut connection));
         written_ahead.bring_in(&connection);
@@ -107,13 +113,13 @@ fn gather(first: Request, requests: &mut mpsc::Receiver<Request>, batch: &mut Ve
 }
 
 /// Commits the batch. When it fails as a whole, each request is tried alone, so that one bad request does not fail the others.
-fn commit(connection: &Connection, batch: &mut Vec<Write>) {
-    if batch.len() > 1 && try_commit(connection, batch).is_ok() {
+fn commit(connection: &Connection, known: &mut Known, batch: &mut Vec<Write>) {
+    if batch.len() > 1 && try_commit(connection, known, batch).is_ok() {
         return;
     }
     for request in std::mem::take(batch) {
         let mut single = vec![request];
-        if let Err(error) = try_commit(connection, &mut single) {
+        if let Err(error) = try_commit(connection, known, &mut single) {
             for request in single {
                 // Whoever has stopped waiting does not need the answer.
                 match request {
@@ -125,8 +131,8 @@ fn commit(connection: &Connection, batch: &mut Vec<Write>) {
     }
 }
 
-/// On success the batch is empty and everybody was told; on failure it is as it was, nothing is stored and nobody was told.
-fn try_commit(connection: &Connection, batch: &mut Vec<Write>) -> Result<(), Error> {
+/// Stores the batch in one transaction: all of it, or on failure nothing. Answers with what came of the runs that are created in it.
+fn write_all(connection: &Connection, known: &mut Known, batch: &[Write]) -> Result<Vec<Inserted>, Error> {
     // This thread has the connection for itself, and there is no other transaction on it.
     let begun = Transaction::new_unchecked(connection, TransactionBehavior::Immediate);
     let transaction = begun.map_err(|error| failure(connection, &error))?;
@@ -134,19 +140,27 @@ fn try_commit(connection: &Connection, batch: &mut Vec<Write>) -> Result<(), Err
     for request in batch.iter() {
         match request {
             Write::Create { header, events, status, .. } => {
-                created.push(insert_run(&transaction, header, events, *status).map_err(|error| failure(connection, &error))?);
+                let inserted = insert_run(&transaction, header, events, *status).map_err(|error| failure(connection, &error))?;
+                if let Inserted::New(id) = inserted {
+                    known.created(id, header, events.len(), *status);
+                }
+                created.push(inserted);
             }
-            Write::Append { run, events, status, changed_at, rests_until, used, .. } => {
-                append(&transaction, run, events, *status, *changed_at, *rests_until, *used)?;
-            }
+            Write::Append { addition, .. } => known.append(&transaction, addition)?,
         }
     }
     transaction.commit().map_err(|error| failure(connection, &error))?;
+    Ok(created)
+}
+
+/// On success the batch is empty and everybody was told; on failure it is as it was, nothing is stored and nobody was told.
+fn try_commit(connection: &Connection, known: &mut Known, batch: &mut Vec<Write>) -> Result<(), Error> {
+    let created = write_all(connection, known, batch).inspect_err(|_| known.forget())?;
     let mut created = created.into_iter();
     let done: Vec<_> = batch
         .drain(..)
         .map(|request| match request {
-            Write::Create { reply, .. } => Done::Created(reply, created.next().flatten()),
+            Write::Create { reply, .. } => Done::Created(reply, created.next().and_then(Inserted::existing)),
             Write::Append { reply, .. } => Done::Appended(reply),
         })
         .collect();
@@ -157,50 +171,6 @@ fn try_commit(connection: &Connection, batch: &mut Vec<Write>) -> Result<(), Err
         }
     }
     Ok(())
-}
-
-/// How far a run's row may be behind its events.
-const BEHIND_MS: i64 = 1_000;
-
-fn append(
-    db: &Connection,
-    run: &RunId,
-    events: &[Stored],
-    status: RunStatus,
-    changed_at: Timestamp,
-    rests_until: Option<Timestamp>,
-    used: Option<Used>,
-) -> Result<(), Error> {
-    let write = || -> rusqlite::Result<Option<()>> {
-        let mut find = db.prepare_cached(
-            "SELECT id, status, changed_at, rests_until, (SELECT max(seq) + 1 FROM events WHERE events.id = runs.id) FROM runs WHERE run = ?1",
-        )?;
-        let known = |row: &Row<'_>| {
-            let is_as_it_was = row.get_ref(1)?.as_str()? == status.as_str() && row.get::<_, Option<i64>>(3)?.is_none();
-            Ok((row.get(0)?, is_as_it_was, row.get(2)?, row.get::<_, Option<i64>>(4)?))
-        };
-        let Some((id, is_as_it_was, told_at, next)): Option<(i64, bool, i64, _)> = find.query_row([run.as_str()], known).optional()? else {
-            return Ok(None);
-        };
-        let mut next = next.unwrap_or(0);
-        for event in events {
-            payloads::insert(db, id, next, event)?;
-            next += 1;
-        }
-        // The row is large beside an event, and writing it anew for each costs as much as the event.
-        if is_as_it_was && rests_until.is_none() && used.is_none() && changed_at.unix_ms() < told_at.saturating_add(BEHIND_MS) {
-            return Ok(Some(()));
-        }
-        let mut update = db.prepare_cached(
-            "UPDATE runs SET status = ?2, changed_at = max(changed_at, ?3), seq = ?4, rests_until = ?5, \
-             steps = coalesce(?6, steps), calls = coalesce(?7, calls) WHERE id = ?1",
-        )?;
-        let stored = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
-        let (steps, calls) = (used.map(|used| stored(used.steps)), used.map(|used| stored(used.calls)));
-        update.execute(params![id, status.as_str(), changed_at.unix_ms(), next, rests_until.map(Timestamp::unix_ms), steps, calls])?;
-        Ok(Some(()))
-    };
-    write().map_err(|error| failure(db, &error))?.ok_or_else(|| Error::NotFound(run.clone()))
 }
 
 #[cfg(test)]

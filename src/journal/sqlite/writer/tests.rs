@@ -9,7 +9,7 @@ use futures_util::future::join_all;
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Forget, Request, Write, gather};
+use super::{Addition, Forget, Request, Write, gather};
 use crate::ids::RunId;
 use crate::interpreter::{Event, RunStatus};
 use crate::journal::sqlite::tests::{cancel, header, started};
@@ -166,6 +166,8 @@ async fn a_full_journal_stores_what_it_says_it_stores_and_goes_on_when_there_is_
         events.push(large(99));
     }
     assert!(matches!(journal.create(header("new", None), new).await, Ok(Created::New)));
+    let gaps = "SELECT count(*) FROM (SELECT 1 FROM events GROUP BY id HAVING max(seq) + 1 <> count(*))";
+    assert_eq!(hold(&connection).query_row(gaps, [], |row| row.get::<_, i64>(0)).unwrap(), 0, "and counts for nothing");
     drop(journal);
     let again = Sqlite::open(dir.path()).unwrap();
     for (id, events) in ids.iter().zip(&stored) {
@@ -183,7 +185,8 @@ fn what_waits_shares_a_flush_up_to_the_most() {
         } else {
             let (run, status, changed_at) = (run("r"), RunStatus::Running, Timestamp::default());
             let reply = oneshot::channel().0;
-            Request::Write(Write::Append { run, events: Vec::new(), status, changed_at, rests_until: None, used: None, reply })
+            let addition = Addition { run, events: Vec::new(), status, changed_at, rests_until: None, used: None };
+            Request::Write(Write::Append { addition, reply })
         };
         sender.try_send(request).unwrap();
     }
