@@ -148,8 +148,8 @@ def profile(home):
 
 
 def executed(profile, binary):
-    """The addresses that ran, as the binary's file has them."""
-    addresses, at, unit, names, counts_callee = set(), 0, None, {}, False
+    """The addresses that ran, as the binary's file has them, and how often each did."""
+    addresses, at, unit, names, counts_callee = collections.Counter(), 0, None, {}, False
     for line in profile.read_text().splitlines():
         if found := re.match(r"(c?)ob=\((\d+)\)(?: (.*))?", line):
             callee, number, name = found.groups()
@@ -159,14 +159,14 @@ def executed(profile, binary):
                 unit = names.get(number)
         elif line.startswith("calls="):
             counts_callee = True
-        elif found := re.match(r"(\*|[+-]?(?:0x[0-9a-f]+|\d+)) \S+ \d+", line):
+        elif found := re.match(r"(\*|[+-]?(?:0x[0-9a-f]+|\d+)) \S+ (\d+)", line):
             position = found.group(1)
             if position[0] in "+-":
                 at += int(position, 0)
             elif position != "*":
                 at = int(position, 16)
             if not counts_callee and unit == binary:
-                addresses.add(at)
+                addresses[at] += int(found.group(2))
             counts_callee = False
     return addresses
 
@@ -181,32 +181,42 @@ def sections(link_map):
     return sorted(found)
 
 
-def any_hash(name):
-    """A pattern for a function's section, whatever the compiler's version."""
-    name = re.sub(r"17h[0-9a-f]{16}E.*", "17h*", name)
-    return re.sub(r"Cs[0-9A-Za-z]+_", "Cs*_", name) if "._R" in name else name
+def any_compiler(name):
+    """A pattern for a function's section, whatever the compiler's version: each gives crates other numbers."""
+    return re.sub(r"Cs[0-9A-Za-z]+_", "Cs*_", name)
 
 
 def patterns(all_sections, start, work):
     starts = [address for address, _, _ in all_sections]
 
     def touched(addresses):
-        indices = (bisect.bisect_right(starts, address) - 1 for address in addresses)
-        return {index for index in indices if index >= 0}
+        """How often each function's most used place ran."""
+        most = collections.Counter()
+        for address, count in addresses.items():
+            if (index := bisect.bisect_right(starts, address) - 1) >= 0:
+                most[index] = max(most[index], count)
+        return most
 
     start, work = touched(start), touched(work)
-    # What only a start needs comes first, then what both need, then what only work needs. A generic function has as many copies as types
-    # it is used with, all with one name but for a hash. They are all taken, so that the list holds for other versions of the compiler.
-    order = [*sorted(start - work), *sorted(start & work), *sorted(work - start)]
-    return list(dict.fromkeys(any_hash(all_sections[index][2]) for index in order))
+
+    def heat(index):
+        return work[index].bit_length()
+
+    # What only a start needs comes first, then what both need, then what only work needs. What each step of a run goes through is in the
+    # middle: the fewer pages that is on, the seldomer the processor has to look up where a page is.
+    both = sorted((index for index in work if index in start), key=lambda index: (heat(index), index))
+    only_work = sorted((index for index in work if index not in start), key=lambda index: (-heat(index), index))
+    order = [*sorted(index for index in start if index not in work), *both, *only_work]
+    return list(dict.fromkeys(any_compiler(all_sections[index][2]) for index in order))
 
 
 def main():
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
-        link_map = home / "link.map"
-        # The build script gives no list to a linker that is told something else.
-        flags = {"RUSTFLAGS": f"-Clink-arg=-Wl,-Map={link_map}", "CARGO_TARGET_DIR": str(TARGET)}
+        link_map = TARGET / "link.map"
+        # The build script gives no list to a linker that is told something else. The names are those of .cargo/config.toml.
+        flags = {"RUSTFLAGS": f"-Csymbol-mangling-version=v0 -Clink-arg=-Wl,-Map={link_map}", "CARGO_TARGET_DIR": str(TARGET)}
+        TARGET.mkdir(parents=True, exist_ok=True)
         subprocess.run(["cargo", "build", "--release", "--bin", "gantry"], cwd=ROOT, check=True, env={**os.environ, **flags})
         start, work_profile = profile(home)
         binary = str(BINARY)

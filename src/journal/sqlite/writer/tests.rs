@@ -138,8 +138,13 @@ async fn a_full_journal_stores_what_it_says_it_stores_and_goes_on_when_there_is_
         round += 1;
         assert!(round < 20, "it never gets full");
         refused = 0;
-        // Together, so that some share a write that does not fit as a whole.
-        let appended = join_all(ids.iter().map(|id| async { journal.append(&run(id), &[large(round)], RunStatus::Running).await })).await;
+        // All of them ask before the thread may write, so that some share a write that does not fit as a whole.
+        let held = hold(&connection);
+        let appends = join_all(ids.iter().map(|id| async { journal.append(&run(id), &[large(round)], RunStatus::Running).await }));
+        let mut appends = tokio::task::unconstrained(appends);
+        assert!((&mut appends).now_or_never().is_none());
+        drop(held);
+        let appended = appends.await;
         for (events, appended) in stored.iter_mut().zip(appended) {
             match appended {
                 Ok(()) => events.push(large(round)),
