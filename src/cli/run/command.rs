@@ -278,3 +278,18 @@ fn refused(error: engine::Error, plan: &Plan, arguments: &RunArguments) -> Failu
         | engine::Error::Mismatch(_) => Failure::internal(chain(&error)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_a_report_it_is_told_whether_a_run_has_begun() {
+        let failure = Failure::internal("lost").hint("look");
+        let run = RunId::parse("r").unwrap();
+        for (run, id, status) in [(None, json!(null), "not_started"), (Some(&run), json!("r"), "unknown")] {
+            let error = json!({"message": "lost", "hint": "look", "diagnostics": []});
+            assert_eq!(without_report(run, &failure), json!({"run_id": id, "status": status, "error": error}));
+        }
+    }
+}
