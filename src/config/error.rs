@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::sources::PREFIX;
+use crate::workflow::closest;
 
 /// A configuration that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -40,7 +41,7 @@ pub(super) fn describe(error: figment::Error) -> Error {
         (place, key) => format!("{place}: {key}"),
     };
     let message = match &error.kind {
-        figment::error::Kind::UnknownField(field, known) => match closest(field, known) {
+        figment::error::Kind::UnknownField(field, known) => match closest(field, known.iter().copied()) {
             Some(near) => format!("there is no setting `{field}`; did you mean `{near}`?"),
             None => format!("there is no setting `{field}`; the settings are {}", known.join(", ")),
         },
@@ -74,13 +75,4 @@ fn one_of(words: &[&str]) -> String {
         [before @ .., last] if !before.is_empty() => format!("{} or {last}", before.join(", ")),
         words => words.concat(),
     }
-}
-
-fn closest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
-    known
-        .iter()
-        .map(|name| (strsim::jaro_winkler(word, name), *name))
-        .filter(|(near, _)| *near > 0.8)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map(|(_, name)| name)
 }

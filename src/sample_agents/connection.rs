@@ -19,8 +19,6 @@ use crate::limits;
 
 /// Calls in flight at shutdown get this long to finish.
 const GRACE: Duration = Duration::from_secs(5);
-/// Wait after a failed accept, so that running out of file descriptors does not spin.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Serves until shutdown.
 pub(super) async fn serve(listener: TcpListener, routes: Router, shutdown: CancellationToken) {
@@ -55,7 +53,7 @@ async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>, shutdown: &Cance
                 Ok((stream, _)) => return Some((stream, slot)),
                 Err(error) => {
                     tracing::debug!(%error, "accept failed");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    tokio::time::sleep(limits::ACCEPT_REST).await;
                 }
             }
         }

@@ -454,6 +454,28 @@ mod hostile {
         assert!(parse(&fits).workflow.is_some(), "{}", short("fits", &parse(&fits)));
     }
 
+    /// Each at about the most that is allowed, and above it.
+    #[test]
+    fn values_texts_and_aliases_are_allowed_up_to_their_bounds() {
+        use gantry::limits::{WORKFLOW_ALIASES_MAX, WORKFLOW_NODES_MAX, WORKFLOW_TEXT_BYTES_MAX};
+        const WHOLE: &str = "metadata: {id: a, name: A, version: 1.0.0}\nsteps: []\n";
+        let values = |count: usize| format!("{WHOLE}x-v: [{}]\n", vec!["a"; count].join(","));
+        let bytes = 2_000;
+        let texts = |count: usize| format!("{WHOLE}x-a: &a '{}'\nx-b: [{}]\n", "z".repeat(bytes), vec!["*a"; count - 1].join(","));
+        let aliases = |count: usize| format!("{WHOLE}x-a: &a 1\nx-b: [{}]\n", vec!["*a"; count].join(","));
+        let fit = WORKFLOW_TEXT_BYTES_MAX / bytes;
+        for (what, most, over, message) in [
+            ("values", values(WORKFLOW_NODES_MAX - 20), values(WORKFLOW_NODES_MAX), "there are more than 100000 values"),
+            ("texts", texts(fit - 2), texts(fit + 1), "the texts have more than 1048576 bytes"),
+            ("aliases", aliases(WORKFLOW_ALIASES_MAX), aliases(WORKFLOW_ALIASES_MAX + 1), "there are more than 1000 aliases"),
+        ] {
+            assert!(parse(&most).workflow.is_some(), "{what}: {}", short(what, &parse(&most)));
+            refused(what, &over, "too-complex");
+            let parsed = parse(&over);
+            assert!(parsed.diagnostics[0].message.starts_with(message), "{what}: {}", short(what, &parsed));
+        }
+    }
+
     #[test]
     fn too_many_steps_are_refused_once_and_as_many_as_allowed_are_not() {
         let most = gantry::limits::WORKFLOW_STEPS_MAX;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::super::arguments::{CallsChoice, ModelChoice, RegistryChoice};
 use super::super::exit::{Exit, Failure, chain};
@@ -15,11 +15,12 @@ use super::super::terminal::{self, Terminal, say};
 use super::follow::{Ended, follow};
 use super::input::{InputArguments, as_text, assemble};
 use super::progress::Progress;
-use super::report::Report;
+use super::report::{Origin, Report};
 use super::{find, save, show};
 use crate::config::Config;
 use crate::engine::embedded::Embedded;
-use crate::engine::{self, Engine, Start};
+use crate::engine::{self, Engine, Start, Subscription};
+use crate::ids::RunId;
 use crate::interpreter::{ErrorClass, RunStatus};
 use crate::limits;
 use crate::plan::Plan;
@@ -93,17 +94,28 @@ pub(in crate::cli) async fn execute(
     if arguments.timeout == Some(Duration::ZERO) {
         return Err(Failure::usage("`--timeout` must be longer than nothing").hint("for example --timeout 90, or leave it away"));
     }
-    let json = arguments.json;
-    let outcome = run(&arguments, &config, terminal, shutdown).await;
-    if let (true, Err(failure)) = (json, &outcome) {
-        // A reader of JSON gets its one object also when there was no run.
-        let error = json!({"message": failure.message, "hint": failure.hint, "diagnostics": failure.diagnostics});
-        terminal::json(&json!({"run_id": null, "status": "not_started", "error": error}))?;
+    match run(&arguments, &config, terminal, shutdown).await {
+        Ok(begun) => begun,
+        Err(failure) => {
+            if arguments.json {
+                terminal::json(&without_report(None, &failure))?;
+            }
+            Err(failure)
+        }
     }
-    outcome
 }
 
-async fn run(arguments: &RunArguments, config: &Config, terminal: Terminal, shutdown: &Shutdown) -> Result<Exit, Failure> {
+/// A reader of JSON gets its one object also when there was no run, or it was lost sight of.
+fn without_report(run: Option<&RunId>, failure: &Failure) -> Value {
+    let status = if run.is_some() { "unknown" } else { "not_started" };
+    let error = json!({"message": failure.message, "hint": failure.hint, "diagnostics": failure.diagnostics});
+    json!({"run_id": run, "status": status, "error": error})
+}
+
+/// How a run that has begun ended, of which everything is told, or why none has begun.
+type Begun = Result<Result<Exit, Failure>, Failure>;
+
+async fn run(arguments: &RunArguments, config: &Config, terminal: Terminal, shutdown: &Shutdown) -> Begun {
     let surroundings = tokio::select! {
         found = Surroundings::find_or_start(&arguments.registry, config, terminal, Some(&arguments.workflow)) => found?,
         () = shutdown.requested().cancelled() => return Err(Failure::new(Exit::Interrupted, "interrupted before the run started")),
@@ -113,13 +125,7 @@ async fn run(arguments: &RunArguments, config: &Config, terminal: Terminal, shut
     outcome
 }
 
-async fn run_in(
-    surroundings: &Surroundings,
-    arguments: &RunArguments,
-    config: &Config,
-    terminal: Terminal,
-    shutdown: &Shutdown,
-) -> Result<Exit, Failure> {
+async fn run_in(surroundings: &Surroundings, arguments: &RunArguments, config: &Config, terminal: Terminal, shutdown: &Shutdown) -> Begun {
     let agents = surroundings.agent_client(config);
     let prepared = async {
         find::add_cards(&arguments.agent_cards, &surroundings.discovery, &agents).await?;
@@ -153,13 +159,40 @@ async fn run_in(
     let value = Arc::new(input.value);
     let started = engine.start_watched(Start::new(plan.clone(), value.clone())).await;
     let (started, watched) = started.map_err(|error| refused(error, &plan, arguments))?;
-    let mut progress = Progress::new(!chatty, terminal);
-    let (snapshot, ended) = follow(&engine, &started.run, watched, &plan, &mut progress, shutdown, arguments.timeout).await?;
+    let run = Running { engine: &engine, run: started.run, plan: &plan, origin: &origin, input: value };
+    Ok(attend(run, watched, surroundings, arguments, terminal, shutdown).await)
+}
+
+/// A run that has begun.
+struct Running<'a> {
+    engine: &'a Embedded,
+    run: RunId,
+    plan: &'a Plan,
+    origin: &'a Origin,
+    input: Arc<Value>,
+}
+
+/// Watches it until its end, and tells what it came to.
+async fn attend(
+    running: Running<'_>,
+    watched: Option<Subscription>,
+    surroundings: &Surroundings,
+    arguments: &RunArguments,
+    terminal: Terminal,
+    shutdown: &Shutdown,
+) -> Result<Exit, Failure> {
+    let Running { engine, run, plan, origin, input } = running;
+    let mut progress = Progress::new(arguments.quiet || arguments.json, terminal);
+    let followed = follow(engine, &run, watched, plan, &mut progress, shutdown, arguments.timeout).await;
+    if let (true, Err(failure)) = (arguments.json, &followed) {
+        terminal::json(&without_report(Some(&run), failure))?;
+    }
+    let (snapshot, ended) = followed?;
     engine.shutdown(GRACE).await;
-    let mut report = Report::new(&plan, &origin, value, &snapshot);
+    let mut report = Report::new(plan, origin, input, &snapshot);
     if arguments.json && plan.repeats() {
-        match engine.updates(&started.run, 0, limits::REPORT_UPDATES_MAX).await {
-            Ok(updates) => report.add_repetitions(&plan, updates, limits::REPORT_UPDATES_MAX),
+        match engine.updates(&run, 0, limits::REPORT_UPDATES_MAX).await {
+            Ok(updates) => report.add_repetitions(plan, updates, limits::REPORT_UPDATES_MAX),
             // The run has ended, and what is known of it is told.
             Err(error) => {
                 tracing::warn!(%error, "what steps in maps and loops came to each time cannot be read");
@@ -169,11 +202,19 @@ async fn run_in(
     }
     explain(&mut report, surroundings);
     tell(&report, arguments, terminal)?;
-    Ok(match (ended, report.status) {
-        (Ended::Interrupted, status) if status != RunStatus::Completed => Exit::Interrupted,
-        (_, RunStatus::Completed) => Exit::Ok,
-        (_, RunStatus::Failed | RunStatus::Canceled | RunStatus::Running | RunStatus::InputRequired) => Exit::Failed,
-    })
+    match (ended, report.status) {
+        (_, RunStatus::Completed) => Ok(Exit::Ok),
+        (Ended::Interrupted, _) => Ok(Exit::Interrupted),
+        (Ended::Stopped, _) => Err(stopped(&run, arguments)),
+        (_, RunStatus::Failed | RunStatus::Canceled | RunStatus::Running | RunStatus::InputRequired) => Ok(Exit::Failed),
+    }
+}
+
+/// A run that goes no further has not failed: its journal did, or the engine.
+fn stopped(run: &RunId, arguments: &RunArguments) -> Failure {
+    let goes_on = arguments.data_dir.as_ref().map(|data_dir| format!("`gantry serve --data-dir {}` goes on with it", data_dir.display()));
+    Failure::internal(format!("run `{run}` stopped before its end; the log says why"))
+        .hint(goes_on.unwrap_or_else(|| "it was kept in memory; run it again".to_owned()))
 }
 
 /// Prints and saves what there is.
@@ -235,5 +276,20 @@ fn refused(error: engine::Error, plan: &Plan, arguments: &RunArguments) -> Failu
         | engine::Error::Journal(_)
         | engine::Error::Damaged(_)
         | engine::Error::Mismatch(_) => Failure::internal(chain(&error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_a_report_it_is_told_whether_a_run_has_begun() {
+        let failure = Failure::internal("lost").hint("look");
+        let run = RunId::parse("r").unwrap();
+        for (run, id, status) in [(None, json!(null), "not_started"), (Some(&run), json!("r"), "unknown")] {
+            let error = json!({"message": "lost", "hint": "look", "diagnostics": []});
+            assert_eq!(without_report(run, &failure), json!({"run_id": id, "status": status, "error": error}));
+        }
     }
 }

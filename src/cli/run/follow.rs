@@ -25,6 +25,8 @@ pub(super) enum Ended {
     Interrupted,
     /// `--timeout`, or a question that nobody here can answer.
     Canceled,
+    /// A fault: the run has not ended, and goes no further here.
+    Stopped,
 }
 
 /// Shows a run's changes until it has ended. `watched`: of a run that is watched from its first update.
@@ -100,7 +102,9 @@ pub(super) async fn follow(
     }
     let snapshot = engine.snapshot(run).await;
     progress.end(snapshot.as_ref().ok().and_then(|snapshot| snapshot.outcome.as_ref()));
-    Ok((snapshot.map_err(failed)?, ended))
+    let snapshot = snapshot.map_err(failed)?;
+    let is_stopped = ended == Ended::Alone && !snapshot.status.is_terminal();
+    Ok((snapshot, if is_stopped { Ended::Stopped } else { ended }))
 }
 
 async fn until(deadline: Option<Instant>) {

@@ -73,9 +73,8 @@ pub(super) fn outcome(report: &Report, terminal: Terminal) -> String {
     let mut text = match report.status {
         RunStatus::Completed => format!("{} {what} completed in {took} · run {}", paint("✓", true), report.run_id),
         RunStatus::Canceled => format!("{} {what} was canceled after {took} · run {}", paint("✗", false), report.run_id),
-        RunStatus::Failed | RunStatus::Running | RunStatus::InputRequired => {
-            format!("{} {what} failed after {took} · run {}", paint("✗", false), report.run_id)
-        }
+        RunStatus::Failed => format!("{} {what} failed after {took} · run {}", paint("✗", false), report.run_id),
+        RunStatus::Running | RunStatus::InputRequired => format!("{} {what} has not ended · run {}", paint("✗", false), report.run_id),
     };
     if let Some(error) = &report.error {
         let place = match (&error.step, error.line) {

@@ -72,6 +72,9 @@ fn errors_name_file_or_variable_and_the_key() {
     for (toml, environment, expected) in [
         (Some("registry_port = 'x'"), ("", ""), "DIR/config.toml: registry_port: expected a number from 0 to 65535"),
         (Some("registri = 'x'"), ("", ""), "DIR/config.toml: there is no setting `registri`; did you mean `registry`?"),
+        (Some("registry-prot = 1"), ("", ""), "DIR/config.toml: there is no setting `registry-prot`; did you mean `registry_port`?"),
+        // Nothing is like it, though it begins as some do: all there are is told.
+        (Some("registrations = 1"), ("", ""), "DIR/config.toml: there is no setting `registrations`; the settings are registry"),
         (Some("model_api_key = 12345"), ("", ""), "DIR/config.toml: model_api_key: expected a string"),
         (Some("allow_networks = ['10.0.0.0/99']"), ("", ""), "DIR/config.toml: allow_networks: `10.0.0.0/99` is not a network"),
         (None, ("GANTRY_ALLOW_NETWORKS", "10.0.0.0/8, x"), "environment variable GANTRY_ALLOW_NETWORKS: `x` is not a network"),

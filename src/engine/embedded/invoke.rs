@@ -349,3 +349,26 @@ pub(super) fn step_error(error: &agent::Error) -> StepError {
     let (skill, agent) = (Some(error.skill.clone()), Some(error.agent.clone()));
     StepError { skill, agent, retry_after_ms, ..StepError::new(code, error.to_string()) }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures_util::poll;
+
+    use super::*;
+
+    /// What is asked with much is hashed when the others have had a turn, with little at once; it is the same hash.
+    #[tokio::test]
+    async fn others_have_a_turn_before_large_inputs_are_hashed() {
+        for (bytes, is_at_once) in
+            [(2, true), (limits::INPUTS_HASHED_AT_ONCE_BYTES_MAX, true), (limits::INPUTS_HASHED_AT_ONCE_BYTES_MAX + 1, false)]
+        {
+            let inputs = json!("x".repeat(bytes - 2));
+            let mut asked = std::pin::pin!(asked_with(&inputs));
+            let first = poll!(asked.as_mut());
+            assert_eq!(first.is_ready(), is_at_once, "{bytes} bytes");
+            if !is_at_once {
+                assert_eq!(asked.await, payload::of(&inputs), "{bytes} bytes");
+            }
+        }
+    }
+}

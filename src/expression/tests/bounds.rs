@@ -7,8 +7,8 @@ use serde_json::json;
 use super::World;
 use crate::expression::{Template, Tree};
 use crate::limits::{
-    EXPRESSION_BRACKETS_MAX, EXPRESSION_OUTPUT_BYTES_MAX, EXPRESSION_RECURSION_MAX, TEMPLATE_BYTES_MAX, TEMPLATE_EXPRESSIONS_MAX,
-    TEMPLATE_TEXT_BYTES_MAX, VALUE_DEPTH_MAX,
+    EXPRESSION_BRACKETS_MAX, EXPRESSION_FUEL, EXPRESSION_OUTPUT_BYTES_MAX, EXPRESSION_RECURSION_MAX, EXPRESSION_TOKENS_MAX,
+    TEMPLATE_BYTES_MAX, TEMPLATE_EXPRESSIONS_MAX, TEMPLATE_TEXT_BYTES_MAX, VALUE_DEPTH_MAX,
 };
 
 /// A bomb must be refused within this time. Debug builds on a busy machine get the benefit of the best of several tries.
@@ -96,6 +96,40 @@ fn point_4_a_long_chain_within_the_limits_fits_the_stack() {
     assert_eq!(world.template(&chain).expect("a chain"), json!(300));
     let nested = format!("{{{{ {}1{} }}}}", "[".repeat(32), "]".repeat(32));
     assert!(world.template(&nested).is_ok());
+}
+
+#[test]
+fn point_4_an_expression_has_a_most_of_words_and_signs() {
+    let world = World::new();
+    // A sign before the first of the numbers makes it an even count.
+    let sum = |tokens: usize| {
+        let sign = if tokens.is_multiple_of(2) { "-" } else { "" };
+        format!("{{{{ {sign}1{} }}}}", "+1".repeat((tokens - 1) / 2))
+    };
+    for tokens in [EXPRESSION_TOKENS_MAX - 1, EXPRESSION_TOKENS_MAX] {
+        assert!(world.template(&sum(tokens)).is_ok(), "{tokens}");
+    }
+    let error = Template::parse(&sum(EXPRESSION_TOKENS_MAX + 1)).expect_err("one more");
+    assert_eq!(error.message, "an expression may have 600 words and signs, this one has more");
+}
+
+/// A filter costs an instruction for each of some items; a list in its whole length what is made of it.
+#[test]
+fn point_4_work_is_bounded_and_the_bound_is_told() {
+    let mut world = World::new();
+    for (items, fits) in [(EXPRESSION_FUEL / 40, true), (EXPRESSION_FUEL * 2, false)] {
+        world.value("list", json!(vec![7; items as usize]));
+        for source in ["{{ list | sort | length }}", "{{ list | map('string') | length }}"] {
+            match (world.template(source), fits) {
+                (Ok(length), true) => assert_eq!(length, json!(items), "{source}"),
+                (Err(error), false) => {
+                    assert_eq!(error.message, "takes more than 20000 steps of work", "{source}");
+                    assert!(error.hint.is_some(), "{source}");
+                }
+                (got, _) => panic!("{source} of {items}: {got:?}"),
+            }
+        }
+    }
 }
 
 /// An author meets the bound on brackets, whose message says what to change; the engine's own bound on recursion stands behind it.

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::{Case, plan, started};
-use crate::interpreter::{Command, ErrorClass, Outcome, Run, StepError};
-use crate::limits::{DURATION_MAX, MAP_ITEMS_MAX, STEP_TIMEOUT};
+use crate::interpreter::{Command, ErrorClass, Event, Outcome, Run, StepError};
+use crate::limits::{DURATION_MAX, MAP_ITEMS_MAX, RUN_NOTES_MAX, STEP_TIMEOUT};
 use crate::time::Timestamp;
 
 #[test]
@@ -64,6 +64,26 @@ fn a_call_has_a_deadline_also_when_its_author_says_nothing() {
     assert_eq!(timeout("{id: a, skill: s, timeout: 366d}"), DURATION_MAX);
     // A sub-workflow is a run of its own, and may take as long as runs do.
     assert_eq!(timeout("{id: a, step_type: workflow, workflow: b}"), DURATION_MAX);
+}
+
+/// Who answers often, early for one, makes a run no larger than as many notes as a task shows.
+#[test]
+fn of_the_notes_of_answers_the_last_are_at_hand() {
+    let more = 3;
+    let mut case = Case::new("steps: [{id: c, skill: s}, {id: ask, step_type: input, prompt: well}]", json!({}));
+    let path = case.plan.node(case.plan.find("ask").unwrap()).path.clone();
+    for n in 0..RUN_NOTES_MAX + more {
+        let notes = case.run.snapshot().notes;
+        assert_eq!(notes.len(), n.min(RUN_NOTES_MAX));
+        let note = Some(format!("note {n}").into());
+        case.apply(Event::Answered { path: path.clone(), answer: json!(n).into(), note, at: Timestamp::from_unix_ms(n as i64) });
+    }
+    let notes = case.run.snapshot().notes;
+    let expected: Vec<_> = (more..RUN_NOTES_MAX + more).map(|n| format!("note {n}")).collect();
+    assert_eq!(notes.iter().map(|note| note.to_string()).collect::<Vec<_>>(), expected, "the last ones, in their order");
+    // An answer without a note is none.
+    case.apply(Event::Answered { path, answer: json!("last").into(), note: None, at: Timestamp::from_unix_ms(9_999) });
+    assert_eq!(case.run.snapshot().notes, notes);
 }
 
 fn failure(run: &Run) -> &StepError {

@@ -148,12 +148,14 @@ fn failed(path: &Path, error: &rusqlite::Error) -> Error {
 
 /// Whether SQLite could not do it for want of space. It says so of most writes; of the others the file system is asked.
 pub(super) fn is_full(path: Option<&Path>, error: &rusqlite::Error) -> bool {
+    is_want_of_space(error, || path.and_then(Path::parent).and_then(|directory| fs4::available_space(directory).ok()))
+}
+
+/// The same where the file system says how much is left, if it does.
+pub(super) fn is_want_of_space(error: &rusqlite::Error, left: impl FnOnce() -> Option<u64>) -> bool {
     match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => true,
-        Some(ErrorCode::SystemIoFailure | ErrorCode::CannotOpen) => {
-            let space = path.and_then(Path::parent).and_then(|directory| fs4::available_space(directory).ok());
-            space.is_some_and(|bytes| bytes < limits::JOURNAL_SPACE_MIN)
-        }
+        Some(ErrorCode::SystemIoFailure | ErrorCode::CannotOpen) => left().is_some_and(|bytes| bytes < limits::JOURNAL_SPACE_MIN),
         _ => false,
     }
 }

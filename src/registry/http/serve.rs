@@ -2,7 +2,6 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -16,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::super::Layout;
 use super::options::{Options, Writes};
 use super::router;
+use crate::limits;
 
 /// Serves the registry until `shutdown` is cancelled; requests under way get [`Options::grace`] then.
 ///
@@ -83,7 +83,7 @@ async fn accept(listener: &TcpListener, free: &Arc<Semaphore>) -> Option<(TcpStr
             Err(error) => {
                 // Out of file descriptors, or a connection that was reset in the queue: neither ends the service.
                 tracing::warn!(%error, "cannot accept a registry connection");
-                sleep(Duration::from_millis(50)).await;
+                sleep(limits::ACCEPT_REST).await;
             }
         }
     }

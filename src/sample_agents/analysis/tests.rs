@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::limits;
 use crate::sample_agents::skill_check::{check, check_refused, run};
 
 #[test]
@@ -173,5 +174,18 @@ fn strange_texts_are_survived() {
             let result = run(skill, json!({"text": text})).unwrap_or_else(|error| panic!("{skill}: {error}"));
             assert!(result.to_string().len() < 200_000 && started.elapsed().as_secs() < 20, "{skill}");
         }
+    }
+}
+
+#[test]
+fn lists_end_and_totals_count_everything() {
+    let most = limits::SAMPLE_LIST_MAX;
+    for (count, listed) in [(most, most), (most + 3, most)] {
+        let text: String = (0..count).map(|n| format!("Write to p{n}@example.org today. ")).collect();
+        let found = run("extract_entities", json!({"text": text})).unwrap();
+        assert_eq!((found["entities"].as_array().unwrap().len(), &found["count"]), (listed, &json!(count)));
+        assert_eq!(found["by_type"]["email"], json!(count));
+        let found = run("analyze_sentiment", json!({"text": "I love it. ".repeat(count)})).unwrap();
+        assert_eq!((found["sentences"].as_array().unwrap().len(), &found["sentence_count"]), (listed, &json!(count)));
     }
 }

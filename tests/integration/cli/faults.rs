@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use super::runs::Counting;
 use super::{Machine, Ran};
 
 /// Events enough for several writes, and a value that is kept by digest.
@@ -50,6 +51,16 @@ fn behind(machine: &Machine, wrapper: &[&str]) -> Command {
     command
 }
 
+/// The same command where no file may have more than this many kilobytes: who writes more would be killed by a signal; ignored, the write
+/// fails. The disk has space, so that it counts as one that does not do what it should.
+pub(super) fn limited(command: &Command, kilobytes: u32) -> Command {
+    let mut limited = Command::new("sh");
+    limited.args(["-c", &format!("trap '' XFSZ; ulimit -f {}; exec \"$@\"", kilobytes * 2), "sh"]);
+    limited.arg(command.get_program()).args(command.get_args()).current_dir(command.get_current_dir().unwrap()).env_clear();
+    limited.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?)))).stdin(std::process::Stdio::null());
+    limited
+}
+
 fn statuses(machine: &Machine) -> Vec<String> {
     let listed = machine.run(&["runs", "list", "--data-dir", "data", "--json", "--limit", "100000"]).expect(0).json();
     listed.as_array().unwrap().iter().map(|run| run["status"].as_str().unwrap().to_owned()).collect()
@@ -63,6 +74,7 @@ fn check(machine: &Machine, about: &str, mut command: Command) -> bool {
     let ran = Ran::from(ended.recv_timeout(HANGS).unwrap_or_else(|_| panic!("{about}: it hangs")).unwrap());
     assert!(!ran.stderr.contains("panicked"), "{about}: {}", ran.stderr);
     let succeeded = ran.code == Some(0);
+    assert!(ran.json().is_object(), "{about}: one object is told, whatever came of it");
     let is_told = ran.stderr.contains("error:") || ran.stderr.contains("the journal failed");
     assert!(succeeded || is_told, "{about}: no reason is told: {}", ran.stderr);
     let after = statuses(machine);
@@ -79,12 +91,56 @@ fn a_write_that_does_not_fit_is_never_told_as_done() {
     // In kilobytes; what was written before takes some, so that the limit meets the log, the database and the outputs.
     let limits: Vec<u32> = if is_full() { (1..1500).step_by(9).collect() } else { vec![1, 32, 40, 300, 350, 100_000] };
     for kilobytes in limits {
-        // Whoever writes more would be killed by a signal; ignored, the write fails.
-        let script = format!("trap '' XFSZ; ulimit -f {}; exec \"$@\"", kilobytes * 2);
-        let told = check(&machine, &format!("a limit of {kilobytes} KB"), behind(&machine, &["sh", "-c", &script, "sh"]));
+        let told = check(&machine, &format!("a limit of {kilobytes} KB"), limited(&machine.command(&ARGUMENTS), kilobytes));
         if told { succeeded += 1 } else { failed += 1 }
     }
     assert!(failed >= 2 && succeeded >= 1, "{failed} failed and {succeeded} succeeded");
+}
+
+/// A run that cannot be stored has not failed: `gantry run` says what happened, with the code of a fault of the machine.
+#[test]
+fn a_run_that_stops_ends_with_the_code_of_a_fault_and_says_that_it_has_not_ended() {
+    let machine = Machine::new();
+    let agent = Counting::start(|_, _| (Duration::ZERO, Ok(json!({ "large": "x".repeat(2_000_000) }))));
+    machine.write("card.json", &agent.card(&["one"]).to_string());
+    machine.write("w.yaml", &super::one_step("one"));
+    let run = ["run", "--embedded", "-w", "w.yaml", "--agent-card", "card.json", "--data-dir", "data", "--no-save"];
+    for more in [&[][..], &["--json"], &["--quiet"]] {
+        let ran = Ran::from(limited(&machine.command(&[&run[..], more].concat()), 1_000).output().unwrap()).expect(4);
+        let listed = machine.run(&["runs", "list", "--data-dir", "data", "--json"]).expect(0).json();
+        assert_eq!(listed[0]["status"], "running", "{listed:#}");
+        let id = listed[0]["run"].as_str().unwrap();
+        for part in ["run stopped", &format!("error: run `{id}` stopped before its end"), "`gantry serve --data-dir data` goes on with it"]
+        {
+            assert!(ran.stderr.contains(part), "{more:?}: no {part:?} in\n{}", ran.stderr);
+        }
+        assert!(!ran.stderr.contains("failed after"), "{more:?}: {}", ran.stderr);
+        if *more == ["--json"] {
+            let report = ran.json();
+            assert_eq!((&report["run_id"], &report["status"]), (&json!(id), &json!("running")), "{report:#}");
+        } else {
+            assert_eq!(
+                (ran.stdout.trim(), ran.stderr.contains(&format!("has not ended · run {id}"))),
+                ("", true),
+                "{more:?}: {}",
+                ran.stderr
+            );
+        }
+    }
+}
+
+/// Also then a reader of JSON gets one object.
+#[test]
+fn a_run_whose_results_cannot_be_saved_is_told_once_and_as_it_ended() {
+    let machine = Machine::new();
+    machine.write("w.yaml", "metadata: {id: w, name: W, version: 1.0.0}\nsteps: [{id: v, step_type: set, value: 1}]");
+    machine.write("input.json", &json!({ "text": "x".repeat(100_000) }).to_string());
+    let run = ["run", "--embedded", "-w", "w.yaml", "--input-file", "input.json", "--json"];
+    let ran = Ran::from(limited(&machine.command(&run), 10).output().unwrap()).expect(4);
+    assert_eq!(ran.json()["status"], "completed");
+    for part in ["error: cannot write `app/metadata.json`", "the run itself has ended as shown"] {
+        assert!(ran.stderr.contains(part), "no {part:?} in\n{}", ran.stderr);
+    }
 }
 
 /// Whether processes may be traced here.

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::runs::{Counting, World};
+use super::faults::limited;
+use super::runs::{Counting, Gantry, World};
 use super::{Running, wait_for};
 
 const ONE: &str = "steps:\n- {id: a, skill: one}\n";
@@ -46,4 +47,36 @@ fn a_call_in_flight_is_shown_with_its_skill_and_lasts_until_now() {
     assert!(shown.contains("(running)") && shown.contains(", lasts "), "{shown}");
     let line = shown.lines().find(|line| line.starts_with("a ")).unwrap_or_else(|| panic!("{shown}"));
     assert!(line.contains("s…") && line.contains("(one…)"), "{shown}");
+}
+
+/// A run that cannot be stored stops by itself, while its gantry goes on. Whoever follows is told so, with the code of a fault and not that
+/// of a run, and the next start ends it.
+#[test]
+fn a_follower_is_told_that_the_run_alone_stopped() {
+    let agent = Counting::start(|_, _| (Duration::ZERO, Ok(json!({ "large": "x".repeat(2_000_000) }))));
+    let world = World::new("steps: [{id: ask, step_type: input, prompt: well}, {id: a, skill: one}]\noutput: ended\n", agent);
+    let ready = world.machine.path("limited.json");
+    let mut serve = world.command(&[]);
+    serve.args(["--ready-file", ready.to_str().unwrap()]);
+    let (running, addresses) = Running::ready(limited(&serve, 1_000), &ready);
+    let limited = Gantry { running, url: format!("http://{}", addresses["address"].as_str().unwrap()) };
+    let run = world.start(&limited, 1).unwrap();
+    world.until(&run, "input_required");
+    let data_dir = world.data_dir();
+    let follow = ["runs", "follow", &run, "--json", "--data-dir", data_dir.to_str().unwrap()];
+    let follower = Running::telling(world.machine.command(&follow), "snapshot");
+    world.runs(&["answer", &run, "1"]).expect(0);
+    let told = follower.end().expect(4).stderr;
+    assert!(told.contains(&format!("run `{run}` stopped before its end; the log of its gantry says why")), "{told}");
+    assert!(told.contains("it goes on when that gantry starts again"), "{told}");
+    assert_eq!(world.list()[0]["status"], "running", "it has not ended");
+    // Others are served.
+    let other = world.start(&limited, 2).unwrap();
+    world.until(&other, "input_required");
+    limited.running.signal("TERM");
+    let log = limited.running.end().expect(0).stderr;
+    assert!(log.contains("run stopped") && log.contains(&run), "{log}");
+    let _gantry = world.serve(&[]);
+    world.until(&run, "completed");
+    world.machine.run(&follow).expect(0);
 }

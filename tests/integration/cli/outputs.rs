@@ -1,9 +1,12 @@
 //! How output behaves: pipes that close, colours, secrets, what agents say.
 
 use std::process::Stdio;
+use std::time::Duration;
 
-use serde_json::json;
+use gantry::limits;
+use serde_json::{Value, json};
 
+use super::runs::Counting;
 use super::{Machine, Running, one_step};
 
 #[test]
@@ -128,4 +131,78 @@ fn steps_in_maps_and_loops_are_told_each_time() {
     assert!(report["has_more_steps"].is_null() && report["steps"][2]["started_at"].is_string(), "{report:#}");
     // It lasts from its question on.
     assert!(report["steps"][10]["duration_ms"].as_u64().unwrap() >= 200, "{report:#}");
+}
+
+/// A run tells no end of what its maps and loops came to: as much as it has updates up to a bound, and that there is more.
+#[test]
+fn what_steps_in_maps_came_to_is_told_up_to_a_bound() {
+    const MAP: &str = "metadata: {id: many, name: Many, version: 1.0.0}
+steps: [{id: each, step_type: map, items: \"{{ workflow.input.items }}\", steps: [{id: inner, step_type: set, value: 1}]}]
+output: ended
+";
+    let machine = Machine::new();
+    machine.write("many.yaml", MAP);
+    // The beginnings and the ends of the run and of the map are updates as well.
+    let fit = limits::REPORT_UPDATES_MAX as usize - 4;
+    for (items, told, has_more) in [(fit, fit, json!(null)), (fit + 5, fit + 2, json!(true))] {
+        machine.write("input.json", &json!({ "items": vec![0; items] }).to_string());
+        let arguments = ["run", "-w", "many.yaml", "--input-file", "input.json", "--embedded", "--no-save", "--json"];
+        let report = machine.run(&arguments).expect(0).json();
+        let inner = report["steps"].as_array().unwrap().iter().filter(|step| step["id"] == "inner");
+        assert_eq!((inner.count(), &report["has_more_steps"]), (told, &has_more), "{items} items");
+        // What the run came to is told, however much it did.
+        assert_eq!((&report["status"], &report["output"]), (&json!("completed"), &json!("ended")), "{items} items");
+    }
+}
+
+/// Calls before, in, between and after what repeats or may not come, and in what is called when something failed.
+const NUMBERED: &str = "metadata: {id: numbered, name: Numbered, version: 1.0.0}
+steps:
+  - {id: first, skill: say}
+  - id: each
+    step_type: map
+    items: \"{{ workflow.input.items }}\"
+    steps:
+      - {id: inner, skill: say}
+      - {id: turns, step_type: loop, until: iteration == 1, max_iterations: 3, steps: [{id: turn, skill: say}]}
+    on_error: {steps: [{id: caught, skill: say}]}
+  - {id: value, step_type: set, value: 1}
+  - id: maybe
+    step_type: conditional
+    condition: \"{{ workflow.input.items | length > 1 }}\"
+    branches: {if_true: [{id: more, skill: say}], if_false: [{id: fewer, skill: say}]}
+  - {id: last, skill: say}
+";
+
+/// The files of calls are numbered in the author's order. A call in a map or loop has its number and no file, a call whose turn did not
+/// come has its number as well: what a file is called does not depend on how often anything ran, nor on how the run is told.
+#[test]
+fn files_are_numbered_as_the_author_wrote_the_calls_whatever_ran_how_often() {
+    let agent = Counting::start(|_, n| (Duration::ZERO, Ok(json!({ "said": n }))));
+    let machine = Machine::new();
+    machine.write("card.json", &agent.card(&["say"]).to_string());
+    machine.write("w.yaml", NUMBERED);
+    let run = ["run", "--embedded", "-w", "w.yaml", "--agent-card", "card.json", "--input-file", "input.json", "--out", "app"];
+    let (some, none) = (json!([1, 2, 3]), json!([]));
+    for (items, more, branch) in
+        [(&some, &[][..], "5-more"), (&some, &["--json"], "5-more"), (&none, &["--json"], "6-fewer"), (&none, &[], "6-fewer")]
+    {
+        machine.write("input.json", &json!({ "items": items }).to_string());
+        machine.run(&[&run[..], more].concat()).expect(0);
+        let metadata = machine.json("app/metadata.json");
+        let branch = format!("{branch}.json");
+        let expected = ["metadata.json", "1-first.json", &branch, "7-last.json", "output.json"];
+        assert_eq!(metadata["files"], json!(expected), "{items} {more:?}");
+        let steps: Vec<_> = metadata["steps"].as_array().unwrap().iter().map(|step| json!([step["id"], step["file"]])).collect();
+        let of = |id: &str| if branch.ends_with(&format!("-{id}.json")) { json!(branch) } else { Value::Null };
+        let told =
+            json!([["first", "1-first.json"], ["caught", null], ["more", of("more")], ["fewer", of("fewer")], ["last", "7-last.json"]]);
+        assert_eq!(json!(steps), told, "{items} {more:?}");
+        // Of the run before nothing is left.
+        let mut there: Vec<_> = std::fs::read_dir(machine.path("app")).unwrap().map(|file| file.unwrap().file_name()).collect();
+        there.sort();
+        let mut sorted = expected;
+        sorted.sort_unstable();
+        assert_eq!(there, sorted, "{items} {more:?}");
+    }
 }

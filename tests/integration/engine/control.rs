@@ -238,15 +238,23 @@ async fn one_who_is_not_answered_is_told_so_after_a_while() {
     let mut held = DataDir::lock(dir.path()).unwrap();
     // It listens, and serves nobody.
     let _listener = Listener::bind(&mut held).await.unwrap();
-    for wish in [Wish::Agents, Wish::Cancel { run: RunId::parse("r").unwrap(), reason: "r".to_owned() }] {
+    // What is forgotten takes as long as there is of it, and everything else a moment.
+    let prune = Wish::Prune { ended_before: None, runs_max: Some(0) };
+    for (wish, patience) in [
+        (Wish::Agents, limits::CONTROL_REPLY_TIMEOUT),
+        (Wish::Cancel { run: RunId::parse("r").unwrap(), reason: "r".to_owned() }, limits::CONTROL_REPLY_TIMEOUT),
+        (prune, limits::CONTROL_PRUNE_TIMEOUT),
+    ] {
         let mut asked = ask(dir.path(), &wish).await.unwrap();
         tokio::time::pause();
-        let waited = tokio::time::timeout(limits::CONTROL_REPLY_TIMEOUT * 2, asked.next()).await.expect("it is not waited for ever");
+        let begun = tokio::time::Instant::now();
+        let waited = tokio::time::timeout(patience * 2, asked.next()).await.expect("it is not waited for ever");
+        let (took, told) = (begun.elapsed(), waited.unwrap_err());
         tokio::time::resume();
-        let told = waited.unwrap_err();
+        assert!(took >= patience && took < patience * 2, "{wish:?} was waited for {took:?}");
         assert!(matches!(told, Error::Slow { .. }), "{told}");
         let process = format!("process {}", std::process::id());
-        let after = gantry::time::humanize(limits::CONTROL_REPLY_TIMEOUT);
+        let after = gantry::time::humanize(patience);
         assert!(told.to_string().contains(&process) && told.to_string().contains(&after), "{told}");
     }
 }

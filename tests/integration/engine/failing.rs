@@ -1,8 +1,8 @@
 //! A journal whose writes fail, though there is space: what was not stored has not happened. The run stops, nobody is told that it has
 //! come to something, and the next start goes on with it.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use gantry::agent::Client;
@@ -11,7 +11,9 @@ use gantry::engine::{Engine, Error, Next};
 use gantry::ids::RunId;
 use gantry::interpreter::{Event, RunStatus};
 use gantry::journal::{self, Journal};
+use gantry::limits;
 use serde_json::json;
+use tokio::time::Instant;
 
 use super::agent::{Agent, PATIENCE};
 use super::world::{World, client_options, end, output};
@@ -219,6 +221,79 @@ async fn an_answer_to_a_run_below_waits_until_that_can_be_read() {
     world.engine.answer(&run, None, Arc::new(json!("yes"))).await.unwrap();
     let ended = end(&world.engine, &run).await;
     assert_eq!((ended.status, journal.refused()), (RunStatus::Completed, 3));
+}
+
+/// Looks in vain at a run below that meet both bounds on the rests between them.
+const LOOKS: usize = 10;
+
+/// Runs of a workflow cannot be read for so many looks, each of which may read more than once. Gives the moments of the looks.
+fn read_in_vain(journal: &Faulty, workflow: &'static str) -> Arc<Mutex<Vec<Instant>>> {
+    let seen: Arc<Mutex<Vec<Instant>>> = Arc::default();
+    let noted = Arc::clone(&seen);
+    journal.refuse(move |asked| {
+        if !matches!(asked, Asked::Read(of) if of == workflow) {
+            return None;
+        }
+        let (mut noted, now) = (noted.lock().unwrap(), Instant::now());
+        let is_same_look = noted.last() == Some(&now);
+        if !is_same_look && noted.len() < LOOKS {
+            noted.push(now);
+        }
+        (noted.last() == Some(&now)).then(broken)
+    });
+    seen
+}
+
+/// Between one look in vain and the next the rests double, up to the longest.
+fn rests_grow(seen: &[Instant]) {
+    assert_eq!(seen.len(), LOOKS);
+    let mut expected = vec![limits::RUN_READ_REST];
+    while expected.len() < seen.len() - 1 {
+        expected.push((expected[expected.len() - 1] * 2).min(limits::RUN_READ_REST_MAX));
+    }
+    assert_eq!(expected[expected.len() - 2..], [limits::RUN_READ_REST_MAX; 2], "the longest is met");
+    let rests: Vec<_> = seen.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    // The clock stands still but for timers, which count whole milliseconds.
+    let differ = |(rest, expected): (&Duration, &Duration)| rest.abs_diff(*expected) > Duration::from_millis(5);
+    assert!(!rests.iter().zip(&expected).any(differ), "{rests:?} and not {expected:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_below_that_cannot_be_read_is_looked_at_less_and_less_often() {
+    let journal = Arc::new(Faulty::default());
+    let (world, run, _) = stopped_above_one_that_rests(&journal).await;
+    let seen = read_in_vain(&journal, "long");
+    world.engine.recover().await.unwrap();
+    until(&world.engine, 1, 1).await;
+    let all = async {
+        while seen.lock().unwrap().len() < LOOKS {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), all).await.expect("it is read again");
+    rests_grow(&seen.lock().unwrap());
+    world.engine.cancel(&run, "enough").await.unwrap();
+    assert_eq!(end(&world.engine, &run).await.status, RunStatus::Canceled);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_looks_for_the_run_that_it_is_for_less_and_less_often() {
+    let journal = Arc::new(Faulty::default());
+    let mut world = world(&journal, &[]);
+    world.engine = resting_soon(&world);
+    world.push_workflow("metadata: {id: asks, name: A, version: 1.0.0}\nsteps: [{id: ask, step_type: input, prompt: x}]").await;
+    let run = world.start("steps: [{id: sub, step_type: workflow, workflow: asks, inputs: {}}]", json!({})).await;
+    until(&world.engine, 0, 2).await;
+    let seen = read_in_vain(&journal, "asks");
+    world.engine.answer(&run, None, Arc::new(json!("yes"))).await.unwrap();
+    let ends = async {
+        while !world.engine.snapshot(&run).await.unwrap().status.is_terminal() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), ends).await.expect("it is given");
+    assert_eq!(output(&world.engine.snapshot(&run).await.unwrap()), &json!("yes"));
+    rests_grow(&seen.lock().unwrap());
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ use gantry::engine::{Engine, Error as EngineError, Start};
 use gantry::ids::RunId;
 use gantry::interpreter::{ErrorClass, RunStatus};
 use gantry::journal::{Journal, Memory};
+use gantry::limits;
 use serde_json::json;
 
 use super::agent::{Act, Agent, Gate, PATIENCE, Speaks};
@@ -172,12 +173,18 @@ async fn a_step_that_waits_for_space_is_parked_and_its_child_begins_after_the_ne
 
 /// An engine with two places, of which one is taken for five seconds.
 async fn busy() -> (World, Embedded) {
+    busy_for(Duration::from_secs(5)).await
+}
+
+/// An engine with two places, of which one is taken for so long.
+async fn busy_for(taken: Duration) -> (World, Embedded) {
     let world = World::new();
     world.push_workflow(CHILD).await;
     let options = Options { runs_max: 2, ..Options::default() };
     let engine = Embedded::new(options, Arc::clone(&world.discovery), Client::new(client_options()), Arc::new(Memory::default()));
-    let other = world.plan("metadata: {id: other, name: O, version: 1.0.0}\nsteps: [{id: w, step_type: wait, for: 5s}]");
-    engine.start(Start::new(other, Arc::new(json!({})))).await.unwrap();
+    let other =
+        format!("metadata: {{id: other, name: O, version: 1.0.0}}\nsteps: [{{id: w, step_type: wait, for: {}ms}}]", taken.as_millis());
+    engine.start(Start::new(world.plan(&other), Arc::new(json!({})))).await.unwrap();
     (world, engine)
 }
 
@@ -194,4 +201,28 @@ async fn a_run_below_another_waits_for_room_as_long_as_its_step_may_take() {
     let error = failure(&ended);
     assert_eq!(error.code, ErrorClass::Timeout, "{error}");
     assert!(error.message.contains("`child` did not begin within 1") && error.message.contains("2 runs are under way"), "{error}");
+}
+
+/// How much later than a place is free a run below another begins: the rests double up to the longest.
+#[tokio::test(start_paused = true)]
+async fn a_run_below_another_looks_for_room_less_and_less_often() {
+    let first = limits::RUN_START_REST;
+    let mut looks = vec![first];
+    let mut rest = first;
+    for _ in 0..9 {
+        rest = (rest * 2).min(limits::RUN_START_REST_MAX);
+        looks.push(looks[looks.len() - 1] + rest);
+    }
+    assert_eq!(rest, limits::RUN_START_REST_MAX);
+    for (taken_ms, look) in [(20, 0), (60, 1), (200, 2), (2_000, 5), (4_700, 8)] {
+        let (world, engine) = busy_for(Duration::from_millis(taken_ms)).await;
+        let begun = tokio::time::Instant::now();
+        let parent = PARENTS[0].replace("1s", "10s");
+        let run = engine.start(Start::new(world.plan(&parent), Arc::new(json!({})))).await.unwrap().run;
+        assert_eq!(output(&end(&engine, &run).await), &json!("made"));
+        let took = begun.elapsed();
+        // The clock stands still but for timers.
+        let expected = looks[look];
+        assert!(took >= expected && took < expected + first / 2, "a place that was taken for {taken_ms} ms: {took:?} and not {expected:?}");
+    }
 }

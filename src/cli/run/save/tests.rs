@@ -86,6 +86,24 @@ fn the_next_run_replaces_ours_and_leaves_the_rest() {
     assert_eq!(names(dir.path()), ["1-only.json", "metadata.json", "output.md", "x.py"]);
 }
 
+/// Each step in the author's order has one number, however many of its times are told, and those of maps and loops have no file.
+#[test]
+fn steps_that_repeat_have_one_number_and_no_file() {
+    let repeated = |id| StepReport { is_repeated: true, ..step(id, json!("again")) };
+    let group = |id| StepReport { skill: None, ..step(id, json!([])) };
+    let pending = |id| StepReport { status: StepStatus::Pending, ..step(id, json!(null)) };
+    for times in [1, 2, 5] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut steps = vec![step("a", json!("1")), group("each")];
+        steps.extend((0..times).map(|_| repeated("inner")));
+        steps.extend((0..times).map(|_| repeated("other")));
+        steps.extend([pending("never"), step("b", json!("2"))]);
+        let saved = save(&report(steps), dir.path()).unwrap();
+        assert_eq!(saved.files, ["metadata.json", "1-a.md", "5-b.md", "output.md"], "{times}");
+        assert_eq!(names(dir.path()), ["1-a.md", "5-b.md", "metadata.json", "output.md"], "{times}");
+    }
+}
+
 #[test]
 fn names_that_collide_only_by_case_are_told_apart() {
     let dir = tempfile::tempdir().unwrap();

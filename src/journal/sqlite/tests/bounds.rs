@@ -1,5 +1,7 @@
-//! How much waits for the journal, how much of a burst stays on disk, and how many ended runs stay in memory.
+//! How much waits for the journal, how much of a burst stays on disk, how many ended runs stay in memory, how large a journal is checked
+//! whole, and what counts as a full disk.
 
+use std::io::{Seek, SeekFrom, Write as _};
 use std::time::Duration;
 
 use tokio::task::JoinSet;
@@ -76,5 +78,61 @@ async fn in_memory_the_last_ended_runs_are_kept_and_all_that_go_on() {
         let (run, is_kept) = (RunId::parse(&name(n)).unwrap(), n == more);
         assert_eq!(journal.record(&run).await.is_ok(), is_kept, "{n}");
         assert_eq!(journal.find(&name(n)).await.unwrap().is_some(), is_kept, "{n}");
+    }
+}
+
+/// SQLite says of most writes that they want space. What it says only an input or output error of may be that, too.
+#[test]
+fn a_fault_is_want_of_space_where_less_is_left_than_sqlite_needs_at_once() {
+    use rusqlite::ffi;
+    let error = |code| rusqlite::Error::SqliteFailure(ffi::Error::new(code), None);
+    let (none, enough) = (limits::JOURNAL_SPACE_MIN - 1, limits::JOURNAL_SPACE_MIN);
+    for (code, left, expected) in [
+        (ffi::SQLITE_FULL, Some(u64::MAX), true),
+        (ffi::SQLITE_FULL, None, true),
+        (ffi::SQLITE_IOERR, Some(none), true),
+        (ffi::SQLITE_IOERR, Some(enough), false),
+        (ffi::SQLITE_IOERR_WRITE, Some(none), true),
+        (ffi::SQLITE_IOERR_SHMSIZE, Some(0), true),
+        (ffi::SQLITE_CANTOPEN, Some(none), true),
+        (ffi::SQLITE_CANTOPEN, Some(enough), false),
+        // Nobody knows.
+        (ffi::SQLITE_IOERR, None, false),
+        // What has nothing to do with space is told as it is, however little there is.
+        (ffi::SQLITE_CORRUPT, Some(0), false),
+        (ffi::SQLITE_BUSY, Some(0), false),
+    ] {
+        assert_eq!(schema::is_want_of_space(&error(code), || left), expected, "{code} with {left:?}");
+    }
+}
+
+/// The journal's file with pages that nothing uses at its end, which only a look at the whole finds. They take no space.
+fn grow(dir: &Path, bytes: i64) {
+    let path = dir.join(FILE);
+    drop(Sqlite::open(dir).unwrap());
+    let db = Connection::open(&path).unwrap();
+    db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
+    let page: i64 = db.pragma_query_value(None, "page_size", |row| row.get(0)).unwrap();
+    db.close().unwrap();
+    let mut file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
+    file.set_len(bytes as u64).unwrap();
+    // The count of pages in the header: https://www.sqlite.org/fileformat2.html#in_header_database_size
+    file.seek(SeekFrom::Start(28)).unwrap();
+    file.write_all(&u32::try_from(bytes / page).unwrap().to_be_bytes()).unwrap();
+}
+
+#[test]
+fn a_journal_is_checked_whole_up_to_a_size() {
+    for (more, is_whole) in [(0, true), (4096, false)] {
+        let dir = tempfile::tempdir().unwrap();
+        grow(dir.path(), limits::JOURNAL_CHECKED_BYTES_MAX + more);
+        let opened = Sqlite::open(dir.path());
+        match (opened, is_whole) {
+            (Err(error), true) => {
+                assert!(error.to_string().contains("it is damaged: ") && error.to_string().contains("never used"), "{error}")
+            }
+            (Ok(_), false) => {}
+            (opened, _) => panic!("{more} bytes more than are checked: {opened:?}"),
+        }
     }
 }
