@@ -10,6 +10,9 @@ use crate::ids::RunId;
 use crate::interpreter::{Event, RunStatus};
 use crate::limits;
 
+/// Events that a run has room for from the first.
+const EVENTS: usize = 7;
+
 /// Keeps the events of unfinished runs and of the last [`limits::MEMORY_RUNS_KEPT`] finished ones. Payloads are shared, not copied.
 #[derive(Debug, Default)]
 pub struct Memory {
@@ -29,7 +32,7 @@ impl Memory {
         act(&mut self.inner.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
     }
 
-    fn insert(&self, header: Header, history: Vec<Event>, status: RunStatus) -> Result<Created, Error> {
+    fn insert(&self, header: Header, mut history: Vec<Event>, status: RunStatus) -> Result<Created, Error> {
         self.with(|inner| {
             if let Some(key) = &header.idempotency_key
                 && let Some((record, _)) = inner.keys.get(key).and_then(|run| inner.runs.get(run))
@@ -43,6 +46,8 @@ impl Memory {
                 inner.keys.insert(key.clone(), header.run.clone());
             }
             let record = Record { changed_at: header.started_at, status, header, rests: false, asks_access: false };
+            // Room for those of a short run at once.
+            history.reserve(EVENTS);
             inner.runs.insert(record.header.run.clone(), (record, history));
             Ok(Created::New)
         })

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::task::{Bounds, Kind, NewTask, Task};
 use crate::ids::RunId;
 
-/// So many tasks of runs are a crowd: those that have ended leave as others come.
+/// So many tasks are a crowd: those of runs that have ended leave as others come, where they may.
 const CROWD: usize = 500;
 /// How many are looked at for each that comes to a crowd: more than come, so that the crowd gets smaller.
 const LOOKS: usize = 4;
@@ -27,10 +27,8 @@ pub(in crate::server) struct Store {
 #[derive(Default)]
 struct Tasks {
     by_id: HashMap<String, Arc<Task>>,
-    /// Those of runs, in the order in which they came or were looked at. None where nothing may leave.
+    /// In the order in which they came or were looked at.
     line: VecDeque<Weak<Task>>,
-    /// How many there are when room is sought again. To seek it takes a look at each of them.
-    room_sought_at: usize,
 }
 
 impl Store {
@@ -44,14 +42,13 @@ impl Store {
         if let Some(known) = tasks.by_id.get(&new.id) {
             return (Arc::clone(known), false);
         }
-        let forgotten = tasks.make_room(self.tasks_max);
+        let left = tasks.make_room(self.tasks_max, self.may_leave);
         let task = Arc::new(Task::new(new, self.bounds));
         tasks.by_id.insert(task.id.clone(), Arc::clone(&task));
-        let stands_in_line = self.may_leave && matches!(task.kind(), Kind::Run(_));
-        let left = if stands_in_line { tasks.stand_in_line(&task) } else { Vec::new() };
+        tasks.line.push_back(Arc::downgrade(&task));
         // What has left is dropped when the lock is free again.
         drop(tasks);
-        drop((left, forgotten));
+        drop(left);
         (task, true)
     }
 
@@ -109,43 +106,29 @@ impl Store {
 }
 
 impl Tasks {
-    /// When there are too many, forgets the oldest tenth of those that have ended. Tasks under way stay: the engine bounds them. When
-    /// few or none have ended a tenth more have to come before they are all looked at again.
-    fn make_room(&mut self, tasks_max: usize) -> Vec<Arc<Task>> {
-        if self.by_id.len() < tasks_max {
-            self.room_sought_at = 0;
-            return Vec::new();
-        }
-        if self.by_id.len() < self.room_sought_at {
-            return Vec::new();
-        }
-        let ended = self.by_id.values().filter(|task| task.state().0.is_terminal());
-        let mut ended: Vec<_> = ended.map(|task| (task.state().1, task.id.clone())).collect();
-        ended.sort_unstable();
-        ended.truncate(tasks_max.div_ceil(10));
-        let forgotten: Vec<_> = ended.iter().filter_map(|(_, id)| self.by_id.remove(id)).collect();
-        self.room_sought_at = self.by_id.len() + self.by_id.len().div_ceil(10).max(1);
-        forgotten
-    }
-
-    /// Puts a task at the end of the line. In a crowd some of those at its beginning leave; those that cannot yet stand in line again.
-    fn stand_in_line(&mut self, new: &Arc<Task>) -> Vec<Arc<Task>> {
+    /// Looks at some of the tasks at the beginning of the line, for one that is about to come. When there are too many, those that have
+    /// ended are forgotten; in a crowd those leave that may and that nobody holds. The others stand in line again: tasks under way stay, and
+    /// the engine bounds them.
+    fn make_room(&mut self, tasks_max: usize, may_leave: bool) -> Vec<Arc<Task>> {
         let mut left = Vec::new();
-        let looks = if self.line.len() > CROWD { LOOKS } else { 0 };
-        for _ in 0..looks {
-            let Some(first) = self.line.pop_front() else { break };
-            let Some(task) = first.upgrade() else { continue };
-            if !is_listed(&self.by_id, &task) {
-                continue;
+        for _ in 0..LOOKS {
+            let (is_full, is_crowd) = (self.by_id.len() >= tasks_max, may_leave && self.line.len() > CROWD);
+            if !is_full && !is_crowd {
+                break;
             }
+            let Some(first) = self.line.pop_front() else { break };
+            let Some(task) = first.upgrade().filter(|task| is_listed(&self.by_id, task)) else { continue };
             // One is ours, one is the list's.
-            if Arc::strong_count(&task) == 2 && task.may_leave(Duration::ZERO, Instant::now(), |_| false) {
+            let leaves = || {
+                let is_held = Arc::strong_count(&task) > 2;
+                matches!(task.kind(), Kind::Run(_)) && !is_held && task.may_leave(Duration::ZERO, Instant::now(), |_| false)
+            };
+            if (is_full && task.state().0.is_terminal()) || (is_crowd && leaves()) {
                 left.extend(self.by_id.remove(&task.id));
             } else {
                 self.line.push_back(first);
             }
         }
-        self.line.push_back(Arc::downgrade(new));
         left
     }
 }
@@ -241,31 +224,37 @@ mod tests {
         // Nothing of them is left.
         store.leave(Duration::ZERO, Instant::now(), |_| false);
         let in_line = store.tasks().line.len();
-        assert_eq!(in_line, store.all().iter().filter(|task| matches!(task.kind(), Kind::Run(_))).count());
+        assert_eq!(in_line, store.len());
     }
 
     #[test]
-    fn room_is_not_sought_anew_for_each_that_comes() {
+    fn when_there_are_too_many_those_that_have_ended_are_forgotten_the_oldest_first() {
         const MAX: usize = 100;
         let bounds = Bounds { history_max: 1, stream_bytes_max: 1024, stream_age_max: Duration::from_secs(1) };
-        let store = Store::new(MAX, bounds, true);
-        // None of them can go.
-        let (mut looks, mut sought_at) = (0, 0);
-        for at in 0..20 * MAX {
-            drop(add(&store, &format!("works-{at}"), Kind::Script, TaskState::Working));
-            let next = store.tasks().room_sought_at;
-            looks += if next == sought_at { 0 } else { store.len() };
-            sought_at = next;
+        for may_leave in [true, false] {
+            let store = Store::new(MAX, bounds, may_leave);
+            for at in 0..2 * MAX {
+                drop(add(&store, &format!("works-{at}"), Kind::Script, TaskState::Working));
+            }
+            assert_eq!(store.len(), 2 * MAX, "none of them can go");
+            for at in 0..20 * MAX {
+                drop(add(&store, &format!("done-{at:05}"), Kind::Script, TaskState::Completed));
+            }
+            assert!(store.get("c", &format!("done-{:05}", 20 * MAX - 1)).is_some());
+            let works = store.all().iter().filter(|task| !task.state().0.is_terminal()).count();
+            assert_eq!(works, 2 * MAX, "who is at work stays");
+            assert!(store.len() < 3 * MAX, "{} tasks", store.len());
+
+            let store = Store::new(MAX, bounds, may_leave);
+            for at in 0..20 * MAX {
+                drop(add(&store, &format!("done-{at:05}"), Kind::Script, TaskState::Completed));
+                assert!(store.len() <= MAX, "{} tasks", store.len());
+            }
+            let kept = (19 * MAX..20 * MAX).all(|at| store.get("c", &format!("done-{at:05}")).is_some());
+            assert!(kept, "who came last is there");
+            let in_line = store.tasks().line.len();
+            assert_eq!(in_line, store.len(), "nothing of the others is left");
         }
-        assert_eq!(store.len(), 20 * MAX);
-        assert!(looks < 15 * store.len(), "{looks} looks at {} tasks", store.len());
-        // What ends goes, the oldest first, and there are never a tenth more than there may be.
-        let store = Store::new(MAX, bounds, true);
-        for at in 0..20 * MAX {
-            drop(add(&store, &format!("done-{at:05}"), Kind::Script, TaskState::Completed));
-            assert!(store.len() <= MAX + MAX / 10, "{} tasks", store.len());
-        }
-        assert!(store.get("c", &format!("done-{:05}", 20 * MAX - 1)).is_some());
     }
 
     #[test]
@@ -275,7 +264,6 @@ mod tests {
         for at in 0..2 * CROWD {
             drop(add(&store, &format!("t-{at}"), Kind::Run(RunId::parse(&format!("t-{at}")).unwrap()), TaskState::Completed));
         }
-        let in_line = store.tasks().line.len();
-        assert_eq!((store.all().len(), in_line), (2 * CROWD, 0));
+        assert_eq!(store.all().len(), 2 * CROWD);
     }
 }
