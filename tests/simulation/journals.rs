@@ -166,9 +166,9 @@ async fn a_run_of_today_is_like_the_one_that_is_kept() {
 async fn record(workflow: &str) -> Recorded {
     let (agent, clerk, dir) = (Agent::start().await, TaskAgent::start().await, tempfile::tempdir().unwrap());
     let journal = Deadly::immortal(dir.path());
-    let process = Process::start(Arc::clone(&journal) as Arc<dyn Journal>, &agent, &clerk).await;
-    let run = process.start_run(workflow).await;
-    process.end(&run).await;
+    let mut process = Process::start(Arc::clone(&journal) as Arc<dyn Journal>, &agent, &clerk).await;
+    process.start_run(workflow).await;
+    let run = process.end().await.run;
     let digest = journal.record(&run).await.unwrap().header.digest;
     let events: Vec<_> = journal.events(&run).await.unwrap().iter().map(|event| json!(event)).collect();
     let transitions = replay(&plan(workflow, &digest), &events);
