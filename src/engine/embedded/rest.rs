@@ -17,7 +17,8 @@ use super::invoke::Ties;
 use super::registrar::{Reached, Running};
 use super::timers::Timers;
 use super::tree::{Tree, Usage};
-use super::{Embedded, now};
+use super::{Embedded, journal_error, now};
+use crate::engine::Error;
 use crate::engine::watchers::Watchers;
 use crate::ids::RunId;
 use crate::interpreter::{Command, Event, Run, RunStatus, Snapshot, Timer, Transition};
@@ -118,6 +119,20 @@ impl Embedded {
             return None;
         }
         self.wake(run)
+    }
+
+    /// Goes on with one run of an earlier process, and with those that its steps started. What else the journal has stays as it is.
+    pub async fn go_on_with(&self, run: &RunId) -> Result<(), Error> {
+        let failed = |error: journal::Error| journal_error(run, error);
+        let below = self.inner.journal.members(run).await.map_err(failed)?.into_iter().map(|member| member.run);
+        for run in below.filter(|member| member != run).chain([run.clone()]) {
+            let record = self.inner.journal.record(&run).await.map_err(failed)?;
+            if !record.status.is_terminal() && !self.inner.runs.is_within_reach(&run) {
+                self.inner.runs.rest(run, if record.rests { Resting::roused() } else { Resting::queued() });
+            }
+        }
+        self.watch_the_clock();
+        Ok(())
     }
 
     fn wake(&self, run: &RunId) -> Option<Arc<Running>> {
