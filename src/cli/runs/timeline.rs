@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::super::terminal::{one_line, printable, table};
+use super::super::terminal::{one_line, printable, table, with_code};
 use crate::engine::{Entry, EntryStatus, RETRY_OF_LABEL, Timeline};
 use crate::ids::Digest;
 use crate::interpreter::{Outcome, Payload};
@@ -41,7 +41,7 @@ pub(super) fn render(told: &Timeline, now: Timestamp) -> String {
             let message = one_line(&error.message, 200);
             text.push_str(&match entry.status {
                 EntryStatus::Canceled => format!("  {place}: canceled: {message}\n"),
-                _ => format!("  {place}: {message} ({})\n", one_line(error.shown_code(), 60)),
+                _ => format!("  {place}: {}\n", with_code(&message, error)),
             });
         }
     }
