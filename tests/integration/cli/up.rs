@@ -2,7 +2,7 @@
 
 use std::net::TcpListener;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{Machine, Running, one_step};
 
@@ -87,6 +87,19 @@ fn what_is_pushed_is_kept_and_found() {
     assert!(moved.stderr.contains(&warning) && moved.json()[0]["replaced"] == before, "{moved:?}");
     machine.write("mine.yaml", &text);
     machine.run(&push).expect(0);
+    // So does the card of an agent.
+    let card =
+        |does: &str| json!({"name": "a b", "version": "1.2.0", "url": "http://localhost:1", "description": does, "skills": []}).to_string();
+    let push_card = |does: &str| {
+        machine.write("card.json", &card(does));
+        machine.run(&["agent", "push", "card.json", "--registry", &registry, "--json"]).expect(0)
+    };
+    let first_card = push_card("this");
+    assert!(first_card.stderr.is_empty() && push_card("this").stderr.is_empty(), "the same content is no news");
+    let (moved, before) = (push_card("that"), first_card.json()[0]["digest"].as_str().unwrap().to_owned());
+    let now = moved.json()[0]["digest"].as_str().unwrap().to_owned();
+    let warning = format!("version 1.2.0 of `a b` was there with other content: agents/a-b:1.2.0 was {before} and is now {now}");
+    assert!(moved.stderr.contains(&warning) && moved.json()[0]["replaced"] == before, "{moved:?}");
     let host = registry.strip_prefix("http://").unwrap();
     let report =
         machine.run(&["run", "--embedded", "--json", "--no-save", "-w", &format!("{host}/workflows/one-step:stable")]).expect(0).json();
