@@ -74,12 +74,13 @@ pub(super) fn kind(event: &Event) -> &'static str {
         Event::Exhausted { .. } => "exhausted",
         Event::Kept { .. } => "kept",
         Event::CancelRequested { .. } => "cancel_requested",
+        Event::Resumed { .. } => "resumed",
     }
 }
 
 /// Every kind that there is.
-pub(super) const KINDS: [&str; 9] =
-    ["answered", "asked", "cancel_requested", "exhausted", "failed", "kept", "replied", "started", "timer_fired"];
+pub(super) const KINDS: [&str; 10] =
+    ["answered", "asked", "cancel_requested", "exhausted", "failed", "kept", "replied", "resumed", "started", "timer_fired"];
 
 impl Deadly {
     pub(super) fn open(dir: &Path, last: usize, stores_the_last: bool) -> Arc<Self> {

@@ -22,6 +22,13 @@ pub(super) fn render(told: &Timeline, now: Timestamp) -> String {
     let mut field = |name: &str, value: &str| text.push_str(&format!("{name:<12} {value}\n"));
     field("workflow", &format!("{} {}  {}", told.workflow, told.version, short(&told.digest)));
     field("started", &format!("{}, {lasted}", told.started_at));
+    if let Some(last) = told.resumed_at.last() {
+        let times = match told.resumed_at.len() {
+            1 => String::new(),
+            times => format!(", {times} times in all"),
+        };
+        field("resumed", &format!("{last}{times}"));
+    }
     if let Some(input) = &told.input {
         field("input", &payload(input));
     }

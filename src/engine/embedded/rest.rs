@@ -36,6 +36,8 @@ pub(super) struct Resting {
     pub(super) is_known: bool,
     /// Another process had it in memory last.
     pub(super) recovered: bool,
+    /// When this process took it up, while the journal does not say so.
+    pub(super) resumed: Option<Timestamp>,
     /// For those who watch it: they see no difference.
     pub(super) watchers: Watchers,
     /// For those who wait for its end.
@@ -58,7 +60,15 @@ impl Resting {
     pub(super) fn until(until: Option<Timestamp>, since: Timestamp) -> Self {
         let left = |until: Timestamp| Duration::from_millis(until.since_ms(now()).min(until.since_ms(since)));
         let due = until.map(|until| (until, Instant::now() + left(until)));
-        Self { due, is_known: true, recovered: true, watchers: Watchers::default(), waiters: Vec::new(), tree: Tree::Unknown }
+        Self {
+            due,
+            is_known: true,
+            recovered: true,
+            resumed: None,
+            watchers: Watchers::default(),
+            waiters: Vec::new(),
+            tree: Tree::Unknown,
+        }
     }
 
     /// As the journal of an earlier process has it, but loaded as soon as there is room.
@@ -69,7 +79,15 @@ impl Resting {
     /// Not loaded yet: its turn comes when there is room.
     pub(super) fn queued() -> Self {
         let due = Some((now(), Instant::now()));
-        Self { due, is_known: false, recovered: true, watchers: Watchers::default(), waiters: Vec::new(), tree: Tree::Unknown }
+        Self {
+            due,
+            is_known: false,
+            recovered: true,
+            resumed: None,
+            watchers: Watchers::default(),
+            waiters: Vec::new(),
+            tree: Tree::Unknown,
+        }
     }
 
     /// What counts as now for the run: a jump of the wall clock while it rested makes no timer early or late.
@@ -279,6 +297,7 @@ mod tests {
             due: Some((due, Instant::now() + Duration::from_secs(60))),
             is_known: true,
             recovered: false,
+            resumed: None,
             watchers: Watchers::default(),
             waiters: Vec::new(),
             tree: Tree::Alone,

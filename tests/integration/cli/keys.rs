@@ -55,6 +55,17 @@ fn a_run_whose_process_was_killed_goes_on_with_the_same_key_and_is_told_ever_aft
     let skills = || agent.calls().into_iter().map(|call| call.skill).collect::<Vec<_>>();
     assert_eq!(skills(), ["quick", "quick", "slow", "slow"], "what was in flight is asked for again, and nothing else");
 
+    // That it was taken up again is told, and is no difference to a replay.
+    let run = report["run_id"].as_str().unwrap();
+    let show = |run: &str, more: &[&str]| machine.run(&[&["runs", "show", run, "--data-dir", "data"], more].concat()).expect(0);
+    let told = show(run, &["--json"]).json();
+    let (started, resumed) = (told["started_at"].as_str().unwrap(), told["resumed_at"].as_array().unwrap());
+    assert!(resumed.len() == 1 && resumed[0].as_str().unwrap() > started, "{told:#}");
+    let shown = show(run, &[]).stdout;
+    assert!(shown.contains(&format!("\nresumed      {}\n", resumed[0].as_str().unwrap())), "{shown}");
+    machine.run(&["runs", "export", run, "--data-dir", "data", "--out", "run.json"]).expect(0);
+    machine.run(&["replay", "run.json"]).expect(0);
+
     // It has ended, and is told again.
     let again = machine.run(&with(&["--idempotency-key", "k", "hello"])).expect(0).json();
     assert_eq!((&again["run_id"], &again["output"]), (&report["run_id"], &report["output"]));
@@ -67,6 +78,7 @@ fn a_run_whose_process_was_killed_goes_on_with_the_same_key_and_is_told_ever_aft
     // Another key is another run.
     let other = machine.run(&with(&["--idempotency-key", "other", "hello"])).expect(0).json();
     assert_ne!(other["run_id"], report["run_id"]);
+    assert!(show(other["run_id"].as_str().unwrap(), &["--json"]).json()["resumed_at"].is_null(), "one process had it all the time");
 }
 
 #[test]
