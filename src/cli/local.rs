@@ -19,7 +19,7 @@ use super::terminal::say;
 use crate::a2a::Card;
 use crate::config::Config;
 use crate::discovery::{self, Discovery};
-use crate::registry::{Layout, http};
+use crate::registry::{self, Layout, http};
 use crate::sample_agents::{self, ApiKey, EMBEDDED_WORKFLOWS, ModelOptions, Running};
 use crate::workflow;
 
@@ -68,7 +68,7 @@ impl Local {
             Some(directory) => Layout::open(directory.join(REGISTRY_DIR)),
             None => Layout::ephemeral(),
         };
-        let layout = Arc::new(layout.map_err(|error| Failure::unavailable(chain(&error)))?);
+        let layout = Arc::new(layout.map_err(|error| refused(data_dir, &error))?);
         let discovery = Arc::new(Discovery::new(layout.clone(), options));
         Ok(Self { discovery, layout, agents: None, servers: TaskTracker::new(), stop: CancellationToken::new() })
     }
@@ -205,4 +205,16 @@ fn workflow_files(folder: &Path) -> Vec<PathBuf> {
     let mut files: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).filter(is_workflow).take(WORKFLOW_FILES_MAX).collect();
     files.sort();
     files
+}
+
+/// Why the registry of a data directory cannot be opened.
+fn refused(data_dir: Option<&Path>, error: &registry::Error) -> Failure {
+    match (data_dir, error) {
+        (Some(directory), registry::Error::Locked { root, holder }) => {
+            let (directory, root) = (directory.display(), root.display());
+            Failure::unavailable(format!("the data directory {directory} is held by {holder}, which keeps its registry there ({root})"))
+                .hint("stop that process or use what it serves, or choose another directory with --data-dir")
+        }
+        _ => Failure::unavailable(chain(error)),
+    }
 }

@@ -23,6 +23,7 @@ mod callee;
 
 mod diagnostics;
 mod local;
+mod replaced;
 mod surroundings;
 
 mod exit;

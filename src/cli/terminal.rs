@@ -9,6 +9,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::exit::Failure;
+use crate::interpreter::StepError;
 
 /// What the process talks to.
 #[derive(Debug, Clone, Copy)]
@@ -99,6 +100,14 @@ pub(super) fn printable(text: &str) -> Cow<'_, str> {
 fn is_printable(character: char) -> bool {
     let reorders = matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     matches!(character, '\n' | '\t') || !(character.is_control() || reorders)
+}
+
+/// A message with the code of its error behind it, unless it ends with that.
+pub(super) fn with_code(message: &str, error: &StepError) -> String {
+    match error.code_after(message) {
+        Some(code) => format!("{message} ({})", one_line(code, 60)),
+        None => message.to_owned(),
+    }
 }
 
 /// The same on one line, cut to at most `characters_max`.

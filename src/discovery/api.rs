@@ -187,6 +187,11 @@ impl Discovery {
         push::card(&self.home, json, repository, tags).await
     }
 
+    /// Where [`push_card`](Self::push_card) puts the card of an agent of this name.
+    pub fn repository_of_card(&self, name: &str, repository: Option<&str>) -> Result<String, Error> {
+        push::repository_of_card(name, repository)
+    }
+
     fn given(&self) -> Arc<Given> {
         Arc::clone(&self.given.read().unwrap_or_else(PoisonError::into_inner))
     }

@@ -31,14 +31,18 @@ pub(super) async fn workflow(
 /// See [`Discovery::push_card`](super::Discovery::push_card).
 pub(super) async fn card(origin: &Arc<Origin>, json: Bytes, repository: Option<&str>, tags: &[String]) -> Result<Pushed, Error> {
     let card = read_card("the card", &json)?;
-    let part = repository_part(&card.name);
-    if repository.is_none() && part.is_empty() {
-        let name = &card.name;
-        return Err(Error::Contradiction(format!("no repository can be named after the agent `{name}`: name one, as in `agents/planner`")));
-    }
-    let repository = repository_under(AGENTS, repository.unwrap_or(&part))?;
+    let repository = repository_of_card(&card.name, repository)?;
     let tags = tags_of(origin, &repository, &card.version, tags).await?;
     store(origin, &repository, Kind::AgentCard, json, annotations::of_card(&card), &tags).await
+}
+
+/// Where the card of an agent goes: see [`Discovery::push_card`](super::Discovery::push_card).
+pub(super) fn repository_of_card(name: &str, repository: Option<&str>) -> Result<String, Error> {
+    let part = repository_part(name);
+    if repository.is_none() && part.is_empty() {
+        return Err(Error::Contradiction(format!("no repository can be named after the agent `{name}`: name one, as in `agents/planner`")));
+    }
+    repository_under(AGENTS, repository.unwrap_or(&part))
 }
 
 async fn store(

@@ -30,6 +30,9 @@ pub struct Timeline {
     pub status: RunStatus,
     /// When it was accepted.
     pub started_at: Timestamp,
+    /// When other processes took it up.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub resumed_at: Vec<Timestamp>,
     /// When it ended.
     pub finished_at: Option<Timestamp>,
     /// When its last event happened.
@@ -118,6 +121,7 @@ impl Timeline {
             labels: header.labels.clone(),
             status: run.status(),
             started_at: header.started_at,
+            resumed_at: export.events.iter().filter(|event| matches!(event, Event::Resumed { .. })).map(Event::at).collect(),
             finished_at: run.outcome().map(|_| history.at),
             changed_at: history.at,
             outcome: run.outcome().cloned(),
@@ -153,7 +157,8 @@ impl History {
             | Event::Answered { .. }
             | Event::TimerFired { .. }
             | Event::Exhausted { .. }
-            | Event::CancelRequested { .. } => return,
+            | Event::CancelRequested { .. }
+            | Event::Resumed { .. } => return,
         };
         let Some(entry) = self.open.get(path).map(|index| &mut self.entries[*index]).filter(|entry| entry.attempt == *attempt) else {
             // Late: the attempt was over.

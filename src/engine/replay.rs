@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::{Export, payload};
-use crate::interpreter::{Change, Command, Event, Invocation, Mismatch, Outcome, Payload, Run, Transition};
+use crate::interpreter::{Change, Command, Event, Invocation, Mismatch, Outcome, Payload, Run, StepError, Transition};
 use crate::plan::{Path, Plan};
 
 /// What came of it.
@@ -103,23 +103,53 @@ fn difference(recorded: &Transition, now: &Transition, asked_with: &AskedWith<'_
 
 /// Steps that are over on one side: how, with what.
 fn settled(recorded: &Transition, now: &Transition) -> Option<Difference> {
+    let (transition_then, transition_now) = (recorded, now);
     let (then, now) = (settlements(recorded), settlements(now));
     for (path, (status, outputs, error)) in &then {
         let Some((status_now, outputs_now, error_now)) = now.get(path) else {
-            return Some((Some((*path).clone()), format!("it is over ({status})"), "it is not over".to_owned()));
+            let now = not(path, "over", transition_now);
+            return Some((Some((*path).clone()), format!("it is over ({})", describe(status, error.as_deref())), now));
         };
         let step = Some((*path).clone());
-        let describe =
-            |status: &str, error: &Option<String>| error.as_ref().map_or(status.to_owned(), |error| format!("{status}: {error}"));
         if (status, error) != (status_now, error_now) {
-            return Some((step, describe(status, error), describe(status_now, error_now)));
+            return Some((step, describe(status, error.as_deref()), describe(status_now, error_now.as_deref())));
         }
         if let Some((place, before, after)) = first_difference(outputs, outputs_now, "outputs") {
             return Some((step, format!("{place} is {before}"), format!("{place} is {after}")));
         }
     }
-    let (path, (status, ..)) = now.iter().find(|(path, _)| !then.contains_key(*path))?;
-    Some((Some((*path).clone()), "it is not over".to_owned(), format!("it is over ({status})")))
+    let (path, (status, _, error)) = now.iter().find(|(path, _)| !then.contains_key(*path))?;
+    let then = not(path, "over", transition_then);
+    Some((Some((*path).clone()), then, format!("it is over ({})", describe(status, error.as_deref()))))
+}
+
+fn describe(status: &str, error: Option<&str>) -> String {
+    error.map_or(status.to_owned(), |error| format!("{status}: {error}"))
+}
+
+/// That something does not happen to a step on one side, and why when that side shows it: what the step stands in, or the run, ends
+/// without it.
+fn not(path: &Path, what: &str, transition: &Transition) -> String {
+    let text = path.as_str();
+    let is_around = |around: &Path| text.strip_prefix(around.as_str()).is_some_and(|rest| rest.starts_with(['[', '!', '~', '/']));
+    let settlements = settlements(transition);
+    let innermost = settlements.iter().filter(|(around, _)| is_around(around)).max_by_key(|(around, _)| around.as_str().len());
+    match (innermost, outcome(transition)) {
+        (Some((around, (status, _, error))), _) => {
+            format!("it is not {what}: `{}` ends without it ({})", around.step(), describe(status, error.as_deref()))
+        }
+        (None, Some(outcome)) => format!("it is not {what}: the run ends without it ({})", describe_end(outcome)),
+        (None, None) => format!("it is not {what}"),
+    }
+}
+
+fn describe_end(outcome: &Outcome) -> String {
+    let status = outcome.status();
+    match outcome {
+        Outcome::Failed { error } => describe(status.as_str(), Some(&error.to_string())),
+        Outcome::Canceled { reason } => describe(status.as_str(), Some(reason)),
+        Outcome::Completed { .. } => status.as_str().to_owned(),
+    }
 }
 
 type Settlement<'a> = (&'static str, &'a Value, Option<String>);
@@ -129,7 +159,7 @@ fn settlements(transition: &Transition) -> BTreeMap<&Path, Settlement<'_>> {
     for change in &transition.changes {
         if let Change::StepFinished { path, status, outputs, error, .. } = change {
             // The step and line of an error move with the text; what it says counts.
-            let error = error.as_ref().map(|error| format!("{} ({})", error.message, error.shown_code()));
+            let error = error.as_ref().map(|error| StepError { step: None, ..error.clone() }.to_string());
             found.insert(path, (status.as_str(), &**outputs, error));
         }
     }
@@ -161,12 +191,14 @@ fn questions(transition: &Transition) -> BTreeMap<&Path, &Value> {
 }
 
 fn called(recorded: &Transition, now: &Transition, asked_with: &AskedWith<'_>) -> Option<Difference> {
+    let (transition_then, transition_now) = (recorded, now);
     let (then, now) = (calls(recorded), calls(now));
     for (path, before) in &then {
         let step = Some((*path).clone());
         let Some(after) = now.get(path) else {
             let instead = now.values().find(|call| !then.contains_key(&call.path));
-            let instead = instead.map_or("it is not called".to_owned(), |call| format!("instead `{}` calls {}", call.step, target(call)));
+            let instead = instead
+                .map_or_else(|| not(path, "called", transition_now), |call| format!("instead `{}` calls {}", call.step, target(call)));
             return Some((step, format!("it calls {}", target(before)), instead));
         };
         if target(before) != target(after) {
@@ -177,7 +209,7 @@ fn called(recorded: &Transition, now: &Transition, asked_with: &AskedWith<'_>) -
         }
     }
     let more = now.values().find(|call| !then.contains_key(&call.path))?;
-    Some((Some(more.path.clone()), "it is not called".to_owned(), format!("it calls {}", target(more))))
+    Some((Some(more.path.clone()), not(&more.path, "called", transition_then), format!("it calls {}", target(more))))
 }
 
 /// Other inputs than the recorded ones. Where the recorded workflow still resolves to what was recorded, the place is known.
@@ -224,7 +256,7 @@ fn ended(recorded: &Transition, now: &Transition) -> Option<Difference> {
         (then, now) if then.map(Outcome::status) == now.map(Outcome::status) => None,
         (then, now) => {
             let name =
-                |outcome: Option<&Outcome>| outcome.map_or("goes on".to_owned(), |outcome| format!("ends ({})", outcome.status().as_str()));
+                |outcome: Option<&Outcome>| outcome.map_or("goes on".to_owned(), |outcome| format!("ends ({})", describe_end(outcome)));
             Some((None, format!("the run {}", name(then)), format!("the run {}", name(now))))
         }
     }
@@ -283,6 +315,7 @@ fn name(event: &Event) -> String {
         Event::TimerFired { path, .. } => about("a timer of", path),
         Event::Exhausted { .. } => "the end of what the run may use".to_owned(),
         Event::CancelRequested { .. } => "the wish to cancel".to_owned(),
+        Event::Resumed { .. } => "a restart".to_owned(),
     }
 }
 

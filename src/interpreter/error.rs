@@ -147,6 +147,13 @@ impl StepError {
     pub fn shown_code(&self) -> &str {
         self.reason.as_deref().filter(|reason| !reason.is_empty()).unwrap_or_else(|| self.code.code())
     }
+
+    /// The code as it is shown after its message: not again after one that ends with it, as that of a run below does.
+    pub fn code_after(&self, message: &str) -> Option<&str> {
+        let code = self.shown_code();
+        let is_told = message.strip_suffix(')').and_then(|rest| rest.strip_suffix(code)).is_some_and(|rest| rest.ends_with('('));
+        (!is_told).then_some(code)
+    }
 }
 
 impl fmt::Display for StepError {
@@ -154,7 +161,8 @@ impl fmt::Display for StepError {
         if let Some(step) = &self.step {
             write!(f, "step `{step}`: ")?;
         }
-        write!(f, "{} ({})", self.message, self.shown_code())
+        f.write_str(&self.message)?;
+        self.code_after(&self.message).map_or(Ok(()), |code| write!(f, " ({code})"))
     }
 }
 

@@ -137,6 +137,11 @@ pub enum Event {
         /// When.
         at: Timestamp,
     },
+    /// Another process goes on with the run. Nothing follows from it. Written with the next event of the run's own, and only then.
+    Resumed {
+        /// When it took the run up.
+        at: Timestamp,
+    },
 }
 
 impl Event {
@@ -149,7 +154,7 @@ impl Event {
             | Self::Asked { path, .. }
             | Self::Answered { path, .. }
             | Self::TimerFired { path, .. } => Some(path),
-            Self::Started { .. } | Self::Exhausted { .. } | Self::CancelRequested { .. } => None,
+            Self::Started { .. } | Self::Exhausted { .. } | Self::CancelRequested { .. } | Self::Resumed { .. } => None,
         }
     }
 
@@ -163,7 +168,11 @@ impl Event {
             Self::Asked { question: Question { prompt, schema, .. }, .. } => {
                 (Some(("/question/prompt", prompt)), schema.as_ref().map(|schema| ("/question/schema", schema)))
             }
-            Self::Failed { .. } | Self::TimerFired { .. } | Self::Exhausted { .. } | Self::CancelRequested { .. } => (None, None),
+            Self::Failed { .. }
+            | Self::TimerFired { .. }
+            | Self::Exhausted { .. }
+            | Self::CancelRequested { .. }
+            | Self::Resumed { .. } => (None, None),
         };
         first.into_iter().chain(second)
     }
@@ -178,7 +187,11 @@ impl Event {
             Self::Asked { question: Question { prompt, schema, .. }, .. } => {
                 (Some(("/question/prompt", prompt)), schema.as_mut().map(|schema| ("/question/schema", schema)))
             }
-            Self::Failed { .. } | Self::TimerFired { .. } | Self::Exhausted { .. } | Self::CancelRequested { .. } => (None, None),
+            Self::Failed { .. }
+            | Self::TimerFired { .. }
+            | Self::Exhausted { .. }
+            | Self::CancelRequested { .. }
+            | Self::Resumed { .. } => (None, None),
         };
         first.into_iter().chain(second)
     }
@@ -194,7 +207,8 @@ impl Event {
             | Self::Answered { at, .. }
             | Self::TimerFired { at, .. }
             | Self::Exhausted { at, .. }
-            | Self::CancelRequested { at, .. } => *at = time,
+            | Self::CancelRequested { at, .. }
+            | Self::Resumed { at } => *at = time,
         }
         self
     }
@@ -210,7 +224,8 @@ impl Event {
             | Self::Answered { at, .. }
             | Self::TimerFired { at, .. }
             | Self::Exhausted { at, .. }
-            | Self::CancelRequested { at, .. } => *at,
+            | Self::CancelRequested { at, .. }
+            | Self::Resumed { at } => *at,
         }
     }
 }

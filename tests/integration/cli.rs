@@ -13,6 +13,7 @@ mod explain;
 mod faults;
 mod following;
 mod interrupts;
+mod keys;
 mod kills;
 mod local;
 mod outputs;

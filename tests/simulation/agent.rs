@@ -12,15 +12,18 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-const SKILLS: &[&str] = &["work", "moody", "picky", "broken", HANG];
+const SKILLS: &[&str] = &["work", "moody", "picky", "broken", MENDED, HANG];
 /// A skill that never answers.
 pub(super) const HANG: &str = "hang";
+
+/// A skill that fails for the first run that asks for it, and works for every other.
+const MENDED: &str = "mended";
 
 /// One call, as it arrived.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Call {
     pub(super) skill: String,
-    /// `path#attempt`: what the idempotency key says beside the run.
+    /// The idempotency key: run, path and attempt.
     pub(super) key: String,
 }
 
@@ -63,10 +66,11 @@ impl Agent {
 async fn execute(State(calls): State<Calls>, headers: HeaderMap, body: String) -> Json<Value> {
     let envelope: Value = serde_json::from_str(&body).unwrap();
     let skill = envelope["method"].as_str().unwrap().to_owned();
-    let message_id = headers["idempotency-key"].to_str().unwrap();
-    let key = message_id[message_id.find('/').unwrap()..].to_owned();
-    let first = key.ends_with("#1");
+    let key = headers["idempotency-key"].to_str().unwrap().to_owned();
+    let (run, _) = key.split_once('/').unwrap();
+    let (run, first) = (format!("{run}/"), key.ends_with("#1"));
     calls.lock().unwrap().push(Call { skill: skill.clone(), key });
+    let is_of_the_first_run = || calls.lock().unwrap().iter().find(|call| call.skill == skill).unwrap().key.starts_with(&run);
     let of = match &envelope["params"]["of"] {
         Value::String(text) => text.clone(),
         other => other.to_string(),
@@ -76,6 +80,7 @@ async fn execute(State(calls): State<Calls>, headers: HeaderMap, body: String) -
         HANG => std::future::pending().await,
         "broken" => failed("always"),
         "moody" if first => failed("not in the mood"),
+        MENDED if is_of_the_first_run() => failed("not yet"),
         "picky" if of == "bad" => failed("not this one"),
         _ => json!({"jsonrpc": "2.0", "id": envelope["id"], "result": {"did": format!("{skill} of {of}")}}),
     })

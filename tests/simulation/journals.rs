@@ -20,6 +20,9 @@ use super::agent::Agent;
 use super::process::{Deadly, KINDS, Process, corpus, kind};
 use super::tasks::TaskAgent;
 
+/// A workflow with this in its text is recorded with a crash after the first event that follows its start.
+const TWO_LIVES: &str = "id: resumed,";
+
 /// A recorded run. What follows is kept as lines for people, which name what matters and nothing that may be added later.
 #[derive(Debug, Serialize, Deserialize)]
 struct Recorded {
@@ -165,10 +168,20 @@ async fn a_run_of_today_is_like_the_one_that_is_kept() {
 /// Runs a workflow in the real engine and takes its journal.
 async fn record(workflow: &str) -> Recorded {
     let (agent, clerk, dir) = (Agent::start().await, TaskAgent::start().await, tempfile::tempdir().unwrap());
-    let journal = Deadly::immortal(dir.path());
-    let process = Process::start(Arc::clone(&journal) as Arc<dyn Journal>, &agent, &clerk).await;
-    let run = process.start_run(workflow).await;
-    process.end(&run).await;
+    let mut journal = Deadly::immortal(dir.path());
+    if workflow.contains(TWO_LIVES) {
+        journal = Deadly::open(dir.path(), 1, true);
+    }
+    let mut process = Process::start(Arc::clone(&journal) as Arc<dyn Journal>, &agent, &clerk).await;
+    let mut run = process.start_run(workflow).await;
+    if workflow.contains(TWO_LIVES) {
+        journal.death().await;
+        process.crash();
+        journal = Deadly::immortal(dir.path());
+        process = Process::start(Arc::clone(&journal) as Arc<dyn Journal>, &agent, &clerk).await;
+        process.recover(&run).await;
+    }
+    run = process.end().await.run;
     let digest = journal.record(&run).await.unwrap().header.digest;
     let events: Vec<_> = journal.events(&run).await.unwrap().iter().map(|event| json!(event)).collect();
     let transitions = replay(&plan(workflow, &digest), &events);

@@ -122,7 +122,11 @@ impl Ledger {
                 }
                 self.forget_timer(path, *timer);
             }
-            Event::Started { .. } | Event::CancelRequested { .. } | Event::Kept { .. } | Event::Exhausted { .. } => {}
+            Event::Started { .. }
+            | Event::CancelRequested { .. }
+            | Event::Kept { .. }
+            | Event::Exhausted { .. }
+            | Event::Resumed { .. } => {}
         }
     }
 

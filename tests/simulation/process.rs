@@ -1,5 +1,6 @@
 //! A process of gantry: the engine on a runtime of its own, over a journal that can stop at any write.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -19,6 +20,7 @@ use gantry::registry::Layout;
 use serde_json::json;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Notify;
+use tokio::task::JoinHandle;
 
 use super::agent::Agent;
 use super::tasks::TaskAgent;
@@ -30,6 +32,8 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 const ASKED: &str = "ask";
 /// The steps at whose question the person wants no more of the run.
 const IN_VAIN: &str = "in_vain";
+/// The steps at whose failure the person has the run tried again.
+const TRIED_AGAIN: &str = "tried_again";
 /// Steps that a run may execute: more than any workflow of the corpus needs, but the one that goes on for ever.
 const STEPS_MAX: u64 = 40;
 
@@ -53,8 +57,8 @@ pub(super) struct Deadly {
     writes: AtomicUsize,
     last: usize,
     stores_the_last: bool,
-    /// What the last write holds, once it was asked for; nothing when that is no event.
-    at: Mutex<Option<&'static str>>,
+    /// The kinds of the events that the last write holds, once it was asked for.
+    at: Mutex<Vec<&'static str>>,
     dead: Notify,
 }
 
@@ -70,11 +74,13 @@ pub(super) fn kind(event: &Event) -> &'static str {
         Event::Exhausted { .. } => "exhausted",
         Event::Kept { .. } => "kept",
         Event::CancelRequested { .. } => "cancel_requested",
+        Event::Resumed { .. } => "resumed",
     }
 }
 
-/// Every kind that a run writes while it goes on. What was `kept` stands at the beginning of a run that is a retry, in one write with its start.
-pub(super) const KINDS: [&str; 8] = ["answered", "asked", "cancel_requested", "exhausted", "failed", "replied", "started", "timer_fired"];
+/// Every kind that there is.
+pub(super) const KINDS: [&str; 10] =
+    ["answered", "asked", "cancel_requested", "exhausted", "failed", "kept", "replied", "resumed", "started", "timer_fired"];
 
 impl Deadly {
     pub(super) fn open(dir: &Path, last: usize, stores_the_last: bool) -> Arc<Self> {
@@ -95,12 +101,12 @@ impl Deadly {
         tokio::time::timeout(PATIENCE, self.dead.notified()).await.expect("the journal dies");
     }
 
-    /// The kind of the event at which it died.
-    pub(super) fn died_at(&self) -> Option<&'static str> {
-        *self.at.lock().unwrap()
+    /// The kinds of the events at which it died.
+    pub(super) fn died_at(&self) -> Vec<&'static str> {
+        self.at.lock().unwrap().clone()
     }
 
-    async fn write<T>(&self, event: Option<&'static str>, store: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    async fn write<T>(&self, events: &[Event], store: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
         let count = self.writes.fetch_add(1, Ordering::SeqCst) + 1;
         if count < self.last {
             return store.await;
@@ -109,7 +115,7 @@ impl Deadly {
             if self.stores_the_last {
                 store.await?;
             }
-            *self.at.lock().unwrap() = event;
+            *self.at.lock().unwrap() = events.iter().map(kind).collect();
             self.dead.notify_one();
         }
         std::future::pending().await
@@ -127,7 +133,11 @@ impl Journal for Deadly {
             // Before the run that the test starts is stored there is nothing that could be lost.
             return self.sqlite.create(header, first).await;
         }
-        self.write(Some(kind(&first)), self.sqlite.create(header, first)).await
+        self.write(std::slice::from_ref(&first), self.sqlite.create(header, first.clone())).await
+    }
+
+    async fn create_from(&self, header: Header, history: Vec<Event>, status: RunStatus) -> Result<Created, Error> {
+        self.write(&history, self.sqlite.create_from(header, history.clone(), status)).await
     }
 
     async fn advance(&self, run: &RunId, events: &[Event], progress: Progress) -> Result<(), Error> {
@@ -135,9 +145,10 @@ impl Journal for Deadly {
         // after the last of them only.
         let (before, last) = events.split_at(events.len().saturating_sub(1));
         for event in before {
-            self.write(Some(kind(event)), self.sqlite.append(run, std::slice::from_ref(event), RunStatus::Running)).await?;
+            let event = std::slice::from_ref(event);
+            self.write(event, self.sqlite.append(run, event, RunStatus::Running)).await?;
         }
-        self.write(last.first().map(kind), self.sqlite.advance(run, last, progress)).await
+        self.write(last, self.sqlite.advance(run, last, progress)).await
     }
 
     async fn resting(&self) -> Result<Vec<Resting>, Error> {
@@ -173,6 +184,8 @@ pub(super) struct Process {
     runtime: Option<Runtime>,
     engine: Option<Embedded>,
     discovery: Arc<Discovery>,
+    /// Who attends to the run.
+    person: Option<JoinHandle<Option<Snapshot>>>,
 }
 
 impl Process {
@@ -189,7 +202,7 @@ impl Process {
         };
         discovery.add_card(agent.card());
         discovery.add_card(Card::parse(clerk.card().to_string().as_bytes()).unwrap());
-        let process = Self { runtime: Some(runtime), engine: Some(engine), discovery };
+        let process = Self { runtime: Some(runtime), engine: Some(engine), discovery, person: None };
         for child in yaml_files("tests/fixtures/corpus/children") {
             let (text, discovery) = (Bytes::from(std::fs::read(child).unwrap()), Arc::clone(&process.discovery));
             process.inside(async move { discovery.push_workflow("child.yaml", text, None, &[]).await.unwrap() }).await;
@@ -208,7 +221,7 @@ impl Process {
     }
 
     /// Starts a run of the workflow, and a person who attends to it.
-    pub(super) async fn start_run(&self, yaml: &str) -> RunId {
+    pub(super) async fn start_run(&mut self, yaml: &str) -> RunId {
         let plan = self.discovery.plan_from_text("corpus", yaml.as_bytes()).unwrap_or_else(|error| panic!("{error:#?}"));
         let (engine, start) = (self.engine(), Start::new(plan, Arc::new(json!({"of": "start"}))));
         let run = self.inside(async move { engine.start(start).await.unwrap().run }).await;
@@ -216,44 +229,31 @@ impl Process {
         run
     }
 
-    fn attend(&self, run: &RunId) {
+    fn attend(&mut self, run: &RunId) {
         let (engine, run) = (self.engine(), run.clone());
-        self.runtime.as_ref().unwrap().spawn(async move {
-            let Ok(mut watched) = engine.subscribe(&run).await else { return };
-            loop {
-                let Ok(snapshot) = engine.snapshot(&run).await else { return };
-                let waits = |id| snapshot.steps.iter().any(|step| step.id.as_str() == id && step.status == StepStatus::Waiting);
-                // Once it is answered, or the run has ended, there is nothing to answer or to cancel.
-                if waits(ASKED) {
-                    let _ = engine.answer(&run, Some(ASKED), Arc::new(json!({"said": "yes"}))).await;
-                }
-                if waits(IN_VAIN) {
-                    let _ = engine.cancel(&run, "enough").await;
-                }
-                if let Next::End = watched.next().await {
-                    return;
-                }
+        self.person = Some(self.runtime.as_ref().unwrap().spawn(async move {
+            let end = attend_to(&engine, &run).await?;
+            if !end.steps.iter().any(|step| step.id.as_str() == TRIED_AGAIN && step.status == StepStatus::Failed) {
+                return Some(end);
             }
-        });
+            // Whoever asks again, after a crash, gets the same run.
+            let again = engine.retry(&run, BTreeMap::new()).await.ok()?.run;
+            attend_to(&engine, &again).await
+        }));
     }
 
     /// Goes on with the runs that have not ended.
-    pub(super) async fn recover(&self, run: &RunId) {
+    pub(super) async fn recover(&mut self, run: &RunId) {
         let engine = self.engine();
         let recovered = self.inside(async move { engine.recover().await.unwrap() }).await;
         assert_eq!(recovered.stuck, []);
         self.attend(run);
     }
 
-    /// Waits for the run's end.
-    pub(super) async fn end(&self, run: &RunId) -> Snapshot {
-        let (engine, run) = (self.engine(), run.clone());
-        let end = async move {
-            let mut watched = engine.subscribe(&run).await.unwrap();
-            while !matches!(watched.next().await, Next::End) {}
-            engine.snapshot(&run).await.unwrap()
-        };
-        self.inside(end).await
+    /// What the person saw the run come to, or its retry.
+    pub(super) async fn end(&mut self) -> Snapshot {
+        let person = self.person.take().expect("a run was started, or gone on with");
+        self.inside(person).await.unwrap().expect("the process lives")
     }
 
     /// The power goes.
@@ -272,5 +272,24 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         self.end_at_once();
+    }
+}
+
+/// What the person does while the run goes on. How it ended; none when the process ends first.
+async fn attend_to(engine: &Embedded, run: &RunId) -> Option<Snapshot> {
+    let mut watched = engine.subscribe(run).await.ok()?;
+    loop {
+        let snapshot = engine.snapshot(run).await.ok()?;
+        let waits = |id| snapshot.steps.iter().any(|step| step.id.as_str() == id && step.status == StepStatus::Waiting);
+        // Once it is answered, or the run has ended, there is nothing to answer or to cancel.
+        if waits(ASKED) {
+            let _ = engine.answer(run, Some(ASKED), Arc::new(json!({"said": "yes"}))).await;
+        }
+        if waits(IN_VAIN) {
+            let _ = engine.cancel(run, "enough").await;
+        }
+        if let Next::End = watched.next().await {
+            return engine.snapshot(run).await.ok();
+        }
     }
 }

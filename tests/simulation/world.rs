@@ -133,7 +133,8 @@ impl<'a> World<'a> {
             | Event::Asked { .. }
             | Event::Answered { .. }
             | Event::TimerFired { .. }
-            | Event::Exhausted { .. } => {
+            | Event::Exhausted { .. }
+            | Event::Resumed { .. } => {
                 assert_eq!(self.run.apply(event.clone()), Ok(Transition::default()), "{event:?} again");
             }
         }

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::super::arguments::RegistryChoice;
 use super::super::exit::{Exit, Failure, chain};
+use super::super::replaced::Version;
 use super::super::run::read_card;
 use super::super::surroundings::Surroundings;
 use super::super::terminal::{self, Terminal, table};
@@ -42,13 +43,17 @@ pub(super) async fn execute(arguments: PushArguments, config: &Config, terminal:
     for file in &arguments.cards {
         let bytes = read_card(Path::new(file))?;
         let card = Card::parse(&bytes).map_err(|error| Failure::new(Exit::Failed, format!("`{file}`: {}", chain(&error))))?;
-        read.push((file, card.name, bytes));
+        read.push((file, card, bytes));
     }
     let (mut rows, mut objects) = (Vec::new(), Vec::new());
-    for (file, name, bytes) in read {
+    for (file, card, bytes) in read {
+        let (name, repository) = (card.name, arguments.repository.as_deref());
+        let repository = surroundings.discovery.repository_of_card(&name, repository).map_err(|error| surroundings.failure(error))?;
+        let before = Version::look_up(&surroundings.discovery, &repository, &card.version).await;
         let pushed = surroundings.discovery.push_card(Bytes::from(bytes), arguments.repository.as_deref(), &arguments.tags).await;
         let pushed = pushed.map_err(|error| surroundings.failure(error))?;
-        objects.push(json!({"file": file, "name": name, "tags": pushed.tags, "digest": pushed.digest}));
+        let replaced = before.and_then(|before| before.moved_by(&pushed, &name, "version"));
+        objects.push(json!({"file": file, "name": name, "tags": pushed.tags, "digest": pushed.digest, "replaced": replaced}));
         rows.push(vec![file.clone(), name, pushed.tags.join(","), pushed.digest.to_string()]);
     }
     if arguments.json {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use clap::builder::NonEmptyStringValueParser;
 use serde_json::{Value, json};
 
 use super::super::arguments::{CallsChoice, ModelChoice, RegistryChoice};
@@ -75,6 +76,9 @@ pub struct RunArguments {
     /// Keep the run in this data directory, for `gantry runs` [default: it is kept in memory]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
+    /// The same key gives the same run: one that was started with it is told again, or gone on with
+    #[arg(long, value_name = "KEY", requires = "data_dir", value_parser = NonEmptyStringValueParser::new())]
+    idempotency_key: Option<String>,
     /// Cancel the run when it takes longer: `90`, `30s`, `5m`
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     timeout: Option<Duration>,
@@ -157,8 +161,17 @@ async fn run_in(surroundings: &Surroundings, arguments: &RunArguments, config: &
     let (journal, _held) = open_journal(arguments.data_dir.as_deref())?;
     let engine = Embedded::new(engine_options(config), surroundings.discovery.clone(), agents, journal);
     let value = Arc::new(input.value);
-    let started = engine.start_watched(Start::new(plan.clone(), value.clone())).await;
+    // Kept apart from the keys that callers of a server choose.
+    let key = arguments.idempotency_key.as_ref().map(|key| format!("gantry run\u{1f}{key}"));
+    let start = Start { idempotency_key: key, ..Start::new(plan.clone(), value.clone()) };
+    let started = engine.start_watched(start).await;
     let (started, watched) = started.map_err(|error| refused(error, &plan, arguments))?;
+    if !started.new {
+        engine.go_on_with(&started.run).await.map_err(|error| Failure::internal(chain(&error)))?;
+        if chatty {
+            say(&format!("run {} was started with this idempotency key before", started.run));
+        }
+    }
     let run = Running { engine: &engine, run: started.run, plan: &plan, origin: &origin, input: value };
     Ok(attend(run, watched, surroundings, arguments, terminal, shutdown).await)
 }
@@ -267,11 +280,15 @@ fn refused(error: engine::Error, plan: &Plan, arguments: &RunArguments) -> Failu
         }
         engine::Error::Limit(_) | engine::Error::Cycle(_) | engine::Error::References(_) => Failure::new(Exit::Failed, error.to_string()),
         engine::Error::Busy(_) | engine::Error::Full(_) => Failure::unavailable(error.to_string()),
+        engine::Error::KeyReused(_) => {
+            let key = arguments.idempotency_key.clone().unwrap_or_default();
+            Failure::usage(engine::Error::KeyReused(key).to_string())
+                .hint("choose another key, or give the workflow and input of the first time")
+        }
         engine::Error::NotFound(_)
         | engine::Error::Ended { .. }
         | engine::Error::NotWaiting { .. }
         | engine::Error::NotRetryable { .. }
-        | engine::Error::KeyReused(_)
         | engine::Error::ShuttingDown
         | engine::Error::Journal(_)
         | engine::Error::Damaged(_)

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use owo_colors::OwoColorize;
 
-use super::super::terminal::{Terminal, one_line, say};
+use super::super::terminal::{Terminal, one_line, say, with_code};
 use crate::interpreter::{AgentUsed, Change, Outcome, Snapshot, StepError, StepReport, StepStatus};
 use crate::plan::{EXECUTE_WORKFLOW, Path};
 use crate::time::humanize;
@@ -278,7 +278,7 @@ fn describe(step: &str, skill: Option<&str>, attempt: u32) -> String {
 }
 
 fn brief(error: &StepError) -> String {
-    format!("{} ({})", one_line(&error.message, 160), one_line(error.shown_code(), 60))
+    with_code(&one_line(&error.message, 160), error)
 }
 
 fn spinner() -> ProgressBar {

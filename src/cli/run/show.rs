@@ -6,7 +6,7 @@ use std::time::Duration;
 use owo_colors::OwoColorize;
 use serde_json::Value;
 
-use super::super::terminal::{Terminal, one_line, printable};
+use super::super::terminal::{Terminal, one_line, printable, with_code};
 use super::report::Report;
 use super::result::Form;
 use crate::interpreter::RunStatus;
@@ -82,11 +82,10 @@ pub(super) fn outcome(report: &Report, terminal: Terminal) -> String {
             (Some(step), None) => format!("step `{step}`: "),
             (None, _) => String::new(),
         };
-        let _ = write!(text, "\n  {place}{}", printable(&error.message));
+        let message = printable(&error.message).into_owned();
         // That a canceled run was canceled stands in the line above.
-        if report.status != RunStatus::Canceled {
-            let _ = write!(text, " ({})", one_line(error.shown_code(), 60));
-        }
+        let message = if report.status == RunStatus::Canceled { message } else { with_code(&message, error) };
+        let _ = write!(text, "\n  {place}{message}");
         if let Some(agent) = &error.agent
             && !error.message.contains(agent.as_str())
         {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::super::terminal::{one_line, printable, table};
+use super::super::terminal::{one_line, printable, table, with_code};
 use crate::engine::{Entry, EntryStatus, RETRY_OF_LABEL, Timeline};
 use crate::ids::Digest;
 use crate::interpreter::{Outcome, Payload};
@@ -22,6 +22,13 @@ pub(super) fn render(told: &Timeline, now: Timestamp) -> String {
     let mut field = |name: &str, value: &str| text.push_str(&format!("{name:<12} {value}\n"));
     field("workflow", &format!("{} {}  {}", told.workflow, told.version, short(&told.digest)));
     field("started", &format!("{}, {lasted}", told.started_at));
+    if let Some(last) = told.resumed_at.last() {
+        let times = match told.resumed_at.len() {
+            1 => String::new(),
+            times => format!(", {times} times in all"),
+        };
+        field("resumed", &format!("{last}{times}"));
+    }
     if let Some(input) = &told.input {
         field("input", &payload(input));
     }
@@ -41,7 +48,7 @@ pub(super) fn render(told: &Timeline, now: Timestamp) -> String {
             let message = one_line(&error.message, 200);
             text.push_str(&match entry.status {
                 EntryStatus::Canceled => format!("  {place}: canceled: {message}\n"),
-                _ => format!("  {place}: {message} ({})\n", one_line(error.shown_code(), 60)),
+                _ => format!("  {place}: {}\n", with_code(&message, error)),
             });
         }
     }

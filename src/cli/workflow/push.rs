@@ -8,11 +8,11 @@ use serde_json::json;
 use super::super::arguments::RegistryChoice;
 use super::super::diagnostics;
 use super::super::exit::{Exit, Failure};
+use super::super::replaced::Version;
 use super::super::surroundings::Surroundings;
-use super::super::terminal::{self, Terminal, say, table};
+use super::super::terminal::{self, Terminal, table};
 use super::references::Files;
 use crate::config::Config;
-use crate::registry::tag_of_version;
 use crate::workflow::parse;
 
 /// Arguments of `gantry workflow push`.
@@ -62,22 +62,10 @@ pub(super) async fn execute(arguments: PushArguments, config: &Config, terminal:
             path if path.contains('/') => path.to_owned(),
             name => format!("workflows/{name}"),
         };
-        // A tag that cannot be looked up is pushed all the same, or the push says why not.
-        let before = match tag_of_version(&version) {
-            Ok(tag) => surroundings.discovery.tagged(&repository, &tag).await.ok().flatten().map(|before| (before, tag)),
-            Err(_) => None,
-        };
+        let before = Version::look_up(&surroundings.discovery, &repository, &version).await;
         let pushed = surroundings.discovery.push_workflow(&name, Bytes::from(text), arguments.repository.as_deref(), &arguments.tags).await;
         let pushed = pushed.map_err(|error| surroundings.failure(error))?;
-        let replaced = before.filter(|(before, _)| *before != pushed.digest);
-        if let Some((before, tag)) = &replaced {
-            say(&format!(
-                "warning: version {version} of `{id}` was there with other content: {repository}:{tag} was {before} and is now {}",
-                pushed.digest
-            ));
-            say("  hint: raise `metadata.version` to keep both; the one before is still there by its digest");
-        }
-        let replaced = replaced.map(|(before, _)| before);
+        let replaced = before.and_then(|before| before.moved_by(&pushed, &id, "metadata.version"));
         objects.push(json!({
             "file": name, "id": id, "repository": repository, "tags": pushed.tags, "digest": pushed.digest, "replaced": replaced
         }));

@@ -78,6 +78,9 @@ pub(super) struct Driver {
     told: RunStatus,
     /// Another process had the run last.
     recovered: bool,
+    /// When this process took the run up, until it is in the journal: that is written with the next event, since a start has no time to
+    /// write it for each of many runs.
+    resumed: Option<Timestamp>,
     /// What that process gave up at last.
     given_up: Vec<GivenUp>,
     /// The journal knows that the run waits for nothing but people and timers.
@@ -120,6 +123,7 @@ impl Driver {
             woken: None,
             told: RunStatus::Running,
             recovered: false,
+            resumed: None,
             given_up: Vec::new(),
             is_known_to_rest: false,
             resting: false,
@@ -156,6 +160,7 @@ impl Driver {
         self.woken = Some(rested.now());
         self.is_known_to_rest = rested.is_known;
         self.recovered = rested.recovered;
+        self.resumed = rested.resumed;
         self.watchers = rested.watchers;
         self.waiters = rested.waiters;
     }
@@ -169,6 +174,9 @@ impl Driver {
             let outcome = match self.replay(events).await {
                 Ok(transition) => {
                     let digest = self.run.plan().digest();
+                    if self.recovered {
+                        self.resumed.get_or_insert(self.at);
+                    }
                     // Of a run of which nothing but the start is known, everything is told once more.
                     let seq = self.seq + transition.changes.len() as u64;
                     match (&self.woken, self.recovered) {
@@ -330,7 +338,7 @@ impl Driver {
         waiters.retain(|waiter| !waiter.is_closed());
         let tree = self.engine.inner.trees.kept(Arc::clone(&self.lineage.usage), self.counted);
         let due = self.timers.first();
-        let resting = Resting { due, is_known: self.is_known_to_rest, recovered: false, watchers, waiters, tree };
+        let resting = Resting { due, is_known: self.is_known_to_rest, recovered: false, resumed: self.resumed, watchers, waiters, tree };
         self.engine.put_to_rest(self.id, resting, self.inbox).await;
     }
 

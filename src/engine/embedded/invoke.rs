@@ -101,7 +101,7 @@ impl Embedded {
                     if error.agent.is_none() {
                         error.agent = by.as_ref().map(|by| by.name.clone());
                     }
-                    warn!(%step, attempt, %skill, agent = by.as_ref().map(|by: &Arc<AgentUsed>| by.name.as_str()), code = error.code.code(), "attempt failed");
+                    warn!(run_id = %run, %step, attempt, %skill, agent = by.as_ref().map(|by: &Arc<AgentUsed>| by.name.as_str()), code = error.code.code(), "attempt failed");
                     Event::Failed { path, attempt, error, by, inputs, entropy: fastrand::u32(..), at }
                 }
             })

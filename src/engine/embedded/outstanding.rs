@@ -48,7 +48,8 @@ impl Outstanding {
             | Event::Kept { .. }
             | Event::Answered { .. }
             | Event::Exhausted { .. }
-            | Event::CancelRequested { .. } => {}
+            | Event::CancelRequested { .. }
+            | Event::Resumed { .. } => {}
         }
     }
 

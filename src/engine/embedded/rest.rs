@@ -17,7 +17,8 @@ use super::invoke::Ties;
 use super::registrar::{Reached, Running};
 use super::timers::Timers;
 use super::tree::{Tree, Usage};
-use super::{Embedded, now};
+use super::{Embedded, journal_error, now};
+use crate::engine::Error;
 use crate::engine::watchers::Watchers;
 use crate::ids::RunId;
 use crate::interpreter::{Command, Event, Run, RunStatus, Snapshot, Timer, Transition};
@@ -35,6 +36,8 @@ pub(super) struct Resting {
     pub(super) is_known: bool,
     /// Another process had it in memory last.
     pub(super) recovered: bool,
+    /// When this process took it up, while the journal does not say so.
+    pub(super) resumed: Option<Timestamp>,
     /// For those who watch it: they see no difference.
     pub(super) watchers: Watchers,
     /// For those who wait for its end.
@@ -57,7 +60,15 @@ impl Resting {
     pub(super) fn until(until: Option<Timestamp>, since: Timestamp) -> Self {
         let left = |until: Timestamp| Duration::from_millis(until.since_ms(now()).min(until.since_ms(since)));
         let due = until.map(|until| (until, Instant::now() + left(until)));
-        Self { due, is_known: true, recovered: true, watchers: Watchers::default(), waiters: Vec::new(), tree: Tree::Unknown }
+        Self {
+            due,
+            is_known: true,
+            recovered: true,
+            resumed: None,
+            watchers: Watchers::default(),
+            waiters: Vec::new(),
+            tree: Tree::Unknown,
+        }
     }
 
     /// As the journal of an earlier process has it, but loaded as soon as there is room.
@@ -68,7 +79,15 @@ impl Resting {
     /// Not loaded yet: its turn comes when there is room.
     pub(super) fn queued() -> Self {
         let due = Some((now(), Instant::now()));
-        Self { due, is_known: false, recovered: true, watchers: Watchers::default(), waiters: Vec::new(), tree: Tree::Unknown }
+        Self {
+            due,
+            is_known: false,
+            recovered: true,
+            resumed: None,
+            watchers: Watchers::default(),
+            waiters: Vec::new(),
+            tree: Tree::Unknown,
+        }
     }
 
     /// What counts as now for the run: a jump of the wall clock while it rested makes no timer early or late.
@@ -118,6 +137,20 @@ impl Embedded {
             return None;
         }
         self.wake(run)
+    }
+
+    /// Goes on with one run of an earlier process, and with those that its steps started. What else the journal has stays as it is.
+    pub async fn go_on_with(&self, run: &RunId) -> Result<(), Error> {
+        let failed = |error: journal::Error| journal_error(run, error);
+        let below = self.inner.journal.members(run).await.map_err(failed)?.into_iter().map(|member| member.run);
+        for run in below.filter(|member| member != run).chain([run.clone()]) {
+            let record = self.inner.journal.record(&run).await.map_err(failed)?;
+            if !record.status.is_terminal() && !self.inner.runs.is_within_reach(&run) {
+                self.inner.runs.rest(run, if record.rests { Resting::roused() } else { Resting::queued() });
+            }
+        }
+        self.watch_the_clock();
+        Ok(())
     }
 
     fn wake(&self, run: &RunId) -> Option<Arc<Running>> {
@@ -264,6 +297,7 @@ mod tests {
             due: Some((due, Instant::now() + Duration::from_secs(60))),
             is_known: true,
             recovered: false,
+            resumed: None,
             watchers: Watchers::default(),
             waiters: Vec::new(),
             tree: Tree::Alone,

@@ -52,6 +52,59 @@ fn export(text: &str, mut events: Vec<Event>) -> Export {
     Export::new(Record { header, status: RunStatus::Completed, changed_at: at, rests: false, asks_access: false }, events)
 }
 
+/// Events of a run whose first step failed, with `on_error` of that step and what else it stands in.
+const COPED: &str = "metadata: {id: w, name: W, version: 1.0.0}
+steps:
+  - {id: a, skill: first, on_error: continue}
+  - {id: b, skill: second}
+";
+
+fn failure(path: &str) -> Event {
+    let error = StepError::new(ErrorClass::AgentError, "no");
+    Event::Failed { path: Path::new(path), attempt: 1, error, by: None, inputs: None, entropy: 0, at: AT }
+}
+
+#[test]
+fn a_failure_that_is_no_longer_coped_with_is_told_by_what_ends() {
+    let difference = |export: &Export, text: &str| {
+        let Divergence { step, recorded, now, .. } = replayed(export, text).divergence.expect("they differ");
+        (step.map(|path| path.to_string()).unwrap_or_default(), recorded, now)
+    };
+    let told = |step: &str, recorded: &str, now: &str| (step.to_owned(), recorded.to_owned(), now.to_owned());
+    let coped = export(COPED, vec![failure("/0:a"), reply("/1:b", json!({}), None)]);
+    assert_eq!(
+        difference(&coped, &COPED.replace(", on_error: continue", "")),
+        told("/1:b", "it calls `second`, attempt 1", "it is not called: the run ends without it (failed: step `a`: no (agent_error))")
+    );
+    // A step that is over at once, instead of a call.
+    let value = COPED.replace("skill: second", "step_type: set, value: 1");
+    assert_eq!(
+        difference(&export(&value, vec![failure("/0:a")]), &value.replace(", on_error: continue", "")),
+        told("/1:b", "it is over (completed)", "it is not over: the run ends without it (failed: step `a`: no (agent_error))")
+    );
+    // Inside a group that ends, and not the run.
+    let grouped = "metadata: {id: w, name: W, version: 1.0.0}
+steps:
+  - id: g
+    step_type: parallel
+    on_error: continue
+    branches: {one: [{id: a, skill: first, on_error: continue}, {id: b, skill: second}]}
+  - {id: c, skill: third}
+";
+    let inside = export(grouped, vec![failure("/0:g[0]/0:a"), reply("/0:g[0]/1:b", json!({}), None), reply("/1:c", json!({}), None)]);
+    assert_eq!(
+        difference(&inside, &grouped.replace("first, on_error: continue", "first")),
+        told("/0:g", "it is not over", "it is over (failed: no (agent_error))")
+    );
+    // The other way round: it is coped with now, and was not.
+    let mut fatal = export(&value.replace(", on_error: continue", ""), vec![failure("/0:a")]);
+    fatal.status = RunStatus::Failed;
+    assert_eq!(
+        difference(&fatal, &value),
+        told("/1:b", "it is not over: the run ends without it (failed: step `a`: no (agent_error))", "it is over (completed)")
+    );
+}
+
 fn against(text: &str) -> Replayed {
     replayed(&recorded(), text)
 }
@@ -85,7 +138,14 @@ fn the_first_difference_is_told() {
             "instead `z` calls `more`, attempt 1",
         ),
         ("output: {sum:", "output: {total:", 3, None, "the run's output.sum is 6", "the run's output.sum is absent"),
-        ("steps.b.outputs.y", "steps.b.outputs.q", 3, None, "the run ends (completed)", "the run ends (failed)"),
+        (
+            "steps.b.outputs.y",
+            "steps.b.outputs.q",
+            3,
+            None,
+            "the run ends (completed)",
+            "the run ends (failed: output: `steps.b.outputs.q` does not exist: `steps.b.outputs` has no `q` in `steps.b.outputs.q` (template))",
+        ),
         ("inputs: {n: 1}}", "inputs: {n: 1}, timeout: 9s}", 0, None, "", ""),
     ] {
         let text = RECORDED.replacen(from, to, 1);
@@ -136,8 +196,15 @@ fn other_questions_outcomes_and_agents_are_differences() {
             "failed: no (x)",
         ),
         ("skill: first", "skill: first, agent: z", 2, Some("c"), "it calls `first`, attempt 1", "it calls `first` at `z`, attempt 1"),
-        ("skill: first", "skill: first, retry: {max_attempts: 2}", 3, Some("c"), "it is over (failed)", "it is not over"),
-        (", on_error: continue", "", 3, None, "the run ends (completed)", "the run ends (failed)"),
+        (
+            "skill: first",
+            "skill: first, retry: {max_attempts: 2}",
+            3,
+            Some("c"),
+            "it is over (failed: broken (agent_error))",
+            "it is not over",
+        ),
+        (", on_error: continue", "", 3, None, "the run ends (completed)", "the run ends (failed: step `c`: broken (agent_error))"),
     ] {
         let text = ASKS.replacen(from, to, 1);
         assert_ne!(text, ASKS, "{from}");

@@ -30,6 +30,16 @@ struct Shape {
     keys: &'static [&'static str],
 }
 
+impl Shape {
+    /// For who wrote the name of a type as if it were a key of a step.
+    fn hint_for_its_name(&self) -> String {
+        let Self { name, keys, .. } = self;
+        let inputs = if self.step_type == StepType::Input { "`inputs`, for a step with a `skill`, or " } else { "" };
+        let one = if keys.len() == 1 { "a step of that type has" } else { "a step of that type may have" };
+        format!("did you mean {inputs}`step_type: {name}`? {one} {}", listed(keys.iter().copied()))
+    }
+}
+
 const fn shape(name: &'static str, step_type: StepType, keys: &'static [&'static str]) -> Shape {
     Shape { name, step_type, keys }
 }
@@ -103,10 +113,12 @@ impl Checker<'_, '_> {
     pub(super) fn step_keys(&mut self, node: &Node, entries: &[Entry], step_type: StepType) -> bool {
         let Shape { name, keys: own, .. } = step_type.shape();
         let a_step = step_type.a_step();
+        // `input` is more likely the `inputs` of a call, whose skill is missing as well.
+        let names_a_type = |key: &str| SHAPES.iter().any(|shape| shape.name == key && shape.step_type != StepType::Input);
         let is_of_others = |entry: &Entry| SHAPES.iter().any(|shape| shape.keys.contains(&entry.key.as_str()));
         let lacks_type = find(entries, "step_type").is_none()
             && find(entries, "skill").is_none()
-            && entries.iter().any(|entry| is_of_others(entry) && !own.contains(&entry.key.as_str()));
+            && entries.iter().any(|entry| (is_of_others(entry) || names_a_type(&entry.key)) && !own.contains(&entry.key.as_str()));
         for entry in entries {
             let key = entry.key.as_str();
             if COMMON_KEYS.contains(&key) || own.contains(&key) || is_extension(key) {
@@ -120,7 +132,7 @@ impl Checker<'_, '_> {
             }
             let owners: Vec<&str> = SHAPES.iter().filter(|shape| shape.keys.contains(&key)).map(|shape| shape.name).collect();
             if owners.is_empty() {
-                self.unknown_key(entry, step_type);
+                self.unknown_key(entry, step_type, find(entries, "skill").is_some());
                 continue;
             }
             let message = format!("`{key}` does not belong in {a_step}");
@@ -139,12 +151,17 @@ impl Checker<'_, '_> {
         lacks_type
     }
 
-    fn unknown_key(&mut self, entry: &Entry, step_type: StepType) {
+    /// `calls`: the step has a `skill`.
+    fn unknown_key(&mut self, entry: &Entry, step_type: StepType, calls: bool) {
         let Shape { keys: own, .. } = step_type.shape();
         let a_step = step_type.a_step();
         let usual = USUAL_KEYS.iter().copied().filter(|key| step_type.refusal(key).is_none());
         let known: Vec<&str> = own.iter().chain(COMMON_KEYS).copied().chain(usual).collect();
         let mut hint = self.report.did_you_mean(&entry.key, known.iter().copied());
+        let named = SHAPES.iter().find(|shape| shape.name == entry.key);
+        if let (StepType::Sequential, Some(shape)) = (step_type, named.filter(|_| hint.is_empty() || !calls)) {
+            hint = shape.hint_for_its_name();
+        }
         if hint.is_empty() {
             hint = format!("{a_step} may have {}", listed(known));
         }

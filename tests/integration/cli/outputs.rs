@@ -206,3 +206,22 @@ fn files_are_numbered_as_the_author_wrote_the_calls_whatever_ran_how_often() {
         assert_eq!(there, sorted, "{items} {more:?}");
     }
 }
+
+/// A run below says how it failed, with the code, and that is not said once more.
+#[test]
+fn the_code_of_an_error_is_told_once() {
+    let machine = Machine::new();
+    std::fs::create_dir(machine.path("workflows")).unwrap();
+    let steps = "[{id: f, step_type: fail, error: {code: enough, message: it is}}]";
+    machine.write("workflows/child.yaml", &format!("metadata: {{id: child, name: C, version: 1.0.0}}\nsteps: {steps}\n"));
+    let steps = "[{id: c, step_type: workflow, workflow: child, on_error: continue}, {id: d, step_type: workflow, workflow: child}]";
+    machine.write("parent.yaml", &format!("metadata: {{id: parent, name: P, version: 1.0.0}}\nsteps: {steps}\n"));
+    let ran = machine.run(&["run", "--embedded", "-w", "parent.yaml", "--no-save", "--data-dir", "data"]).expect(1);
+    let run = machine.run(&["runs", "list", "--data-dir", "data", "--workflow", "parent", "--json"]).expect(0).json();
+    let run = run[0]["run"].as_str().unwrap().to_owned();
+    let shown = machine.run(&["runs", "show", &run, "--data-dir", "data"]).expect(0).stdout;
+    for (text, times) in [(&ran.stderr, 2), (&shown, 3)] {
+        assert_eq!(text.matches("it is (enough)").count(), times, "{text}");
+        assert!(!text.contains("(enough) ("), "{text}");
+    }
+}

@@ -137,6 +137,15 @@ impl Driver {
     pub(super) async fn append(&mut self, events: &[Event], status: RunStatus, rests: Option<Option<Timestamp>>) -> Result<(), Error> {
         // Of a run that stands alone nobody else has to know.
         let asks_access = rests.is_some() && self.run.asks_access();
+        let resumed = self.resumed.filter(|_| !events.is_empty());
+        let with_resumption: Vec<Event>;
+        let events = match resumed {
+            None => events,
+            Some(at) => {
+                with_resumption = std::iter::once(Event::Resumed { at }).chain(events.iter().cloned()).collect();
+                &with_resumption
+            }
+        };
         let is_in_a_tree = self.run.plan().may_start_runs() || !self.run.ancestry().is_empty();
         let Self { engine, id, counted, near: call, heard, .. } = self;
         let inner = &engine.inner;
@@ -159,6 +168,9 @@ impl Driver {
                 outcome => {
                     self.is_known_to_rest = rests.is_some();
                     self.told = status;
+                    if resumed.is_some() && outcome.is_ok() {
+                        self.resumed = None;
+                    }
                     return outcome.map_err(|error| Error::Journal(error.to_string()));
                 }
             }
