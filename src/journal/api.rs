@@ -258,8 +258,8 @@ pub trait Journal: Send + Sync + std::fmt::Debug {
     async fn members(&self, _root: &RunId) -> Result<Vec<Member>, Error> {
         Ok(Vec::new())
     }
-    /// The runs with this [`PARENT_LABEL`] and [`ROOT_LABEL`] that have not ended.
-    async fn children(&self, _parent: &RunId, _root: &RunId) -> Result<Vec<Child>, Error> {
+    /// The runs with this [`PARENT_LABEL`] and a [`ROOT_LABEL`] that have not ended.
+    async fn children(&self, _parent: &RunId) -> Result<Vec<Child>, Error> {
         Ok(Vec::new())
     }
     /// Runs that have not ended and whose parent has, or is no more.

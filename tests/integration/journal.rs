@@ -70,8 +70,8 @@ impl Journal for Handled {
         self.inner.members(root).await
     }
 
-    async fn children(&self, parent: &RunId, root: &RunId) -> Result<Vec<Child>, Error> {
-        self.inner.children(parent, root).await
+    async fn children(&self, parent: &RunId) -> Result<Vec<Child>, Error> {
+        self.inner.children(parent).await
     }
 
     async fn orphans(&self) -> Result<Vec<RunId>, Error> {

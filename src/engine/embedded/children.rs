@@ -87,8 +87,8 @@ impl Embedded {
     }
 
     /// The children of a run that none of its steps waits for: the process ended when that was stored, and before they had heard of it.
-    pub(super) async fn unwanted(&self, parent: &RunId, root: &RunId, wanted: &Wanted) -> Vec<RunId> {
-        match self.inner.journal.children(parent, root).await {
+    pub(super) async fn unwanted(&self, parent: &RunId, wanted: &Wanted) -> Vec<RunId> {
+        match self.inner.journal.children(parent).await {
             Ok(children) => children.into_iter().filter(|child| !wanted.has(parent, child)).map(|child| child.run).collect(),
             Err(error) => {
                 warn!(run_id = %parent, %error, "it is not known which runs below one are left");

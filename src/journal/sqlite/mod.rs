@@ -201,16 +201,13 @@ impl Journal for Sqlite {
         found.into_iter().map(member).collect()
     }
 
-    async fn children(&self, parent: &RunId, root: &RunId) -> Result<Vec<Child>, Error> {
-        let query = "SELECT run, idempotency_key, labels ->> 'parent_step' FROM runs \
-                     WHERE labels ->> 'root' = ?1 AND labels ->> 'root' IS NOT NULL AND labels ->> 'parent' = ?2 \
-                     AND status IN ('running', 'input_required')";
-        let (parent, root) = (parent.to_string(), root.to_string());
+    async fn children(&self, parent: &RunId) -> Result<Vec<Child>, Error> {
+        let parent = parent.to_string();
         type Found = (String, Option<String>, Option<String>);
         let found: Vec<Found> = self
             .read(move |db| {
                 let row = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
-                db.prepare_cached(query)?.query_map([&root, &parent], row)?.collect()
+                db.prepare_cached(CHILDREN)?.query_map([&parent], row)?.collect()
             })
             .await?;
         let child = |(run, idempotency_key, step): Found| Ok(Child { run: run_id(&run)?, idempotency_key, step });
@@ -317,6 +314,10 @@ fn stored_rest(until: Option<Timestamp>, asks_access: bool) -> Timestamp {
 
 const SELECT: &str = "SELECT run, workflow, version, runs.digest, source, idempotency_key, labels, started_at, changed_at, status, \
                       (SELECT note FROM notes WHERE notes.id = runs.id) AS note, rests_until FROM runs JOIN plans ON plans.digest = runs.digest";
+
+/// The second condition is the one of the index, word for word: otherwise it is not used.
+const CHILDREN: &str = "SELECT run, idempotency_key, labels ->> 'parent_step' FROM runs \
+                        WHERE labels ->> 'parent' = ?1 AND labels ->> 'root' IS NOT NULL AND status IN ('running', 'input_required')";
 
 /// Many runs: those of one workflow share its text.
 fn records(db: &Connection, query: &str, values: &[rusqlite::types::Value]) -> rusqlite::Result<Vec<Record>> {

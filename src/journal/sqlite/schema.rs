@@ -58,6 +58,10 @@ const MIGRATIONS: &[&str] = &[
     -- Beside the runs, whose rows are written anew with each of their events.
     CREATE TABLE notes (id INTEGER PRIMARY KEY, note TEXT NOT NULL);
 ",
+    "
+    -- A run finds those that its steps started without looking through its tree. The status is not in it: an event must not cost a change of it.
+    CREATE INDEX runs_of_parent ON runs (labels ->> 'parent') WHERE labels ->> 'root' IS NOT NULL;
+",
 ];
 
 pub(super) fn open(path: &Path) -> Result<Connection, Error> {

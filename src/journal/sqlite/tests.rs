@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::*;
 use crate::interpreter::SEMANTICS;
-use crate::journal::{DataDir, PARENT_LABEL, ROOT_LABEL};
+use crate::journal::{DataDir, PARENT_LABEL, ROOT_LABEL, STEP_LABEL};
 
 pub(super) fn header(run: &str, key: Option<&str>) -> Header {
     Header {
@@ -236,6 +236,33 @@ async fn what_the_runs_of_a_tree_have_used_is_found_by_their_root_and_kept_as_lo
         })
         .unwrap();
     assert!(plan.contains("runs_of_root"), "{plan}");
+}
+
+#[tokio::test]
+async fn the_children_of_a_run_are_found_without_a_look_at_the_rest_of_its_tree() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = Sqlite::open(dir.path()).unwrap();
+    for (id, labels) in [
+        ("top", vec![]),
+        ("mid", vec![(PARENT_LABEL, "top"), (ROOT_LABEL, "top"), (STEP_LABEL, "/0:sub")]),
+        ("low", vec![(PARENT_LABEL, "mid"), (ROOT_LABEL, "top")]),
+        ("over", vec![(PARENT_LABEL, "mid"), (ROOT_LABEL, "top")]),
+        ("other", vec![(PARENT_LABEL, "top")]),
+    ] {
+        let mut header = header(id, (id == "mid").then_some("key"));
+        header.labels = labels.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        journal.create(header, started(id)).await.unwrap();
+    }
+    let run = |id: &str| RunId::parse(id).unwrap();
+    journal.append(&run("over"), &[cancel(1)], RunStatus::Canceled).await.unwrap();
+    let child = |id: &str| Child { run: run(id), idempotency_key: None, step: None };
+    let mid = Child { idempotency_key: Some("key".to_owned()), step: Some("/0:sub".to_owned()), ..child("mid") };
+    for (parent, expected) in [("top", vec![mid]), ("mid", vec![child("low")]), ("low", vec![]), ("nobody", vec![])] {
+        assert_eq!(journal.children(&run(parent)).await.unwrap(), expected, "{parent}");
+    }
+    let db = Connection::open(dir.path().join(FILE)).unwrap();
+    let plan: String = db.query_row(&format!("EXPLAIN QUERY PLAN {CHILDREN}"), ["x"], |row| row.get(3)).unwrap();
+    assert!(plan.contains("runs_of_parent"), "{plan}");
 }
 
 #[test]

@@ -47,7 +47,7 @@ impl Driver {
         // Only a process that ended can have left any.
         if self.recovered {
             let wanted = Wanted::by(&self.id, &self.run, outstanding);
-            let orphans = self.engine.unwanted(&self.id, self.lineage.usage.root_run(), &wanted).await;
+            let orphans = self.engine.unwanted(&self.id, &wanted).await;
             self.engine.cancel_orphans(orphans);
         }
         for path in self.run.waiting() {
