@@ -152,6 +152,14 @@ impl History {
             Event::Asked { path, attempt, question, by, inputs, .. } => {
                 (path, attempt, by, inputs, EntryStatus::Waiting, Some(payload::of(&question.prompt)), None)
             }
+            // What it was given up for comes next.
+            Event::Called { path, attempt, by, .. } => {
+                let entry = self.open.get(path).map(|index| &mut self.entries[*index]).filter(|entry| entry.attempt == *attempt);
+                if let Some(entry) = entry {
+                    entry.agent = Some(Arc::clone(by));
+                }
+                return;
+            }
             Event::Started { .. }
             | Event::Kept { .. }
             | Event::Answered { .. }

@@ -315,6 +315,7 @@ fn name(event: &Event) -> String {
         Event::TimerFired { path, .. } => about("a timer of", path),
         Event::Exhausted { .. } => "the end of what the run may use".to_owned(),
         Event::CancelRequested { .. } => "the wish to cancel".to_owned(),
+        Event::Called { path, .. } => about("a call that was given up of", path),
         Event::Resumed { .. } => "a restart".to_owned(),
     }
 }

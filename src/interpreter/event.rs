@@ -137,6 +137,17 @@ pub enum Event {
         /// When.
         at: Timestamp,
     },
+    /// Who had a call that is given up by what is written with this. Nothing follows from it; an attempt that has an outcome says it there.
+    Called {
+        /// Which step.
+        path: Path,
+        /// Which attempt, from 1.
+        attempt: u32,
+        /// Who was asked.
+        by: Arc<AgentUsed>,
+        /// When it was given up.
+        at: Timestamp,
+    },
     /// Another process goes on with the run. Nothing follows from it. Written with the next event of the run's own, and only then.
     Resumed {
         /// When it took the run up.
@@ -153,7 +164,8 @@ impl Event {
             | Self::Failed { path, .. }
             | Self::Asked { path, .. }
             | Self::Answered { path, .. }
-            | Self::TimerFired { path, .. } => Some(path),
+            | Self::TimerFired { path, .. }
+            | Self::Called { path, .. } => Some(path),
             Self::Started { .. } | Self::Exhausted { .. } | Self::CancelRequested { .. } | Self::Resumed { .. } => None,
         }
     }
@@ -172,6 +184,7 @@ impl Event {
             | Self::TimerFired { .. }
             | Self::Exhausted { .. }
             | Self::CancelRequested { .. }
+            | Self::Called { .. }
             | Self::Resumed { .. } => (None, None),
         };
         first.into_iter().chain(second)
@@ -191,6 +204,7 @@ impl Event {
             | Self::TimerFired { .. }
             | Self::Exhausted { .. }
             | Self::CancelRequested { .. }
+            | Self::Called { .. }
             | Self::Resumed { .. } => (None, None),
         };
         first.into_iter().chain(second)
@@ -208,6 +222,7 @@ impl Event {
             | Self::TimerFired { at, .. }
             | Self::Exhausted { at, .. }
             | Self::CancelRequested { at, .. }
+            | Self::Called { at, .. }
             | Self::Resumed { at } => *at = time,
         }
         self
@@ -225,6 +240,7 @@ impl Event {
             | Self::TimerFired { at, .. }
             | Self::Exhausted { at, .. }
             | Self::CancelRequested { at, .. }
+            | Self::Called { at, .. }
             | Self::Resumed { at } => *at,
         }
     }

@@ -145,7 +145,7 @@ impl Run {
             Event::TimerFired { path, timer, .. } => self.timer_fired(&path, timer),
             Event::Exhausted { reason, .. } => self.exhausted(reason),
             Event::CancelRequested { reason, .. } => self.cancel(reason),
-            Event::Resumed { .. } => {}
+            Event::Called { .. } | Event::Resumed { .. } => {}
         }
         Ok(self.proceed())
     }
@@ -309,7 +309,7 @@ impl Run {
             Event::Kept { .. } => Ok(()),
             Event::TimerFired { path, .. } if *path == Path::run() => Ok(()),
             Event::Answered { path, .. } if self.is_unasked(path) => Ok(()),
-            Event::Answered { path, .. } | Event::TimerFired { path, .. } => self.known(path).map(|_| ()),
+            Event::Answered { path, .. } | Event::TimerFired { path, .. } | Event::Called { path, .. } => self.known(path).map(|_| ()),
             Event::Exhausted { .. } | Event::CancelRequested { .. } | Event::Resumed { .. } => Ok(()),
         }
     }

@@ -126,6 +126,7 @@ impl Ledger {
             | Event::CancelRequested { .. }
             | Event::Kept { .. }
             | Event::Exhausted { .. }
+            | Event::Called { .. }
             | Event::Resumed { .. } => {}
         }
     }

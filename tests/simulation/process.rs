@@ -74,6 +74,7 @@ pub(super) fn kind(event: &Event) -> &'static str {
         Event::Exhausted { .. } => "exhausted",
         Event::Kept { .. } => "kept",
         Event::CancelRequested { .. } => "cancel_requested",
+        Event::Called { .. } => "called",
         Event::Resumed { .. } => "resumed",
     }
 }

@@ -134,6 +134,7 @@ impl<'a> World<'a> {
             | Event::Answered { .. }
             | Event::TimerFired { .. }
             | Event::Exhausted { .. }
+            | Event::Called { .. }
             | Event::Resumed { .. } => {
                 assert_eq!(self.run.apply(event.clone()), Ok(Transition::default()), "{event:?} again");
             }

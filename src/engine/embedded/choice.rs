@@ -126,7 +126,7 @@ impl Embedded {
         let mut tried = Vec::new();
         loop {
             let FoundAgent { card, digest, reason } = &chosen.found;
-            *by = Some(Arc::new(AgentUsed { name: card.name.clone(), card: digest.clone(), reason: reason.clone() }));
+            ties.ask(AgentUsed { name: card.name.clone(), card: digest.clone(), reason: reason.clone() }, by);
             // A call to this engine itself takes no place: the calls of its run need them.
             if let Some(skills) = self.own_skills(card) {
                 let left = invocation.timeout.saturating_sub(started.elapsed());

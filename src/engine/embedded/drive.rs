@@ -375,7 +375,7 @@ impl Driver {
     /// `faithful`: what the run holds is what the journal holds. Otherwise the journal alone is asked from now on.
     async fn close(&mut self, faithful: bool) {
         if faithful {
-            for Ties { cancel, hold } in self.ties.values() {
+            for Ties { cancel, hold, .. } in self.ties.values() {
                 cancel.cancel();
                 hold.release();
             }

@@ -1,7 +1,7 @@
 //! One attempt at a skill: find an agent, call it, turn what came of it into an event.
 
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -36,6 +36,27 @@ pub(super) struct Ties {
     pub(super) cancel: CancellationToken,
     /// What it left behind is canceled when the failure that made it useless is in the journal.
     pub(super) hold: Hold,
+    /// Which attempt it is.
+    pub(super) attempt: u32,
+    /// Whom it asks, once that is known: the last of several.
+    asks: Arc<Mutex<Option<Arc<AgentUsed>>>>,
+}
+
+impl Ties {
+    pub(super) fn of(attempt: u32) -> Self {
+        Self { attempt, ..Self::default() }
+    }
+
+    /// Notes who is about to be asked, for `by` and for who gives the call up.
+    pub(super) fn ask(&self, agent: AgentUsed, by: &mut Option<Arc<AgentUsed>>) {
+        let agent = Arc::new(agent);
+        *self.asks.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&agent));
+        *by = Some(agent);
+    }
+
+    pub(super) fn asked(&self) -> Option<Arc<AgentUsed>> {
+        self.asks.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 /// The runs that calls of one run belong to: its ancestors and itself, and the same as agents are told.
@@ -138,7 +159,7 @@ impl Embedded {
     ) -> Result<Outcome, StepError> {
         let started = tokio::time::Instant::now();
         if invocation.own {
-            *by = Some(Arc::new(AgentUsed { name: "gantry".to_owned(), card: None, reason: "a sub-workflow".to_owned() }));
+            ties.ask(AgentUsed { name: "gantry".to_owned(), card: None, reason: "a sub-workflow".to_owned() }, by);
             return Box::pin(self.delegate(run, invocation, lineage, ties)).await;
         }
         let found = match self.find(invocation, &ties.cancel).await {
@@ -148,7 +169,7 @@ impl Embedded {
             Err(error) => {
                 let ours = error.code == ErrorClass::NoAgent && invocation.agent.as_deref().is_none_or(|agent| agent == OWN_NAME);
                 let Some(delegated) = delegated(invocation).filter(|_| ours) else { return Err(error) };
-                *by = Some(Arc::new(AgentUsed { name: OWN_NAME.to_owned(), card: None, reason: "no other agent offers it".to_owned() }));
+                ties.ask(AgentUsed { name: OWN_NAME.to_owned(), card: None, reason: "no other agent offers it".to_owned() }, by);
                 return Box::pin(self.delegate(run, &delegated, lineage, ties)).await;
             }
         };

@@ -49,6 +49,7 @@ impl Outstanding {
             | Event::Answered { .. }
             | Event::Exhausted { .. }
             | Event::CancelRequested { .. }
+            | Event::Called { .. }
             | Event::Resumed { .. } => {}
         }
     }

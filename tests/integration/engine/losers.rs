@@ -3,7 +3,9 @@
 
 use std::collections::BTreeSet;
 
-use gantry::interpreter::{Snapshot, StepStatus};
+use gantry::engine::{Engine, EntryStatus, Export, Timeline};
+use gantry::ids::RunId;
+use gantry::interpreter::{Event, Snapshot, StepStatus};
 use serde_json::json;
 
 use super::agent::{A2A, Act, Agent, Call, Gate};
@@ -56,6 +58,7 @@ async fn the_tasks_of_those_who_lost_are_canceled_at_their_agent() {
             gate.open();
             let ended = world.end(&run).await;
             assert_eq!(statuses(&ended), shown, "{speaks:?} {yaml}");
+            assert_eq!(given_up(&world, &run, yaml).await, ["agent", "agent"], "{speaks:?} {yaml}");
             let lost: BTreeSet<String> = agent
                 .look(|seen| seen.calls.clone())
                 .iter()
@@ -67,4 +70,32 @@ async fn the_tasks_of_those_who_lost_are_canceled_at_their_agent() {
             assert_eq!(agent.look(|seen| seen.canceled.iter().cloned().collect::<BTreeSet<_>>()), lost, "{speaks:?} {yaml}");
         }
     }
+}
+
+/// Who had the attempts that were canceled, as the history tells it. The record of it changes nothing in the run.
+async fn given_up(world: &World, run: &RunId, yaml: &str) -> Vec<String> {
+    let record = world.journal.record(run).await.unwrap();
+    let mut export = Export::new(record, world.journal.events(run).await.unwrap());
+    let told = Timeline::new(&export, world.plan(yaml)).unwrap();
+    export.events.retain(|event| !matches!(event, Event::Called { .. }));
+    let without = Timeline::new(&export, world.plan(yaml)).unwrap();
+    let shape = |told: &Timeline| told.entries.iter().map(|entry| (entry.path.clone(), entry.attempt, entry.status)).collect::<Vec<_>>();
+    assert_eq!(shape(&told), shape(&without));
+    let canceled = told.entries.iter().filter(|entry| entry.skill.is_some() && entry.status == EntryStatus::Canceled);
+    canceled.map(|entry| entry.agent.as_ref().map_or("nobody", |by| &by.name).to_owned()).collect()
+}
+
+#[tokio::test]
+async fn the_record_of_a_canceled_call_says_who_had_it() {
+    let agent = Agent::start("agent", &["work"], A2A[0], |_: &Call| Act::Hang).await;
+    let world = World::knowing(&[&agent]);
+    let yaml = "steps: [{id: only, skill: work, retry: {max_attempts: 2}}]";
+    let run = world.start(yaml, json!({})).await;
+    agent.until("the call", |seen| seen.calls.len() == 1).await;
+    world.engine.cancel(&run, "by hand").await.unwrap();
+    world.end(&run).await;
+    assert_eq!(given_up(&world, &run, yaml).await, ["agent"]);
+    let events = world.journal.events(&run).await.unwrap();
+    let times: Vec<_> = events.iter().map(Event::at).collect();
+    assert!(times.is_sorted(), "{events:?}");
 }

@@ -37,7 +37,7 @@ impl Driver {
                 // Stays outstanding in the journal, and is asked for after the restart.
                 Command::Call(_) if self.parking => {}
                 Command::Call(invocation) => {
-                    let ties = Ties::default();
+                    let ties = Ties::of(invocation.attempt);
                     self.ties.insert(invocation.path.clone(), ties.clone());
                     if let Some(refused) = self.refusal(&invocation) {
                         self.calls.spawn(async move { (!ties.cancel.is_cancelled()).then_some(refused) });
@@ -51,7 +51,7 @@ impl Driver {
                     }
                 }
                 Command::CancelCall { path } => {
-                    if let Some(Ties { cancel, hold }) = self.ties.remove(&path) {
+                    if let Some(Ties { cancel, hold, .. }) = self.ties.remove(&path) {
                         cancel.cancel();
                         hold.release();
                     }

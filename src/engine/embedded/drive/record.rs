@@ -6,7 +6,7 @@ use tracing::{debug, error, warn};
 use super::{Driver, near};
 use crate::engine::Error;
 use crate::engine::embedded::rest::rests_until;
-use crate::interpreter::{Event, RunStatus, Transition};
+use crate::interpreter::{Command, Event, RunStatus, Transition};
 use crate::journal::Progress;
 use crate::limits;
 use crate::time::Timestamp;
@@ -66,6 +66,8 @@ impl Driver {
                     kept.push(event);
                 }
                 let status = self.run.status();
+                let given_up = self.given_up_by(&transitions, times[0]);
+                kept.splice(0..0, given_up);
                 self.append(&kept, status, self.rests_until(status, &transitions)).await?;
                 for (at, transition) in times.into_iter().zip(transitions) {
                     self.carry_out(at, transition);
@@ -80,6 +82,17 @@ impl Driver {
                 return Ok(());
             }
         }
+    }
+
+    /// Who has the calls that these transitions give up: no outcome of theirs will say it.
+    fn given_up_by(&self, transitions: &[Transition], at: Timestamp) -> Vec<Event> {
+        let commands = transitions.iter().flat_map(|transition| &transition.commands);
+        let given_up = commands.filter_map(|command| if let Command::CancelCall { path } = command { Some(path) } else { None });
+        let asked = given_up.filter_map(|path| {
+            let ties = self.ties.get(path)?;
+            Some(Event::Called { path: path.clone(), attempt: ties.attempt, by: ties.asked()?, at })
+        });
+        asked.collect()
     }
 
     /// An event no earlier than the one before it.
