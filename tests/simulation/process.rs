@@ -80,8 +80,8 @@ pub(super) fn kind(event: &Event) -> &'static str {
 }
 
 /// Every kind that there is.
-pub(super) const KINDS: [&str; 10] =
-    ["answered", "asked", "cancel_requested", "exhausted", "failed", "kept", "replied", "resumed", "started", "timer_fired"];
+pub(super) const KINDS: [&str; 11] =
+    ["answered", "asked", "called", "cancel_requested", "exhausted", "failed", "kept", "replied", "resumed", "started", "timer_fired"];
 
 impl Deadly {
     pub(super) fn open(dir: &Path, last: usize, stores_the_last: bool) -> Arc<Self> {
