@@ -258,6 +258,10 @@ pub trait Journal: Send + Sync + std::fmt::Debug {
     async fn members(&self, _root: &RunId) -> Result<Vec<Member>, Error> {
         Ok(Vec::new())
     }
+    /// What a run has used itself, as far as it was written.
+    async fn used(&self, _run: &RunId) -> Result<Used, Error> {
+        Ok(Used::default())
+    }
     /// The runs with this [`PARENT_LABEL`] and a [`ROOT_LABEL`] that have not ended.
     async fn children(&self, _parent: &RunId) -> Result<Vec<Child>, Error> {
         Ok(Vec::new())

@@ -2,12 +2,13 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
 use gantry::ids::RunId;
 use gantry::interpreter::{Event, RunStatus};
-use gantry::journal::{Child, Created, Error, Found, Header, Journal, Member, Memory, Progress, Query, Record, Resting, Retention};
+use gantry::journal::{Child, Created, Error, Found, Header, Journal, Member, Memory, Progress, Query, Record, Resting, Retention, Used};
 
 type Before = dyn Fn(&RunId, &[Event], Progress) -> BoxFuture<'static, Result<(), Error>> + Send + Sync;
 
@@ -16,6 +17,7 @@ pub(crate) struct Handled {
     inner: Arc<dyn Journal>,
     outlives_engines: bool,
     before: Box<Before>,
+    trees_read: AtomicUsize,
 }
 
 impl Handled {
@@ -24,14 +26,20 @@ impl Handled {
         inner: Arc<dyn Journal>,
         before: impl Fn(&RunId, &[Event], Progress) -> BoxFuture<'static, Result<(), Error>> + Send + Sync + 'static,
     ) -> Arc<Self> {
-        Arc::new(Self { outlives_engines: inner.is_durable(), inner, before: Box::new(before) })
+        Arc::new(Self { outlives_engines: inner.is_durable(), inner, before: Box::new(before), trees_read: AtomicUsize::new(0) })
     }
 
     /// The same in memory, and as if that was durable: for engines that go on with each other's runs.
     pub(crate) fn in_memory(
         before: impl Fn(&RunId, &[Event], Progress) -> BoxFuture<'static, Result<(), Error>> + Send + Sync + 'static,
     ) -> Arc<Self> {
-        Arc::new(Self { outlives_engines: true, inner: Arc::new(Memory::default()), before: Box::new(before) })
+        let inner = Arc::new(Memory::default());
+        Arc::new(Self { outlives_engines: true, inner, before: Box::new(before), trees_read: AtomicUsize::new(0) })
+    }
+
+    /// How often all runs of a tree were read.
+    pub(crate) fn trees_read(&self) -> usize {
+        self.trees_read.load(Ordering::SeqCst)
     }
 }
 
@@ -66,7 +74,12 @@ impl Journal for Handled {
         self.inner.prune(retention).await
     }
 
+    async fn used(&self, run: &RunId) -> Result<Used, Error> {
+        self.inner.used(run).await
+    }
+
     async fn members(&self, root: &RunId) -> Result<Vec<Member>, Error> {
+        self.trees_read.fetch_add(1, Ordering::SeqCst);
         self.inner.members(root).await
     }
 

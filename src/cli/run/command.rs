@@ -161,8 +161,8 @@ async fn run_in(surroundings: &Surroundings, arguments: &RunArguments, config: &
     let (journal, _held) = open_journal(arguments.data_dir.as_deref())?;
     let engine = Embedded::new(engine_options(config), surroundings.discovery.clone(), agents, journal);
     let value = Arc::new(input.value);
-    // Kept apart from the keys that callers of a server choose.
-    let key = arguments.idempotency_key.as_ref().map(|key| format!("gantry run\u{1f}{key}"));
+    // Kept apart from the keys that callers of a server choose: those begin with a name.
+    let key = arguments.idempotency_key.as_ref().map(|key| format!("\u{1f}gantry run\u{1f}{key}"));
     let start = Start { idempotency_key: key, ..Start::new(plan.clone(), value.clone()) };
     let started = engine.start_watched(start).await;
     let (started, watched) = started.map_err(|error| refused(error, &plan, arguments))?;
@@ -170,6 +170,10 @@ async fn run_in(surroundings: &Surroundings, arguments: &RunArguments, config: &
         engine.go_on_with(&started.run).await.map_err(|error| Failure::internal(chain(&error)))?;
         if chatty {
             say(&format!("run {} was started with this idempotency key before", started.run));
+            let status = engine.summary(&started.run).await.map(|summary| summary.status);
+            if matches!(status, Ok(RunStatus::Failed | RunStatus::Canceled)) {
+                say("  it has ended and is not run again: choose another key for a new run");
+            }
         }
     }
     let run = Running { engine: &engine, run: started.run, plan: &plan, origin: &origin, input: value };
@@ -225,7 +229,11 @@ async fn attend(
 
 /// A run that goes no further has not failed: its journal did, or the engine.
 fn stopped(run: &RunId, arguments: &RunArguments) -> Failure {
-    let goes_on = arguments.data_dir.as_ref().map(|data_dir| format!("`gantry serve --data-dir {}` goes on with it", data_dir.display()));
+    let goes_on = match (&arguments.idempotency_key, &arguments.data_dir) {
+        (Some(_), _) => Some("the same command goes on with it".to_owned()),
+        (None, Some(data_dir)) => Some(format!("`gantry serve --data-dir {}` goes on with it", data_dir.display())),
+        (None, None) => None,
+    };
     Failure::internal(format!("run `{run}` stopped before its end; the log says why"))
         .hint(goes_on.unwrap_or_else(|| "it was kept in memory; run it again".to_owned()))
 }

@@ -103,7 +103,7 @@ pub(super) async fn follow(
     let snapshot = engine.snapshot(run).await;
     progress.end(snapshot.as_ref().ok().and_then(|snapshot| snapshot.outcome.as_ref()));
     let snapshot = snapshot.map_err(failed)?;
-    let is_stopped = ended == Ended::Alone && !snapshot.status.is_terminal();
+    let is_stopped = ended != Ended::Interrupted && !snapshot.status.is_terminal();
     Ok((snapshot, if is_stopped { Ended::Stopped } else { ended }))
 }
 

@@ -103,11 +103,14 @@ impl Embedded {
             return;
         }
         let engine = self.clone();
-        self.inner.tasks.spawn(async move {
-            for orphan in orphans {
-                info!(run_id = %orphan, "run that nobody waits for is canceled");
-                engine.stop_child(&orphan, ORPHANED).await;
-            }
-        });
+        self.inner.tasks.spawn(async move { engine.end_orphans(orphans).await });
+    }
+
+    /// The same, at once.
+    pub(super) async fn end_orphans(&self, orphans: Vec<RunId>) {
+        for orphan in orphans {
+            info!(run_id = %orphan, "run that nobody waits for is canceled");
+            self.stop_child(&orphan, ORPHANED).await;
+        }
     }
 }

@@ -126,9 +126,10 @@ impl Embedded {
         let mut tried = Vec::new();
         loop {
             let FoundAgent { card, digest, reason } = &chosen.found;
-            ties.ask(AgentUsed { name: card.name.clone(), card: digest.clone(), reason: reason.clone() }, by);
+            *by = Some(Arc::new(AgentUsed { name: card.name.clone(), card: digest.clone(), reason: reason.clone() }));
             // A call to this engine itself takes no place: the calls of its run need them.
             if let Some(skills) = self.own_skills(card) {
+                ties.ask(by);
                 let left = invocation.timeout.saturating_sub(started.elapsed());
                 return Box::pin(self.call_this_engine(OwnCall { skills, card }, run, invocation, lineage, ties, left)).await;
             }
@@ -138,6 +139,7 @@ impl Embedded {
             };
             let outcome = match pass {
                 Ok(mut pass) => {
+                    ties.ask(by);
                     let left = invocation.timeout.saturating_sub(started.elapsed());
                     let outcome = self.call(run, invocation, lineage, ties, &chosen.found, left, pass.as_mut()).await;
                     match (&outcome, &mut pass) {

@@ -47,11 +47,9 @@ impl Ties {
         Self { attempt, ..Self::default() }
     }
 
-    /// Notes who is about to be asked, for `by` and for who gives the call up.
-    pub(super) fn ask(&self, agent: AgentUsed, by: &mut Option<Arc<AgentUsed>>) {
-        let agent = Arc::new(agent);
-        *self.asks.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&agent));
-        *by = Some(agent);
+    /// Notes who is asked from now on, for who gives the call up.
+    pub(super) fn ask(&self, by: &Option<Arc<AgentUsed>>) {
+        self.asks.lock().unwrap_or_else(PoisonError::into_inner).clone_from(by);
     }
 
     pub(super) fn asked(&self) -> Option<Arc<AgentUsed>> {
@@ -159,7 +157,8 @@ impl Embedded {
     ) -> Result<Outcome, StepError> {
         let started = tokio::time::Instant::now();
         if invocation.own {
-            ties.ask(AgentUsed { name: "gantry".to_owned(), card: None, reason: "a sub-workflow".to_owned() }, by);
+            *by = Some(Arc::new(AgentUsed { name: "gantry".to_owned(), card: None, reason: "a sub-workflow".to_owned() }));
+            ties.ask(by);
             return Box::pin(self.delegate(run, invocation, lineage, ties)).await;
         }
         let found = match self.find(invocation, &ties.cancel).await {
@@ -169,7 +168,8 @@ impl Embedded {
             Err(error) => {
                 let ours = error.code == ErrorClass::NoAgent && invocation.agent.as_deref().is_none_or(|agent| agent == OWN_NAME);
                 let Some(delegated) = delegated(invocation).filter(|_| ours) else { return Err(error) };
-                ties.ask(AgentUsed { name: OWN_NAME.to_owned(), card: None, reason: "no other agent offers it".to_owned() }, by);
+                *by = Some(Arc::new(AgentUsed { name: OWN_NAME.to_owned(), card: None, reason: "no other agent offers it".to_owned() }));
+                ties.ask(by);
                 return Box::pin(self.delegate(run, &delegated, lineage, ties)).await;
             }
         };

@@ -139,16 +139,20 @@ impl Embedded {
         self.wake(run)
     }
 
-    /// Goes on with one run of an earlier process, and with those that its steps started. What else the journal has stays as it is.
+    /// Goes on with one run of an earlier process, and with those that its steps started; those of them that nobody waits for any more are
+    /// canceled before this returns. What else the journal has stays as it is.
     pub async fn go_on_with(&self, run: &RunId) -> Result<(), Error> {
         let failed = |error: journal::Error| journal_error(run, error);
-        let below = self.inner.journal.members(run).await.map_err(failed)?.into_iter().map(|member| member.run);
-        for run in below.filter(|member| member != run).chain([run.clone()]) {
+        let mut unwanted = self.inner.journal.orphans().await.map_err(failed)?;
+        let below: BTreeSet<RunId> = self.inner.journal.members(run).await.map_err(failed)?.into_iter().map(|member| member.run).collect();
+        unwanted.retain(|orphan| below.contains(orphan));
+        for run in below.into_iter().filter(|member| member != run).chain([run.clone()]) {
             let record = self.inner.journal.record(&run).await.map_err(failed)?;
             if !record.status.is_terminal() && !self.inner.runs.is_within_reach(&run) {
                 self.inner.runs.rest(run, if record.rests { Resting::roused() } else { Resting::queued() });
             }
         }
+        self.end_orphans(unwanted).await;
         self.watch_the_clock();
         Ok(())
     }

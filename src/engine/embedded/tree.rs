@@ -11,7 +11,7 @@ use std::sync::{Arc, PoisonError, Weak};
 
 use super::Embedded;
 use crate::ids::RunId;
-use crate::journal::{self, Member, ROOT_LABEL, Record, Used};
+use crate::journal::{self, Member, PARENT_LABEL, ROOT_LABEL, Record, Used};
 use crate::limits;
 use crate::plan::Plan;
 
@@ -191,10 +191,20 @@ impl Embedded {
         let is_alone = root.is_none() && !plan.may_start_runs();
         let root = root.as_ref().unwrap_or(run);
         // Almost every run is alone, and waits for nobody here. Nothing can begin below it before it goes on.
-        if is_alone || journal.members(root).await?.is_empty() {
+        let is_below = root != run;
+        if is_alone || (!is_below && journal.members(root).await?.is_empty()) {
             return Ok((Usage::new(run.clone(), Arc::clone(plan), None), Used::default()));
         }
         let _reading = trees.reading.lock().await;
+        // Of many runs below one the first finds the count of that one for all, and nothing is below a run that can start none.
+        if let (Some(above), false) = (label(record, PARENT_LABEL).and_then(|parent| trees.get(&parent)), plan.may_start_runs())
+            && trees.get(run).is_none()
+        {
+            let own = journal.used(run).await?;
+            let usage = Usage::with(run.clone(), Arc::clone(plan), Some(above), own);
+            trees.insert(&usage);
+            return Ok((usage, own));
+        }
         let members = journal.members(root).await?;
         let own = members.iter().find(|member| member.run == *run).map(|member| member.used).unwrap_or_default();
         let mut way = vec![(run.clone(), Arc::clone(plan))];

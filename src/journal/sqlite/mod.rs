@@ -201,6 +201,16 @@ impl Journal for Sqlite {
         found.into_iter().map(member).collect()
     }
 
+    async fn used(&self, run: &RunId) -> Result<Used, Error> {
+        let id = run.to_string();
+        let query = "SELECT steps, calls FROM runs WHERE run = ?1";
+        let found: Option<(i64, i64)> =
+            self.read(move |db| db.prepare_cached(query)?.query_row([id], |row| Ok((row.get(0)?, row.get(1)?))).optional()).await?;
+        let (steps, calls) = found.ok_or_else(|| Error::NotFound(run.clone()))?;
+        let count = |stored: i64| u64::try_from(stored).unwrap_or(0);
+        Ok(Used { steps: count(steps), calls: count(calls) })
+    }
+
     async fn children(&self, parent: &RunId) -> Result<Vec<Child>, Error> {
         let parent = parent.to_string();
         type Found = (String, Option<String>, Option<String>);

@@ -59,7 +59,7 @@ const MIGRATIONS: &[&str] = &[
     CREATE TABLE notes (id INTEGER PRIMARY KEY, note TEXT NOT NULL);
 ",
     "
-    -- From here on an event may be that another process goes on with the run, which a gantry of before does not know.
+    -- From here on an event may be that another process goes on with the run, or who had a call that was given up, which a gantry of before does not know.
     -- A run finds those that its steps started without looking through its tree. The status is not in it: an event must not cost a change of it.
     CREATE INDEX runs_of_parent ON runs (labels ->> 'parent') WHERE labels ->> 'root' IS NOT NULL;
 ",

@@ -19,11 +19,11 @@ steps: [{id: second, skill: quick}, {id: third, skill: slow}]
 
 const RUN: &[&str] = &["run", "--embedded", "-w", "parent.yaml", "--agent-card", "card.json", "--no-save", "--data-dir", "data", "--json"];
 
-/// A machine with the workflows, and an agent that never answers the first call of `slow`.
-fn machine() -> (Machine, Counting) {
+/// A machine with the workflows, and an agent that never answers the first calls of `slow`, so many.
+fn machine(hanging: usize) -> (Machine, Counting) {
     let machine = Machine::new();
-    let agent = Counting::start(|call, before| match (call.skill.as_str(), before) {
-        ("slow", 0) => (Duration::from_secs(600), Ok(json!({}))),
+    let agent = Counting::start(move |call, before| match (call.skill.as_str(), before) {
+        ("slow", before) if before < hanging => (Duration::from_secs(600), Ok(json!({}))),
         (skill, _) => (Duration::ZERO, Ok(json!({"did": skill}))),
     });
     machine.write("parent.yaml", PARENT);
@@ -39,7 +39,7 @@ fn with<'a>(more: &[&'a str]) -> Vec<&'a str> {
 
 #[test]
 fn a_run_whose_process_was_killed_goes_on_with_the_same_key_and_is_told_ever_after() {
-    let (machine, agent) = machine();
+    let (machine, agent) = machine(1);
     let mut killed = Running::spawn(machine.command(&with(&["--idempotency-key", "k", "hello"])));
     wait_for("the call", || agent.calls().iter().any(|call| call.skill == "slow").then_some(()));
     killed.child.kill().unwrap();
@@ -81,9 +81,37 @@ fn a_run_whose_process_was_killed_goes_on_with_the_same_key_and_is_told_ever_aft
     assert!(show(other["run_id"].as_str().unwrap(), &["--json"]).json()["resumed_at"].is_null(), "one process had it all the time");
 }
 
+/// The process was killed when the end of the run above was stored, and before the one below had heard of it.
+#[test]
+fn what_nobody_waits_for_any_more_is_canceled() {
+    let (machine, agent) = machine(usize::MAX);
+    let mut killed = Running::spawn(machine.command(&with(&["--idempotency-key", "k", "hello"])));
+    wait_for("the call", || agent.calls().iter().any(|call| call.skill == "slow").then_some(()));
+    killed.child.kill().unwrap();
+    killed.child.wait().unwrap();
+    let listed = || machine.run(&["runs", "list", "--data-dir", "data", "--json"]).expect(0).json();
+    let at = listed()[0]["changed_at"].as_str().unwrap().to_owned();
+    {
+        let db = rusqlite::Connection::open(machine.path("data/runs/journal.sqlite3")).unwrap();
+        let end = json!({"event": "cancel_requested", "reason": "by hand", "at": at}).to_string();
+        let added = "INSERT INTO events (id, seq, body) SELECT id, (SELECT max(seq) + 1 FROM events WHERE events.id = runs.id), ?1 \
+                     FROM runs WHERE workflow = 'parent'";
+        assert_eq!(db.execute(added, [end.as_bytes()]).unwrap(), 1);
+        db.execute("UPDATE runs SET status = 'canceled' WHERE workflow = 'parent'", []).unwrap();
+    }
+    let told = machine.run(&with(&["--idempotency-key", "k", "hello"])).expect(1).json();
+    assert_eq!(told["status"], "canceled");
+    let left = listed();
+    assert!(left.as_array().unwrap().iter().all(|run| run["status"] == "canceled"), "{left:#}");
+    let mut chatty = with(&["--idempotency-key", "k", "hello"]);
+    chatty.retain(|argument| *argument != "--json");
+    let told = machine.run(&chatty).expect(1).stderr;
+    assert!(told.contains("choose another key for a new run"), "{told}");
+}
+
 #[test]
 fn a_key_that_comes_with_something_else_is_refused() {
-    let (machine, _agent) = machine();
+    let (machine, _agent) = machine(1);
     machine.write("parent.yaml", "metadata: {id: parent, name: P, version: 1.0.0}\nsteps: [{id: a, step_type: set, value: 1}]\n");
     machine.run(&with(&["--idempotency-key", "k", "hello"])).expect(0);
     let refused = "idempotency key `k` was used before with another workflow or input";

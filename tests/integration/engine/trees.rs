@@ -12,6 +12,8 @@ use gantry::limits;
 use serde_json::{Value, json};
 
 use super::agent::{Act, Agent, Gate, Speaks};
+use crate::journal::Handled;
+
 use super::world::{World, client_options, end, failure, output, step};
 
 fn engine(world: &World, steps_max: u64) -> Embedded {
@@ -121,6 +123,45 @@ async fn the_steps_before_a_restart_count() {
             } else {
                 is_too_many_steps(&ended, steps_max);
             }
+        }
+    }
+}
+
+#[tokio::test]
+async fn many_runs_below_one_that_go_on_after_a_restart_read_their_tree_a_few_times_together() {
+    const RUNS: usize = 40;
+    let yaml = format!(
+        "steps: [{{id: all, step_type: map, items: \"{{{{ workflow.input }}}}\", max_concurrency: {RUNS},
+           steps: [{{id: sub, step_type: workflow, workflow: one}}]}}]"
+    );
+    // The map, the step that starts each, and the step of each.
+    let steps = 1 + 2 * RUNS as u64;
+    for steps_max in [steps, steps - 1] {
+        let gate = Gate::new();
+        let closed = gate.clone();
+        let agent = Agent::start("agent", &["work"], Speaks::Plain, move |_| Act::Reply(json!(1)).behind(&closed)).await;
+        let dir = tempfile::tempdir().unwrap();
+        let journal = Handled::new(Arc::new(Sqlite::open(dir.path()).unwrap()), |_, _, _| Box::pin(async { Ok(()) }));
+        let world = World::with(Arc::clone(&journal) as Arc<dyn Journal>);
+        world.meet(&[&agent]);
+        world.push_workflow("metadata: {id: one, name: O, version: 1.0.0}\nsteps: [{id: only, skill: work}]").await;
+        let before = engine(&world, 1_000);
+        let run = start(&before, &world, &yaml, json!(vec![0; RUNS])).await;
+        agent.until("their calls", |seen| seen.calls.len() == RUNS).await;
+        before.shutdown(std::time::Duration::from_millis(1)).await;
+        let (read, after) = (journal.trees_read(), engine(&world, steps_max));
+        assert!(after.recover().await.unwrap().stuck.is_empty());
+        if steps_max == steps {
+            agent.until("their calls again", |seen| seen.calls.len() == 2 * RUNS).await;
+            let read = journal.trees_read() - read;
+            assert!(read < 8, "{read} times for {RUNS} runs");
+        }
+        gate.open();
+        let ended = end(&after, &run).await;
+        if steps_max == steps {
+            assert_eq!(ended.status, RunStatus::Completed, "nothing is counted twice: {ended:#?}");
+        } else {
+            is_too_many_steps(&ended, steps_max);
         }
     }
 }

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use futures_util::future::join_all;
 use gantry::ids::RunId;
 use gantry::interpreter::{Event, RunStatus};
-use gantry::journal::{Created, Error, Found, Header, Journal, Member, Progress, Query, Record, Resting, Retention, Sqlite};
+use gantry::journal::{Created, Error, Found, Header, Journal, Member, Progress, Query, Record, Resting, Retention, Sqlite, Used};
 use gantry::registry::Layout;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
@@ -62,6 +62,10 @@ impl Journal for Overseen {
 
     async fn advance(&self, run: &RunId, events: &[Event], progress: Progress) -> Result<(), Error> {
         self.sqlite.advance(run, events, progress).await
+    }
+
+    async fn used(&self, run: &RunId) -> Result<Used, Error> {
+        self.sqlite.used(run).await
     }
 
     async fn members(&self, root: &RunId) -> Result<Vec<Member>, Error> {
