@@ -79,8 +79,8 @@ async fn tags_of(origin: &Arc<Origin>, repository: &str, version: &str, given: &
     }
     let known = origin.versions(repository, &origin.ask_within(std::time::Duration::ZERO)).await?.value;
     // Content without a version counts as the highest version among the tags it is given.
-    let version = semantic.or_else(|| given.iter().filter_map(|tag| version_of(tag)).max());
-    let highest = match (&known, &version) {
+    let counts_as = semantic.or_else(|| given.iter().filter_map(|tag| version_of(tag)).max());
+    let highest = match (&known, &counts_as) {
         (None, _) => true,
         (Some(known), Some(version)) => known.is_highest(version),
         (Some(known), None) => !known.has_versions(),
@@ -91,8 +91,9 @@ async fn tags_of(origin: &Arc<Origin>, repository: &str, version: &str, given: &
     let mut seen = std::collections::BTreeSet::new();
     tags.retain(|tag| seen.insert(tag.clone()));
     if tags.is_empty() {
-        return Err(Error::Contradiction(format!(
-            "`{repository}` has versions and the card has none: give it a version or push it under a tag, as in `v2`"
+        let has = if version.is_empty() { "none".to_owned() } else { format!("`{version}`, which is none like `1.2.3`") };
+        return Err(Error::BadName(format!(
+            "`{repository}` has versions and the card has {has}: give it a version or push it under a tag, as in `v2`"
         )));
     }
     Ok(tags)

@@ -107,8 +107,8 @@ impl Store {
 
 impl Tasks {
     /// Looks at some of the tasks at the beginning of the line, for one that is about to come. When there are too many, those that have
-    /// ended are forgotten; in a crowd those leave that may and that nobody holds. The others stand in line again: tasks under way stay, and
-    /// the engine bounds them.
+    /// ended are forgotten, first those that came or were looked at first; in a crowd those leave that may and that nobody holds. The others
+    /// stand in line again: tasks under way stay, and the engine bounds them.
     fn make_room(&mut self, tasks_max: usize, may_leave: bool) -> Vec<Arc<Task>> {
         let mut left = Vec::new();
         for _ in 0..LOOKS {

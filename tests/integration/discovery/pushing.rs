@@ -94,7 +94,12 @@ async fn cards_as_the_prototype_pushed_them_are_found() {
     assert_eq!((found.card.name.as_str(), found.reason.as_str()), ("plan", "only agent with the skill"));
     // A card without a version pushed over it needs a tag that is higher, or it would never be chosen.
     let error = discovery.push_card(card("plan", &["x"]).into(), None, &[]).await.unwrap_err();
-    assert!(error.to_string().contains("`agents/plan` has versions and the card has none"), "{error}");
+    assert!(error.to_string().contains("`agents/plan` has versions and the card has none: give it"), "{error}");
+    let mut odd: Value = serde_json::from_str(&card("plan", &["x"])).unwrap();
+    odd["version"] = json!("v7");
+    let error = discovery.push_card(odd.to_string().into(), None, &[]).await.unwrap_err();
+    assert!(error.to_string().contains("the card has `v7`, which is none like `1.2.3`: give it"), "{error}");
+    assert_eq!(error.hint(), None, "what would be right stands in the text");
     discovery.push_card(card("plan", &["create_plan", "x"]).into(), None, &tags(&["v2"])).await.unwrap();
     assert_eq!(discovery.agents().await.unwrap()[0].tag.as_deref(), Some("v2"));
     assert!(discovery.agent("x", None).await.is_ok());
