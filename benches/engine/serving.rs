@@ -72,6 +72,7 @@ pub(super) async fn measure(quick: bool) -> Result<(), Failure> {
             return Err("the agent's card was not pushed".into());
         }
         let data = home.path().join("data");
+        std::fs::create_dir_all(data.join("runs"))?;
         fill(&data.join("runs"), workflow, parked, runs).await?;
         let started = Instant::now();
         let data = data.to_str().ok_or("no text")?;
