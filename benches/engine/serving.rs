@@ -60,6 +60,8 @@ fn command(home: &Path) -> Command {
 }
 
 pub(super) async fn measure(quick: bool) -> Result<(), Failure> {
+    // None is there when only this is measured.
+    rustls::crypto::ring::default_provider().install_default().ok();
     let http = reqwest::Client::builder().no_proxy().build()?;
     for (parked, workflow) in [(Parked::AtRest, WORKFLOW), (Parked::AtWork, CALLING)] {
         let home = tempfile::tempdir()?;
