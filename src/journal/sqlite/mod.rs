@@ -193,10 +193,9 @@ impl Journal for Sqlite {
             })
             .await?;
         let id = |run: &str| RunId::parse(run).map_err(|error| Error::Failed(error.to_string()));
-        let count = |stored: i64| u64::try_from(stored).unwrap_or(0);
         let member = |(run, parent, steps, calls): (String, Option<String>, i64, i64)| {
             let parent = parent.as_deref().map(id).transpose()?;
-            Ok(Member { run: id(&run)?, parent, used: Used { steps: count(steps), calls: count(calls) } })
+            Ok(Member { run: id(&run)?, parent, used: used(steps, calls) })
         };
         found.into_iter().map(member).collect()
     }
@@ -207,8 +206,7 @@ impl Journal for Sqlite {
         let found: Option<(i64, i64)> =
             self.read(move |db| db.prepare_cached(query)?.query_row([id], |row| Ok((row.get(0)?, row.get(1)?))).optional()).await?;
         let (steps, calls) = found.ok_or_else(|| Error::NotFound(run.clone()))?;
-        let count = |stored: i64| u64::try_from(stored).unwrap_or(0);
-        Ok(Used { steps: count(steps), calls: count(calls) })
+        Ok(used(steps, calls))
     }
 
     async fn children(&self, parent: &RunId) -> Result<Vec<Child>, Error> {
@@ -306,6 +304,12 @@ impl Sqlite {
         let found: Vec<String> = self.read(move |db| db.prepare_cached(query)?.query_map([], |row| row.get(0))?.collect()).await?;
         found.iter().map(|run| run_id(run)).collect()
     }
+}
+
+/// What a run's row says that it has used.
+fn used(steps: i64, calls: i64) -> Used {
+    let count = |stored: i64| u64::try_from(stored).unwrap_or(0);
+    Used { steps: count(steps), calls: count(calls) }
 }
 
 fn run_id(run: &str) -> Result<RunId, Error> {

@@ -209,14 +209,20 @@ async fn a_run_below_that_is_damaged_stops_the_run_above_until_it_can_be_read() 
     assert_eq!(end(&next, &child).await.status, RunStatus::Canceled);
 }
 
-#[tokio::test]
-async fn an_answer_to_a_run_below_waits_until_that_can_be_read() {
-    let journal = Arc::new(Faulty::default());
-    let mut world = world(&journal, &[]);
+/// A run that waits for one below it, which asks. Both rest.
+async fn above_one_that_asks(journal: &Arc<Faulty>) -> (World, RunId) {
+    let mut world = world(journal, &[]);
     world.engine = resting_soon(&world);
     world.push_workflow("metadata: {id: asks, name: A, version: 1.0.0}\nsteps: [{id: ask, step_type: input, prompt: x}]").await;
     let run = world.start("steps: [{id: sub, step_type: workflow, workflow: asks, inputs: {}}]", json!({})).await;
     until(&world.engine, 0, 2).await;
+    (world, run)
+}
+
+#[tokio::test]
+async fn an_answer_to_a_run_below_waits_until_that_can_be_read() {
+    let journal = Arc::new(Faulty::default());
+    let (world, run) = above_one_that_asks(&journal).await;
     reads_later(&journal, "asks", 3, broken());
     world.engine.answer(&run, None, Arc::new(json!("yes"))).await.unwrap();
     let ended = end(&world.engine, &run).await;
@@ -279,11 +285,7 @@ async fn a_run_below_that_cannot_be_read_is_looked_at_less_and_less_often() {
 #[tokio::test(start_paused = true)]
 async fn an_answer_looks_for_the_run_that_it_is_for_less_and_less_often() {
     let journal = Arc::new(Faulty::default());
-    let mut world = world(&journal, &[]);
-    world.engine = resting_soon(&world);
-    world.push_workflow("metadata: {id: asks, name: A, version: 1.0.0}\nsteps: [{id: ask, step_type: input, prompt: x}]").await;
-    let run = world.start("steps: [{id: sub, step_type: workflow, workflow: asks, inputs: {}}]", json!({})).await;
-    until(&world.engine, 0, 2).await;
+    let (world, run) = above_one_that_asks(&journal).await;
     let seen = read_in_vain(&journal, "asks");
     world.engine.answer(&run, None, Arc::new(json!("yes"))).await.unwrap();
     let ends = async {
