@@ -90,22 +90,37 @@ impl Http {
     }
 
     /// Posts JSON. The answer has a success status; its body is unread.
-    pub(super) async fn post(&self, url: &Url, mut headers: HeaderMap, body: Vec<u8>) -> Result<Response, Failure> {
+    pub(super) fn post(&self, url: &Url, mut headers: HeaderMap, body: Vec<u8>) -> impl Future<Output = Result<Response, Failure>> + use<> {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         let mut request = Request::new(Method::POST, url.clone());
         *request.headers_mut() = headers;
         *request.body_mut() = Some(body.into());
-        self.send(request, url).await
+        self.send(request, url)
     }
 
     /// Gets JSON.
-    pub(super) async fn get(&self, url: &Url) -> Result<Response, Failure> {
+    pub(super) fn get(&self, url: &Url) -> impl Future<Output = Result<Response, Failure>> + use<> {
         let mut request = Request::new(Method::GET, url.clone());
         request.headers_mut().insert(ACCEPT, HeaderValue::from_static("application/json"));
-        self.send(request, url).await
+        self.send(request, url)
     }
 
-    async fn send(&self, mut request: Request, url: &Url) -> Result<Response, Failure> {
+    /// The request is made at once, and only its answer waited for: a call that waits holds no request.
+    fn send(&self, request: Request, url: &Url) -> impl Future<Output = Result<Response, Failure>> + use<> {
+        let sent = self.authorized(request, url).map(|request| self.client.of(url).execute(request));
+        async move {
+            let response = sent?.await.map_err(|error| body::transport(&error))?;
+            let status = response.status();
+            if status.is_success() && status != StatusCode::NO_CONTENT && status != StatusCode::RESET_CONTENT {
+                return Ok(response);
+            }
+            // Boxed: most answers are none of these.
+            Err(Box::pin(refused(response)).await)
+        }
+    }
+
+    /// The request with what is configured for its host.
+    fn authorized(&self, mut request: Request, url: &Url) -> Result<Request, Failure> {
         if let Some(secret) = self.credential(url) {
             let mut value = HeaderValue::from_str(&format!("Bearer {}", secret.reveal()))
                 .map_err(|_| Failure::new(ErrorKind::Refused, "its configured credential holds characters that a header cannot"))?;
@@ -115,12 +130,7 @@ impl Http {
         if let Some(headers) = of_host(&self.headers, url) {
             request.headers_mut().extend(headers.clone());
         }
-        let response = self.client.of(url).execute(request).await.map_err(|error| body::transport(&error))?;
-        let status = response.status();
-        if status.is_success() && status != StatusCode::NO_CONTENT && status != StatusCode::RESET_CONTENT {
-            return Ok(response);
-        }
-        Err(refused(response).await)
+        Ok(request)
     }
 
     /// The credential for a URL.

@@ -47,10 +47,14 @@ impl<V: Weight + Clone + Send + Sync + 'static> Content<V> {
         if let Some(value) = self.kept.get(key) {
             return Ok(value);
         }
-        let key = key.to_owned();
-        let read = self.flights.slot(&key).read(&Ask { age_max: None, ..*ask }, |_| load().map_ok(Read::fresh).boxed()).await?;
-        self.kept.insert(key, read.value.clone());
-        Ok(read.value)
+        // Boxed: most of what is asked for is kept.
+        Box::pin(async move {
+            let key = key.to_owned();
+            let read = self.flights.slot(&key).read(&Ask { age_max: None, ..*ask }, |_| load().map_ok(Read::fresh).boxed()).await?;
+            self.kept.insert(key, read.value.clone());
+            Ok(read.value)
+        })
+        .await
     }
 }
 

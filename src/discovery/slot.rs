@@ -147,9 +147,17 @@ impl<V: Clone + Send + Sync + 'static> Slot<V> {
     where
         L: Fn(Option<V>) -> Answer<V>,
     {
-        if let Some(read) = self.fresh(ask) {
-            return Ok(read);
+        match self.fresh(ask) {
+            Some(read) => Ok(read),
+            // Boxed: most answers are known, and every step of every run looks here for its agent.
+            None => Box::pin(self.load(ask, load)).await,
         }
+    }
+
+    async fn load<L>(self: &Arc<Self>, ask: &Ask<'_>, load: L) -> Result<Read<V>, Error>
+    where
+        L: Fn(Option<V>) -> Answer<V>,
+    {
         for _ in 0..ROUNDS_MAX {
             match self.begin(ask, &load) {
                 Step::Done(result) => return result,

@@ -18,8 +18,11 @@ const GATHERED_BYTES: usize = 512;
 pub(super) fn of(value: &Value) -> Payload {
     let mut through = Through { bytes: 0, hasher: Some(Sha256::new()) };
     through.pass(value);
-    let digest = through.hasher.map_or_else(String::new, |hasher| format!("sha256:{}", hex::encode(hasher.finalize())));
-    Payload { digest: Digest::parse(&digest).expect("SHA-256 in hex is a digest"), bytes: through.bytes }
+    let mut digest = *b"sha256:0000000000000000000000000000000000000000000000000000000000000000";
+    let hash = through.hasher.unwrap_or_default().finalize();
+    hex::encode_to_slice(hash, &mut digest["sha256:".len()..]).expect("a hash has 32 bytes");
+    let digest = std::str::from_utf8(&digest).expect("hex is text");
+    Payload { digest: Digest::parse(digest).expect("SHA-256 in hex is a digest"), bytes: through.bytes }
 }
 
 /// How many bytes a value has as JSON.

@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::{Export, payload};
-use crate::interpreter::{Change, Command, Event, Invocation, Mismatch, Outcome, Payload, Run, StepError, Transition};
+use crate::interpreter::{Change, Command, Event, Invocation, Mismatch, Outcome, Payload, Run, Transition};
 use crate::plan::{Path, Plan};
 
 /// What came of it.
@@ -159,7 +159,7 @@ fn settlements(transition: &Transition) -> BTreeMap<&Path, Settlement<'_>> {
     for change in &transition.changes {
         if let Change::StepFinished { path, status, outputs, error, .. } = change {
             // The step and line of an error move with the text; what it says counts.
-            let error = error.as_ref().map(|error| StepError { step: None, ..error.clone() }.to_string());
+            let error = error.as_ref().map(|error| error.clone().with(|error| error.step = None).to_string());
             found.insert(path, (status.as_str(), &**outputs, error));
         }
     }

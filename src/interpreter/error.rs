@@ -1,6 +1,7 @@
 //! Why a step or run failed, and why an event cannot be.
 
 use std::fmt;
+use std::ops::{Deref, DerefMut};
 
 use serde::{Deserialize, Serialize};
 
@@ -91,9 +92,14 @@ impl ErrorClass {
     }
 }
 
-/// Why a step failed. Plain data: what an agent said stands in `message` and is never interpreted.
+/// Why a step failed. As small as a pointer: every event, report and result has room for one, and most have none.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StepError {
+#[serde(transparent)]
+pub struct StepError(Box<StepFailure>);
+
+/// What a [`StepError`] says. Plain data: what an agent said stands in `message` and is never interpreted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepFailure {
     /// The class.
     pub code: ErrorClass,
     /// What happened, for people.
@@ -124,7 +130,7 @@ pub struct StepError {
 impl StepError {
     /// An error with a class and a message.
     pub fn new(code: ErrorClass, message: impl Into<String>) -> Self {
-        Self {
+        Self(Box::new(StepFailure {
             code,
             message: message.into(),
             reason: None,
@@ -134,7 +140,18 @@ impl StepError {
             hint: None,
             line: None,
             retry_after_ms: None,
-        }
+        }))
+    }
+
+    /// The same, with more said of it.
+    pub fn with(mut self, say: impl FnOnce(&mut StepFailure)) -> Self {
+        say(&mut self);
+        self
+    }
+
+    /// The same in other words: as what is around the step where it happened says it, which has no one place.
+    pub fn told_as(&self, message: String) -> Self {
+        self.clone().with(|error| (error.message, error.step, error.line) = (message, None, None))
     }
 
     /// The same, with what to do about it.
@@ -153,6 +170,20 @@ impl StepError {
         let code = self.shown_code();
         let is_told = message.strip_suffix(')').and_then(|rest| rest.strip_suffix(code)).is_some_and(|rest| rest.ends_with('('));
         (!is_told).then_some(code)
+    }
+}
+
+impl Deref for StepError {
+    type Target = StepFailure;
+
+    fn deref(&self) -> &StepFailure {
+        &self.0
+    }
+}
+
+impl DerefMut for StepError {
+    fn deref_mut(&mut self) -> &mut StepFailure {
+        &mut self.0
     }
 }
 

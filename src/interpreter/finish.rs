@@ -199,7 +199,7 @@ impl Run {
                 }
             };
             let step = Some(self.plan.node(place.node).id.to_string());
-            let error = Some(StepError { step, ..StepError::new(ErrorClass::Canceled, reason) });
+            let error = Some(StepError::new(ErrorClass::Canceled, reason).with(|error| error.step = step));
             let record = Record { status: StepStatus::Canceled, outputs: Arc::new(Value::Null), error, attempts, by, started_at };
             self.announce(*place, &record);
             self.remember(*place, record);

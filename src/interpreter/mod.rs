@@ -19,7 +19,7 @@ mod steps;
 mod tests;
 
 pub use command::{Change, Command, Invocation, Timer, Transition};
-pub use error::{ErrorClass, Mismatch, StepError};
+pub use error::{ErrorClass, Mismatch, StepError, StepFailure};
 pub use event::{AgentUsed, Ancestor, Event, Payload, Question, RemoteTask, SEMANTICS};
 pub use run::{Run, Yielded};
 pub use status::{Outcome, RunStatus, Snapshot, StepReport, StepStatus};

@@ -67,7 +67,7 @@ mod tests {
 
     #[test]
     fn a_wish_of_the_agent_wins_within_its_bound() {
-        let wish = |ms| StepError { retry_after_ms: Some(ms), ..StepError::new(ErrorClass::Unavailable, "busy") };
+        let wish = |ms| StepError::new(ErrorClass::Unavailable, "busy").with(|error| error.retry_after_ms = Some(ms));
         assert_eq!(delay(Some(&policy(false)), 1, &wish(3000), 0), Some(Duration::from_secs(3)));
         assert_eq!(delay(Some(&policy(false)), 1, &wish(10), 0), Some(Duration::from_secs(1)));
         assert_eq!(delay(Some(&policy(false)), 1, &wish(9_999_999), 0), Some(limits::RETRY_AFTER_MAX));

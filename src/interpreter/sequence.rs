@@ -217,6 +217,6 @@ impl Run {
 /// The error of a template in a field of a step.
 pub(super) fn template_error(node: &Node, field: &str, error: &expression::Error) -> StepError {
     let message = format!("{field}: {} in `{}`", error.message, error.expression);
-    StepError { step: Some(node.id.to_string()), line: Some(node.line), ..StepError::new(ErrorClass::Template, message) }
-        .with_hint(error.hint.clone())
+    let at = (Some(node.id.to_string()), Some(node.line));
+    StepError::new(ErrorClass::Template, message).with(|told| (told.step, told.line) = at).with_hint(error.hint.clone())
 }

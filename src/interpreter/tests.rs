@@ -131,7 +131,7 @@ impl Case {
                 Event::Replied { path: path(id), attempt: attempt(id), value: Arc::new(value.clone()), by: None, inputs: None, at }
             }
             Fail(id, class) => fail(id, StepError::new(*class, "boom")),
-            FailAfter(id, ms) => fail(id, StepError { retry_after_ms: Some(*ms), ..StepError::new(ErrorClass::RateLimited, "busy") }),
+            FailAfter(id, ms) => fail(id, StepError::new(ErrorClass::RateLimited, "busy").with(|error| error.retry_after_ms = Some(*ms))),
             Ask(id) => {
                 let remote = RemoteTask { task_id: format!("task-{id}"), context_id: "c".into() };
                 let question = Question { remote: Some(remote), schema: None, auth: false, prompt: Arc::new(json!({"text": "which?"})) };

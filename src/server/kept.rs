@@ -45,21 +45,22 @@ pub(super) fn labels(caller: &Caller, context_id: &str) -> BTreeMap<String, Stri
 
 /// The note of a run that begins as a task: what was said before it, and what the task's metadata says beside it.
 pub(super) fn note(history: &[Message], choice: &str, metadata: &Map<String, Value>) -> Option<String> {
-    written(&Origin { history, choice, metadata }).or_else(|| written(&Origin { history: &[], choice, metadata }))
+    let within = |history| written(&Origin { history, choice, metadata }, ORIGIN_BYTES_MAX);
+    within(history).or_else(|| within(&[]))
 }
 
 /// The note of an answer: what was said up to it and is in no other note. What is too large is left out, the answer first.
 pub(super) fn said(messages: &[Message]) -> Option<Arc<str>> {
     let without_answer = messages.split_last().map_or(messages, |(_, before)| before);
-    written(&messages).or_else(|| written(&without_answer)).map(Arc::from)
+    written(&messages, ORIGIN_BYTES_MAX).or_else(|| written(&without_answer, ORIGIN_BYTES_MAX)).map(Arc::from)
 }
 
-/// None when it is too large. A large input is not written only to find that out.
-fn written(note: &impl Serialize) -> Option<String> {
-    struct Bounded(Vec<u8>);
+/// As JSON. None when it is too large. A large value is not written only to find that out.
+pub(super) fn written(value: &impl Serialize, bytes_max: usize) -> Option<String> {
+    struct Bounded(Vec<u8>, usize);
     impl Write for Bounded {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            if self.0.len() + bytes.len() > ORIGIN_BYTES_MAX {
+            if self.0.len() + bytes.len() > self.1 {
                 return Err(io::ErrorKind::FileTooLarge.into());
             }
             self.0.write(bytes)
@@ -68,8 +69,8 @@ fn written(note: &impl Serialize) -> Option<String> {
             Ok(())
         }
     }
-    let mut text = Bounded(Vec::with_capacity(512));
-    serde_json::to_writer(&mut text, note).ok()?;
+    let mut text = Bounded(Vec::with_capacity(512), bytes_max);
+    serde_json::to_writer(&mut text, value).ok()?;
     String::from_utf8(text.0).ok()
 }
 

@@ -55,7 +55,7 @@ pub(super) struct Filled {
 pub(super) enum Stream {
     /// Of a task.
     Task {
-        opened: Box<Opened>,
+        opened: Opened,
         dialect: Dialect,
         /// Whether it ends when the task waits for its caller: a send does, a subscription stays.
         until_settled: bool,
@@ -145,7 +145,9 @@ async fn a2a_method(
                         send::settle(&app, &task).await;
                         query::goes_on(&app, &task)?;
                     }
-                    SendMessageResponse::Task(query::shaped(task.record(), history))
+                    let record = task.record();
+                    task.pack();
+                    SendMessageResponse::Task(query::shaped(record, history))
                 }
             };
             said(dialect, &response)
@@ -154,8 +156,8 @@ async fn a2a_method(
             let sent = send::send(&app, caller, send_params(dialect, &params)?, true).await?;
             let stream = match (sent.accepted, sent.opened) {
                 (Accepted::Message(message), _) => Stream::Message { message, dialect },
-                (Accepted::Task(_), Some(opened)) => Stream::Task { opened: Box::new(opened), dialect, until_settled: true },
-                (Accepted::Task(task), None) => Stream::Task { opened: Box::new(task.subscribe()), dialect, until_settled: true },
+                (Accepted::Task(_), Some(opened)) => Stream::Task { opened, dialect, until_settled: true },
+                (Accepted::Task(task), None) => Stream::Task { opened: task.subscribe(), dialect, until_settled: true },
             };
             slot.fill(|filled| filled.stream = Some(stream));
             raw(&Value::Null)
@@ -167,7 +169,7 @@ async fn a2a_method(
             if opened.0.status.state.is_terminal() {
                 return Err(Failure::new(ErrorCode::UnsupportedOperation, format!("task `{}` has ended; read it with GetTask", params.id)));
             }
-            slot.fill(|filled| filled.stream = Some(Stream::Task { opened: Box::new(opened), dialect, until_settled: false }));
+            slot.fill(|filled| filled.stream = Some(Stream::Task { opened, dialect, until_settled: false }));
             raw(&Value::Null)
         }
         Method::GetTask => said(dialect, &query::get(&app, caller, read::<GetTaskParams>(&params)?).await?),

@@ -23,13 +23,21 @@ const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
 /// `execute_workflow {workflow_id, version?, digest?, input?, idempotency_key?}`: the workflow's output.
 pub(super) async fn execute(app: &Arc<App>, call: &Call, params: Value) -> Result<Arc<Value>, Failure> {
+    // Boxed, because it is soon over: as long as the run is under way, no more is held than the wait for it needs.
+    let mut begun = Box::pin(begin(app, call, params)).await?;
+    let output = output(app, &mut begun).await;
+    begun.task.pack();
+    output
+}
+
+async fn begin(app: &Arc<App>, call: &Call, params: Value) -> Result<Begun, Failure> {
     let mut origin = origin(app, call, &params)?;
     let execute = Execute::read(params)?;
     let found = app.discovery.workflow(&execute.reference()).await?;
     if let Some(key) = execute.idempotency_key {
         origin.idempotency_key = Some(Key::Given(key));
     }
-    output(app, &mut start::begin(app, origin, found, execute.input, Map::new()).await?).await
+    start::begin(app, origin, found, execute.input, Map::new()).await
 }
 
 /// `route_request {request, context?}`: which workflow ran and why, and its output; or what must be said first.
@@ -52,6 +60,7 @@ pub(super) async fn route(app: &Arc<App>, call: &Call, params: &Value) -> Result
             let origin = origin(app, call, params)?;
             let mut begun = start::begin(app, origin, found, input, about).await?;
             let output = output(app, &mut begun).await?;
+            begun.task.pack();
             Ok(json!({ "workflow_id": run.workflow, "reason": reason, "task_id": begun.task.id, "output": output }))
         }
         Decision::Respond { acts, .. } => match acts.as_slice() {

@@ -103,7 +103,8 @@ async fn accept(
     }
     let (task_id, message_id) = (message.task_id.clone(), message.message_id.clone());
     let mut first = None;
-    let sending = async {
+    // Boxed: it is large, and would be copied at every place that it is handed on through.
+    let sending = Box::pin(async {
         let sent = accept_once(app, caller, message, webhook, streaming).await?;
         let remembered = match &sent.accepted {
             Accepted::Task(task) => Remembered::Task(task.id.clone()),
@@ -111,7 +112,7 @@ async fn accept(
         };
         first = Some(sent);
         Ok::<_, Failure>(remembered)
-    };
+    });
     let remembered = app.seen.once(caller, task_id.as_deref(), &message_id, sending).await?;
     if let Some(first) = first {
         return Ok(first);
@@ -200,7 +201,7 @@ async fn begin(app: &Arc<App>, message: &Message, mut origin: Origin<'_>) -> Res
             }
             Decision::Ask { candidates, reason } => {
                 let offered = candidates.iter().map(|candidate| candidate.id.clone()).collect();
-                let kind = Kind::Dialogue(Dialogue { text, data, offered });
+                let kind = Kind::Dialogue(Box::new(Dialogue { text, data, offered }));
                 let (made, opened) = start::bare(app, origin, kind, route_metadata(&reason, None))?;
                 made.set_status(TaskState::InputRequired, asked_back(&candidates, &reason), now(), Map::new());
                 Ok(task((made, opened)))
@@ -224,7 +225,7 @@ async fn go_on(app: &Arc<App>, task: Arc<Task>, message: &Message, origin: Origi
     let opened = match task.kind() {
         Kind::Run(run) => answer(app, &task, &run, message, streaming).await?,
         Kind::Script => play_on(app, &task, message, streaming).await?,
-        Kind::Dialogue(dialogue) => converse(app, &task, message, origin, dialogue).await?,
+        Kind::Dialogue(dialogue) => converse(app, &task, message, origin, *dialogue).await?,
     };
     drop(turn);
     Ok(Sent { accepted: Accepted::Task(task), opened })
@@ -381,7 +382,7 @@ async fn converse(
         }
         Decision::Ask { candidates, reason } => {
             dialogue.offered = candidates.iter().map(|candidate| candidate.id.clone()).collect();
-            task.becomes(Kind::Dialogue(dialogue), route_metadata(&reason, None));
+            task.becomes(Kind::Dialogue(Box::new(dialogue)), route_metadata(&reason, None));
             task.set_status(TaskState::InputRequired, asked_back(&candidates, &reason), now(), Map::new());
         }
     }

@@ -20,7 +20,7 @@ use crate::ids::RunId;
 use crate::interpreter::Ancestor;
 
 /// A stream that was opened before anything happened to the task.
-pub(super) type Opened = (a2a::Task, Arc<Queue>);
+pub(super) type Opened = Box<(a2a::Task, Arc<Queue>)>;
 
 /// From whom, in which conversation, above which runs.
 pub(super) struct Origin<'a> {
@@ -153,7 +153,7 @@ pub(super) async fn begin(
         start(app, &origin, &found, input, Before { history: origin.message.as_slice(), metadata: &metadata }, None).await?;
     if !started.new {
         // Its task is the one that was made for it then.
-        let task = query::find(app, origin.caller, started.run.as_str()).await?;
+        let task = Box::pin(query::find(app, origin.caller, started.run.as_str())).await?;
         let opened = open(app, &task, &origin)?;
         return Ok(Begun { task, opened, following: None });
     }

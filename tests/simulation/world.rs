@@ -235,7 +235,7 @@ impl<'a> World<'a> {
         use ErrorClass::{AgentError, InvalidReply, NoAgent, RateLimited, Rejected, Timeout, TooLarge, Unavailable};
         let classes = [Timeout, Unavailable, Unavailable, RateLimited, AgentError, AgentError, Rejected, InvalidReply, TooLarge, NoAgent];
         let retry_after_ms = self.random.percent(10).then(|| self.random.below(100_000) as u64);
-        StepError { retry_after_ms, ..StepError::new(*self.random.pick(&classes), "it went wrong") }
+        StepError::new(*self.random.pick(&classes), "it went wrong").with(|error| error.retry_after_ms = retry_after_ms)
     }
 
     /// Something that comes too late: nothing may follow from it.

@@ -20,7 +20,7 @@ const SUSPECTS_MAX: usize = 3;
 /// The agent for a skill.
 pub(in crate::discovery) async fn find(origin: &Arc<Origin>, given: &Given, skill: &str, pin: Option<&str>) -> Result<FoundAgent, Error> {
     if let Some(pin) = pin {
-        return pinned(origin, given, skill, pin).await;
+        return Box::pin(pinned(origin, given, skill, pin)).await;
     }
     if let Some((first, count)) = given.offering(skill) {
         let reason = if count == 1 { "its card was given by hand".to_owned() } else { format!("first of {count} cards given by hand") };
@@ -29,9 +29,13 @@ pub(in crate::discovery) async fn find(origin: &Arc<Origin>, given: &Given, skil
     if let Some(found) = offered(origin, skill, &index(origin, &origin.ask()).await?).await {
         return Ok(found);
     }
-    // The index may be as old as names are trusted, and the agent new.
-    let read = index(origin, &origin.ask_again()).await?;
-    offered(origin, skill, &read).await.ok_or_else(|| nobody(given, skill, &read))
+    // Boxed, as what follows a failed call is: most lookups find who is known to offer it.
+    Box::pin(async {
+        // The index may be as old as names are trusted, and the agent new.
+        let read = index(origin, &origin.ask_again()).await?;
+        offered(origin, skill, &read).await.ok_or_else(|| nobody(given, skill, &read))
+    })
+    .await
 }
 
 /// Every agent, by name; a card given by hand goes before one of the registry with its name.
@@ -65,6 +69,11 @@ async fn offered(origin: &Arc<Origin>, skill: &str, read: &Read<Arc<Agents>>) ->
     if !entry.suspect.load(Ordering::Acquire) {
         return Some(chosen(entry, reason, read.trust));
     }
+    Box::pin(offered_after_a_look(origin, skill, read)).await
+}
+
+/// The same, when a call to the first has failed lately.
+async fn offered_after_a_look(origin: &Arc<Origin>, skill: &str, read: &Read<Arc<Agents>>) -> Option<FoundAgent> {
     let mut agents = Arc::clone(&read.value);
     for _ in 0..SUSPECTS_MAX {
         let (entry, _) = agents.offering(skill)?;

@@ -208,7 +208,6 @@ impl Embedded {
         }
     }
 
-    /// The best of those that offer the skill and were not tried.
     /// The agent that a call went to, where it can have been no other: the one that the author wants, or the only one with the skill.
     pub(super) async fn only_agent(&self, invocation: &Invocation) -> Option<FoundAgent> {
         let (discovery, skill) = (&self.inner.discovery, invocation.skill.as_str());
@@ -219,6 +218,7 @@ impl Embedded {
         discovery.take(&offers, 0).await
     }
 
+    /// The best of those that offer the skill and were not tried.
     async fn best(&self, invocation: &Invocation, tried: &[Tried]) -> Result<Option<Chosen>, discovery::Error> {
         let offers = self.inner.discovery.offers(invocation.skill.as_str()).await?;
         let mut ranked: Vec<(Rank, Arc<Gate>)> = (0..offers.len().min(limits::CHOICE_AGENTS_MAX))

@@ -372,9 +372,7 @@ pub(super) fn meant(asked_by: &str) -> (&str, Option<u32>) {
 fn finished(child: &RunId, outcome: &interpreter::Outcome) -> Result<Outcome, StepError> {
     match outcome {
         interpreter::Outcome::Completed { output } => Ok(Outcome::Value(Value::clone(output))),
-        interpreter::Outcome::Failed { error } => {
-            Err(StepError { message: format!("run `{child}` failed at {error}"), step: None, line: None, ..error.clone() })
-        }
+        interpreter::Outcome::Failed { error } => Err(error.told_as(format!("run `{child}` failed at {error}"))),
         interpreter::Outcome::Canceled { reason } => {
             Err(StepError::new(ErrorClass::AgentError, format!("run `{child}` was canceled: {reason}")))
         }

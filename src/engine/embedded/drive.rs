@@ -4,19 +4,20 @@ mod bounds;
 mod carry_out;
 mod children;
 mod control;
+mod near;
 mod record;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tracing::{Instrument, debug, error, info, info_span};
 
 pub(super) use self::control::{Answer, Control};
+use self::near::Near;
 use super::invoke::{Lineage, Ties};
 use super::outstanding::{GivenUp, Outstanding};
 use super::registrar::Running;
@@ -53,8 +54,7 @@ pub(super) struct Driver {
     watchers: Watchers,
     seq: u64,
     at: Timestamp,
-    /// The one call that this task makes itself: most runs have one at a time, and it needs no task of its own.
-    near: Option<BoxFuture<'static, Option<Event>>>,
+    near: Near,
     /// What came of it while the run waited for the journal.
     heard: Option<Event>,
     /// Calls made at the same time as that one.
@@ -109,7 +109,7 @@ impl Driver {
             watchers: Watchers::default(),
             seq: 0,
             at: Timestamp::default(),
-            near: None,
+            near: Near::default(),
             heard: None,
             calls: JoinSet::new(),
             ties: HashMap::new(),
@@ -294,18 +294,16 @@ impl Driver {
                     return Ok(());
                 }
             };
-            match happened {
-                Happened::Called(event) => {
-                    let events = self.with_others(event);
-                    self.record(events).await?;
-                }
-                Happened::Fired(event) => self.record(vec![event]).await?,
-                Happened::Control(control) => {
-                    if let Some(change) = self.look(control) {
-                        Box::pin(self.change(change)).await?;
-                    }
-                }
-                Happened::Silence => {}
+            let (events, change) = match happened {
+                Happened::Called(event) => (self.with_others(event), None),
+                Happened::Fired(event) => (vec![event], None),
+                Happened::Control(control) => (Vec::new(), self.look(control)),
+                Happened::Silence => continue,
+            };
+            if let Some(change) = change {
+                Box::pin(self.change(change)).await?;
+            } else if !events.is_empty() {
+                self.record(events).await?;
             }
         }
         Ok(())
@@ -314,7 +312,8 @@ impl Driver {
     /// Forgets the calls under way and cancels nothing: after the restart they are made again, with the same keys.
     fn leave_calls(&mut self) {
         self.ties.values().for_each(|ties| ties.hold.keep());
-        (self.near, self.heard) = (None, None);
+        self.near.leave();
+        self.heard = None;
         self.calls.abort_all();
         self.ties.clear();
         self.holds.clear();
@@ -328,7 +327,7 @@ impl Driver {
 
     /// No call is under way.
     fn is_idle(&self) -> bool {
-        self.near.is_none() && self.heard.is_none() && self.calls.is_empty()
+        !self.near.is_under_way() && self.heard.is_none() && self.calls.is_empty()
     }
 
     /// Leaves memory.
@@ -352,7 +351,7 @@ impl Driver {
             return Happened::Control(control);
         }
         tokio::select! {
-            event = near(&mut self.near) => event.map_or(Happened::Silence, Happened::Called),
+            event = self.near.outcome() => event.map_or(Happened::Silence, Happened::Called),
             Some(joined) = self.calls.join_next(), if !self.calls.is_empty() => match joined {
                 Ok(Some(event)) => Happened::Called(event),
                 Ok(None) => Happened::Silence,
@@ -406,20 +405,12 @@ impl Driver {
         }
         // Cancelled calls end by themselves within the bound of the agent client.
         let mut late: Vec<Event> = self.heard.take().into_iter().collect();
-        if let Some(near) = self.near.take() {
-            late.extend(near.await);
+        if self.near.is_under_way() {
+            late.extend(self.near.outcome().await);
         }
         while let Some(joined) = self.calls.join_next().await {
             late.extend(joined.ok().flatten());
         }
         late.iter().filter(|_| faithful).for_each(|event| self.unheard(event));
     }
-}
-
-/// Waits for the call that the run's task makes itself, and takes its place away; for ever when there is none. Safe to drop.
-async fn near(call: &mut Option<BoxFuture<'static, Option<Event>>>) -> Option<Event> {
-    let Some(future) = call else { return std::future::pending().await };
-    let event = future.await;
-    *call = None;
-    event
 }

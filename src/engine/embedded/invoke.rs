@@ -1,6 +1,7 @@
 //! One attempt at a skill: find an agent, call it, turn what came of it into an event.
 
 use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -96,9 +97,12 @@ impl Embedded {
             let (path, attempt) = (path.clone(), *attempt);
             debug!(%step, attempt, %skill, "step started");
             let mut by = None;
-            let making = AssertUnwindSafe(self.bounded_attempt(&run, &invocation, &lineage, &ties, &mut by)).catch_unwind();
-            // The call goes first each time: what it is asked with is hashed while the agent works.
-            let (made, inputs) = futures_util::future::join(making, asked_with(&invocation.inputs)).await;
+            let (made, inputs) = {
+                // Pinned where it is: an attempt is large, and would be copied.
+                let making = pin!(self.bounded_attempt(&run, &invocation, &lineage, &ties, &mut by));
+                // The call goes first each time: what it is asked with is hashed while the agent works.
+                futures_util::future::join(AssertUnwindSafe(making).catch_unwind(), asked_with(&invocation.inputs)).await
+            };
             let inputs = Some(inputs);
             // A fault of ours must end the step: nothing else would.
             let outcome = made.unwrap_or_else(|_| Err(StepError::new(ErrorClass::Internal, "gantry broke while it made this call")));
@@ -368,7 +372,7 @@ pub(super) fn step_error(error: &agent::Error) -> StepError {
     };
     let retry_after_ms = error.retry_after.map(|after| u64::try_from(after.as_millis()).unwrap_or(u64::MAX));
     let (skill, agent) = (Some(error.skill.clone()), Some(error.agent.clone()));
-    StepError { skill, agent, retry_after_ms, ..StepError::new(code, error.to_string()) }
+    StepError::new(code, error.to_string()).with(|error| (error.skill, error.agent, error.retry_after_ms) = (skill, agent, retry_after_ms))
 }
 
 #[cfg(test)]

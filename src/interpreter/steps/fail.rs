@@ -17,7 +17,7 @@ impl Run {
                     Value::Object(_) => "the workflow ended itself".to_owned(),
                     other => text_of(other),
                 });
-                StepError { reason: field("code"), ..StepError::new(ErrorClass::Author, message) }
+                StepError::new(ErrorClass::Author, message).with(|error| error.reason = field("code"))
             }
             Err(error) => template_error(node, "error", &error),
         };

@@ -180,7 +180,7 @@ fn failures(map: &MapState) -> Option<StepError> {
     let more = if map.failures.len() > FAILURES_LISTED { "; …" } else { "" };
     let message =
         format!("{} of {} items failed: {}{more}", map.failures.len(), map.items.get().as_array().map_or(0, Vec::len), listed.join("; "));
-    Some(StepError { message, step: None, line: None, ..first.clone() })
+    Some(first.told_as(message))
 }
 
 fn kind(value: &Value) -> &'static str {

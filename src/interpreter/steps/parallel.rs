@@ -74,7 +74,7 @@ impl Run {
         let error = (!group.failures.is_empty()).then(|| {
             let failures: Vec<_> = group.failures.iter().map(|(index, error)| format!("`{}`: {}", name(*index), error.message)).collect();
             let message = format!("{} of {} branches failed: {}", failures.len(), branches.len(), failures.join("; "));
-            StepError { message, step: None, line: None, ..group.failures[0].1.clone() }
+            group.failures[0].1.told_as(message)
         });
         let all_failed = !branches.is_empty() && group.failures.len() == branches.len();
         self.cancel_deadline(place);

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::named;
+use crate::interpreter::Run;
 use crate::interpreter::state::{GroupState, Place, Record, SequenceEnd, State, Work};
-use crate::interpreter::{Run, StepError};
 use crate::plan::{Node, SequenceIndex};
 
 impl Run {
@@ -35,7 +35,7 @@ impl Run {
                 let failures: Vec<_> =
                     group.failures.iter().map(|(index, error)| format!("`{}`: {}", name(*index), error.message)).collect();
                 let message = format!("no branch succeeded: {}", failures.join("; "));
-                Record::failed(StepError { message, step: None, line: None, ..group.failures[0].1.clone() }, started_at)
+                Record::failed(group.failures[0].1.told_as(message), started_at)
             }
         };
         self.cancel_deadline(place);

@@ -397,19 +397,8 @@ fn end(task: &Task, at: Timestamp, outcome: &Outcome) {
     };
 }
 
-/// The artifacts of a run that has ended and repeated nothing: of its steps, at most so many, and of its output.
-pub(super) fn artifacts(snapshot: &Snapshot, steps_max: usize) -> Vec<Artifact> {
-    let finished = snapshot.steps.iter().filter(|step| step.status == StepStatus::Completed && has_own_output(step.kind));
-    let of_steps = finished.filter_map(|step| of_step(step.path.as_str(), step.id.as_str(), &step.outputs)).take(steps_max);
-    let output = match &snapshot.outcome {
-        Some(Outcome::Completed { output }) => Some(of_output(output)),
-        _ => None,
-    };
-    of_steps.chain(output).collect()
-}
-
-/// None when there is nothing in it.
-fn of_step(path: &str, step: &str, outputs: &Arc<Value>) -> Option<Artifact> {
+/// What a step yielded. None when there is nothing in it.
+pub(super) fn of_step(path: &str, step: &str, outputs: &Arc<Value>) -> Option<Artifact> {
     let parts = value_parts(outputs);
     if parts.is_empty() {
         return None;
@@ -418,7 +407,7 @@ fn of_step(path: &str, step: &str, outputs: &Arc<Value>) -> Option<Artifact> {
     Some(Artifact { artifact_id: format!("step:{path}"), name: Some(step.to_owned()), parts, metadata, ..Artifact::default() })
 }
 
-fn of_output(output: &Arc<Value>) -> Artifact {
+pub(super) fn of_output(output: &Arc<Value>) -> Artifact {
     let mut parts = value_parts(output);
     if parts.is_empty() {
         parts.push(Part::data(Arc::clone(output)));
@@ -437,7 +426,7 @@ fn repeats(snapshot: &Snapshot) -> bool {
 }
 
 /// Whether a step of this `step_type` yields something that is not just what the steps inside it yielded, and were told for.
-fn has_own_output(kind: &str) -> bool {
+pub(super) fn has_own_output(kind: &str) -> bool {
     !matches!(kind, "parallel" | "conditional" | "switch")
 }
 

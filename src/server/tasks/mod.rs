@@ -12,6 +12,7 @@ mod store;
 mod talk;
 mod task;
 mod trouble;
+mod unread;
 
 pub(super) use follow::{AboutRun, Following, RUN_EXTENSION, follow};
 pub(super) use queue::{Queue, Taken};

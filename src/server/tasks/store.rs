@@ -176,7 +176,7 @@ mod tests {
         drop(add(&store, "at-work", run("at-work"), TaskState::Working));
         drop(add(&store, "rests", run("rests"), TaskState::Working));
         drop(add(&store, "asks", run("asks"), TaskState::InputRequired));
-        drop(add(&store, "asks-back", Kind::Dialogue(Dialogue::default()), TaskState::InputRequired));
+        drop(add(&store, "asks-back", Kind::Dialogue(Box::default()), TaskState::InputRequired));
         drop(add(&store, "script", Kind::Script, TaskState::Completed));
         drop(add(&store, "renamed", run("another"), TaskState::Completed));
         let held = add(&store, "held", run("held"), TaskState::Completed);

@@ -77,10 +77,10 @@ impl Task {
     pub(in crate::server) fn ask(&self, state: TaskState, parts: Vec<a2a::Part>, at: Timestamp, metadata: Map<String, Value>) {
         let is_asked = {
             let live = self.live();
-            live.state == state && live.asked.as_ref() == Some(&metadata)
+            live.state == state && live.asked.as_deref() == Some(&metadata)
         };
         if !is_asked && self.set_status(state, parts, at, metadata.clone()) {
-            self.live().asked = Some(metadata);
+            self.live().asked = Some(Box::new(metadata));
         }
     }
 

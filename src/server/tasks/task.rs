@@ -8,11 +8,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tokio::sync::watch;
 
-use super::follow::{AboutRun, artifacts};
+use super::follow::AboutRun;
 use super::queue::Queue;
 use super::signals::{Attention, Signals, Signs};
 use super::talk::{belonging, said_by_us};
 use super::trouble::Trouble;
+use super::unread::Unread;
 use crate::a2a::{
     self, Artifact, Message, StreamResponse, TaskArtifactUpdate, TaskPushNotificationConfig, TaskState, TaskStatus, TaskStatusUpdate,
 };
@@ -45,7 +46,7 @@ pub(in crate::server) enum Kind {
     /// A script.
     Script,
     /// A question about what is wanted: the request so far.
-    Dialogue(Dialogue),
+    Dialogue(Box<Dialogue>),
 }
 
 /// A request of which it is not clear yet what it means.
@@ -89,21 +90,16 @@ pub(in crate::server) struct Task {
     turn: tokio::sync::Mutex<()>,
 }
 
-/// What a run that nobody watched came to. Its artifacts are made when somebody reads them: most never are.
-struct Unread {
-    snapshot: Arc<Snapshot>,
-    step_artifacts_max: usize,
-}
-
 pub(super) struct Live {
     pub(super) state: TaskState,
     /// What was said with the state.
-    said: Option<Message>,
+    said: Option<Box<Message>>,
     artifacts: Vec<Artifact>,
     pub(super) history: Vec<Message>,
-    /// Not yet among the metadata, like `unread` among the artifacts.
+    /// Not yet among the metadata.
     about: Option<AboutRun>,
     metadata: Map<String, Value>,
+    /// What its run came to, when nobody watched it: in place of the artifacts.
     unread: Option<Unread>,
     kind: Kind,
     changed_at: Timestamp,
@@ -116,7 +112,7 @@ pub(super) struct Live {
     /// Messages that only those who watched have seen.
     progress_told: u64,
     /// The questions that the state stands for.
-    pub(super) asked: Option<Map<String, Value>>,
+    pub(super) asked: Option<Box<Map<String, Value>>>,
     pub(super) is_remade: bool,
     pub(super) waiting: BTreeMap<String, Waiting>,
     /// How its run ended.
@@ -334,7 +330,9 @@ impl Task {
 
     /// How the run ended. None while it has not, or where only the engine knows.
     pub(in crate::server) fn outcome(&self) -> Option<Outcome> {
-        self.live().outcome.clone()
+        let live = self.live();
+        let output = || live.unread.as_ref()?.output();
+        live.outcome.clone().or_else(|| output().map(|output| Outcome::Completed { output }))
     }
 
     /// Keeps what an ended run came to until somebody reads it. False when somebody watches, and must be told.
@@ -342,9 +340,18 @@ impl Task {
         let mut live = self.live();
         let may_wait = !live.is_watched() && live.artifacts.is_empty() && !live.state.is_terminal();
         if may_wait {
-            live.unread = Some(Unread { snapshot: Arc::clone(snapshot), step_artifacts_max });
+            live.unread = Some(Unread::new(Arc::clone(snapshot), step_artifacts_max));
         }
         may_wait
+    }
+
+    /// Whoever waited for the end has been told: what the run came to is kept in less memory from now on.
+    pub(in crate::server) fn pack(&self) {
+        let mut live = self.live();
+        if let Some(packed) = live.unread.as_ref().and_then(Unread::packed) {
+            live.unread = Some(packed);
+            live.outcome = None;
+        }
     }
 
     pub(in crate::server) fn set_outcome(&self, outcome: Outcome) {
@@ -352,7 +359,7 @@ impl Task {
     }
 
     /// The task as it stands, and a queue of everything after.
-    pub(in crate::server) fn subscribe(&self) -> (a2a::Task, Arc<Queue>) {
+    pub(in crate::server) fn subscribe(&self) -> Box<(a2a::Task, Arc<Queue>)> {
         self.want();
         let mut live = self.live();
         let queue = Arc::new(Queue::new(self.bounds.stream_bytes_max, self.bounds.stream_age_max));
@@ -365,7 +372,7 @@ impl Task {
             live.readers.retain(|reader| Arc::strong_count(reader) > 1);
             live.readers.push(Arc::clone(&queue));
         }
-        (self.read(&mut live), queue)
+        Box::new((self.read(&mut live), queue))
     }
 
     /// Nothing more is heard of its run.
@@ -463,7 +470,7 @@ impl Task {
     fn move_to(&self, live: &mut Live, state: TaskState, message: Option<Message>, at: Timestamp) {
         // Timestamps never go backwards within a task, whatever the clock does.
         live.changed_at = live.changed_at.max(at);
-        (live.state, live.said) = (state, message);
+        (live.state, live.said) = (state, message.map(Box::new));
         live.asked = None;
         live.still_since = (state.is_terminal() || state.is_interrupted()).then(Instant::now);
         self.signs.send_if_modified(|signs| std::mem::replace(&mut signs.state, state) != state);
@@ -479,9 +486,6 @@ impl Task {
 
     /// The record, with everything in it.
     fn read(&self, live: &mut Live) -> a2a::Task {
-        if let Some(Unread { snapshot, step_artifacts_max }) = live.unread.take() {
-            live.artifacts = artifacts(&snapshot, step_artifacts_max);
-        }
         if let Some(about) = live.about.take() {
             let later = std::mem::replace(&mut live.metadata, about.metadata());
             live.metadata.extend(later);
@@ -490,7 +494,7 @@ impl Task {
             id: self.id.clone(),
             context_id: self.context_id.clone(),
             status: live.status(),
-            artifacts: live.artifacts.clone(),
+            artifacts: live.unread.as_ref().map_or_else(|| live.artifacts.clone(), Unread::artifacts),
             history: live.history.clone(),
             metadata: live.metadata.clone(),
         }
@@ -503,7 +507,7 @@ impl Task {
 
 impl Live {
     fn status(&self) -> TaskStatus {
-        TaskStatus { state: self.state, message: self.said.clone(), timestamp: Some(self.changed_at.to_string()) }
+        TaskStatus { state: self.state, message: self.said.as_deref().cloned(), timestamp: Some(self.changed_at.to_string()) }
     }
 
     fn is_watched(&self) -> bool {

@@ -47,7 +47,7 @@ impl Driver {
             *granted -= 1;
             return None;
         }
-        let error = StepError { skill: Some(invocation.skill.to_string()), ..StepError::new(ErrorClass::Limit, exceeded.to_string()) };
+        let error = StepError::new(ErrorClass::Limit, exceeded.to_string()).with(|error| error.skill = Some(invocation.skill.to_string()));
         let (path, attempt) = (invocation.path.clone(), invocation.attempt);
         Some(Event::Failed { path, attempt, error, by: None, inputs: None, entropy: fastrand::u32(..), at: self.now() })
     }

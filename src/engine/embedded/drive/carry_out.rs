@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::FutureExt;
 use tokio::time::Instant;
 use tracing::{Instrument, debug, info};
 
@@ -44,10 +43,10 @@ impl Driver {
                         continue;
                     }
                     let call = self.engine.clone().invoke(self.id.clone(), invocation, Arc::clone(&self.lineage), ties);
-                    if self.near.is_none() {
-                        self.near = Some(call.boxed());
-                    } else {
+                    if self.near.is_under_way() {
                         self.calls.spawn(call.in_current_span());
+                    } else {
+                        self.near.start(call);
                     }
                 }
                 Command::CancelCall { path } => {

@@ -1,9 +1,9 @@
 //! What happened becomes part of the run: event → interpreter → journal, and only then what follows from it.
 
-use futures_util::future::BoxFuture;
 use tracing::{debug, error, warn};
 
-use super::{Driver, near};
+use super::Driver;
+use super::near::Near;
 use crate::engine::Error;
 use crate::engine::embedded::rest::rests_until;
 use crate::interpreter::{Command, Event, RunStatus, Transition};
@@ -37,26 +37,28 @@ impl Driver {
         loop {
             let (mut kept, mut transitions) = (Vec::with_capacity(events.len()), Vec::with_capacity(events.len()));
             let mut times = Vec::with_capacity(events.len());
-            // First, when a run below has used the last of it: how that run ended is not to be coped with.
-            let mut end = self.exhausted();
-            while !self.run.is_busy()
-                && let Some(event) = end.take().or_else(|| events.next())
             {
-                // After the end there is nothing that an event could change.
-                if self.run.outcome().is_some() {
-                    late.push(event);
-                    continue;
+                // First, when a run below has used the last of it: how that run ended is not to be coped with.
+                let mut end = self.exhausted();
+                while !self.run.is_busy()
+                    && let Some(event) = end.take().or_else(|| events.next())
+                {
+                    // After the end there is nothing that an event could change.
+                    if self.run.outcome().is_some() {
+                        late.push(event);
+                        continue;
+                    }
+                    let event = self.in_order(event);
+                    let transition = self.run.enter(event.clone())?;
+                    if transition == Transition::default() && !self.run.is_busy() && self.run.outcome().is_none() {
+                        debug!("late event ignored");
+                        late.push(event);
+                        continue;
+                    }
+                    times.push(self.at);
+                    kept.push(event);
+                    transitions.push(transition);
                 }
-                let event = self.in_order(event);
-                let transition = self.run.enter(event.clone())?;
-                if transition == Transition::default() && !self.run.is_busy() && self.run.outcome().is_none() {
-                    debug!("late event ignored");
-                    late.push(event);
-                    continue;
-                }
-                times.push(self.at);
-                kept.push(event);
-                transitions.push(transition);
             }
             if !kept.is_empty() {
                 self.count();
@@ -175,7 +177,8 @@ impl Driver {
                             () = inner.stopping.cancelled() => {}
                         }
                     };
-                    beside(wait, call, heard).await;
+                    // Boxed: most journals are never full.
+                    Box::pin(beside(wait, call, heard)).await;
                     rest = (rest * 2).min(limits::JOURNAL_FULL_REST_MAX);
                 }
                 outcome => {
@@ -193,13 +196,13 @@ impl Driver {
 
 /// Waits for something, and lets the call that the run's task makes itself go on meanwhile: its answer must be read when it comes, not when
 /// the journal has room. Costs nothing when there is no such call.
-async fn beside<T>(wait: impl Future<Output = T>, call: &mut Option<BoxFuture<'static, Option<Event>>>, heard: &mut Option<Event>) -> T {
+async fn beside<T>(wait: impl Future<Output = T>, call: &mut Near, heard: &mut Option<Event>) -> T {
     let mut wait = std::pin::pin!(wait);
-    while call.is_some() && heard.is_none() {
+    while call.is_under_way() && heard.is_none() {
         tokio::select! {
             biased;
             done = &mut wait => return done,
-            event = near(call) => *heard = event,
+            event = call.outcome() => *heard = event,
         }
     }
     wait.await
