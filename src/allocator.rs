@@ -8,6 +8,7 @@ use std::hint::black_box;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
+use gantry::threads;
 use tokio::runtime::{Handle, RuntimeMetrics};
 
 #[global_allocator]
@@ -33,12 +34,11 @@ const MEETING: Duration = Duration::from_millis(20);
 
 /// Gives memory back whenever the process has been busy and is quiet. Never ends.
 pub(crate) async fn give_back_when_quiet() {
-    let metrics = Handle::current().metrics();
     let mut look = tokio::time::interval(LOOK_EVERY);
-    let (mut before, mut quiet_looks) = (worked(&metrics), None);
+    let (mut before, mut quiet_looks) = (worked(), None);
     loop {
         look.tick().await;
-        let now = worked(&metrics);
+        let now = worked();
         let is_quiet = now.saturating_sub(before) < QUIET;
         before = now;
         quiet_looks = match quiet_looks {
@@ -49,27 +49,36 @@ pub(crate) async fn give_back_when_quiet() {
         if quiet_looks.is_some_and(|looks| GIVE_BACK_AT.contains(&looks)) {
             give_back().await;
             // What that took is no work of the process's own.
-            before = worked(&metrics);
+            before = worked();
         }
     }
 }
 
-/// How long all threads have worked so far.
-fn worked(metrics: &RuntimeMetrics) -> Duration {
-    (0..metrics.num_workers()).map(|worker| metrics.worker_total_busy_duration(worker)).sum()
+/// The runtimes whose threads work: the one that this is called on, and those of the threads that serve.
+fn runtimes() -> impl Iterator<Item = Handle> {
+    std::iter::once(Handle::current()).chain(threads::every())
 }
 
-/// Lets every thread of the runtime ask for memory, for some milliseconds. A thread waits for the others for [`MEETING`] at most.
+/// How long all threads have worked so far.
+fn worked() -> Duration {
+    let of =
+        |metrics: &RuntimeMetrics| (0..metrics.num_workers()).map(|worker| metrics.worker_total_busy_duration(worker)).sum::<Duration>();
+    runtimes().map(|runtime| of(&runtime.metrics())).sum()
+}
+
+/// Lets every thread ask for memory, for some milliseconds. A thread waits for the others for [`MEETING`] at most.
 async fn give_back() {
-    let threads = Handle::current().metrics().num_workers();
+    let each = runtimes().flat_map(|runtime| std::iter::repeat_n(runtime.clone(), runtime.metrics().num_workers()));
+    let each: Vec<_> = each.collect();
+    let threads = each.len();
     let meeting = Arc::new(Meeting::default());
     let ask_together = |meeting: Arc<Meeting>| async move {
         meeting.wait_for(threads, MEETING);
         (0..ASKED_AT_ONCE).for_each(|_| ask());
     };
-    let asking: Vec<_> = (0..threads).map(|_| tokio::spawn(ask_together(Arc::clone(&meeting)))).collect();
+    let asking: Vec<_> = each.into_iter().map(|runtime| runtime.spawn(ask_together(Arc::clone(&meeting)))).collect();
     for asked in asking {
-        // It cannot fail, and nothing depends on it.
+        // One that has ended drops it, and nothing depends on it.
         let _ = asked.await;
     }
 }

@@ -6,13 +6,21 @@ use std::sync::{Arc, OnceLock};
 
 use url::Url;
 
+use crate::threads;
+
 /// Makes a client with everything that is asked of it but TLS.
 type Make = Box<dyn Fn() -> reqwest::ClientBuilder + Send + Sync>;
+
+/// Threads that have a client of their own for `http`.
+const THREADS: usize = 64;
 
 /// One client for `http`, and one for `https` when it is needed.
 pub(crate) struct HttpClient {
     make: Make,
     plain: reqwest::Client,
+    /// The same for the [threads](crate::threads) that keep their work to themselves, by their number: with connections of their own. The
+    /// one for `https` they share, since certificates are read once.
+    by_thread: Box<[OnceLock<reqwest::Client>]>,
     secure: OnceLock<Result<reqwest::Client, Arc<reqwest::Error>>>,
 }
 
@@ -23,20 +31,20 @@ impl fmt::Debug for HttpClient {
 }
 
 impl HttpClient {
-    pub(crate) fn new(make: impl Fn() -> reqwest::ClientBuilder + Send + Sync + 'static) -> Self {
+    /// `idle_per_host_max`: idle connections to one host that are kept, by all threads together.
+    pub(crate) fn new(idle_per_host_max: usize, make: impl Fn() -> reqwest::ClientBuilder + Send + Sync + 'static) -> Self {
         // One provider for the whole process; whoever installed one before us keeps it.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        // What may be tried again without harm, and when, is the caller's to say; the client's own way needs a copy of every request.
-        let no_retry = reqwest::retry::never().max_retries_per_request(0);
-        let plain =
-            make().tls_certs_only([]).retry(no_retry).build().expect("a client without certificates needs nothing from the machine");
-        Self { make: Box::new(make), plain, secure: OnceLock::new() }
+        let make = move || make().pool_max_idle_per_host((idle_per_host_max / threads::beside()).max(1));
+        let (plain, by_thread) = (plain(&make), std::iter::repeat_with(OnceLock::new).take(THREADS).collect());
+        Self { make: Box::new(make), plain, by_thread, secure: OnceLock::new() }
     }
 
     /// The client for a URL. On a machine without root certificates a call over `https` fails with an error of its own.
     pub(crate) fn of(&self, url: &Url) -> &reqwest::Client {
         if url.scheme() != "https" {
-            return &self.plain;
+            let own = threads::number().and_then(|number| self.by_thread.get(number));
+            return own.map_or(&self.plain, |own| own.get_or_init(|| plain(&self.make)));
         }
         self.secure().unwrap_or(&self.plain)
     }
@@ -56,19 +64,43 @@ impl HttpClient {
     }
 }
 
+/// A client without certificates.
+fn plain(make: impl Fn() -> reqwest::ClientBuilder) -> reqwest::Client {
+    // What may be tried again without harm, and when, is the caller's to say; the client's own way needs a copy of every request.
+    let no_retry = reqwest::retry::never().max_retries_per_request(0);
+    make().tls_certs_only([]).retry(no_retry).build().expect("a client without certificates needs nothing from the machine")
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
+    use crate::threads::Threads;
 
     #[test]
     fn certificates_are_read_when_the_first_https_url_is_met() {
-        let http = HttpClient::new(reqwest::Client::builder);
+        let http = HttpClient::new(1, reqwest::Client::builder);
         http.of(&Url::parse("http://localhost:1").unwrap());
         assert!(http.secure.get().is_none());
         http.of(&Url::parse("https://localhost:1").unwrap());
         assert!(http.secure.get().is_some());
+    }
+
+    #[tokio::test]
+    async fn a_thread_that_keeps_its_work_to_itself_has_a_client_of_its_own() {
+        let http = Arc::new(HttpClient::new(1, reqwest::Client::builder));
+        let (asked, threads) = (Arc::clone(&http), Threads::begin().unwrap());
+        http.of(&Url::parse("http://localhost:1").unwrap());
+        assert!(http.by_thread.iter().all(|own| own.get().is_none()), "this one is none");
+        let asking = threads.idlest().spawn(async move {
+            asked.of(&Url::parse("http://localhost:1").unwrap());
+            threads::number().unwrap()
+        });
+        let number = asking.await.unwrap();
+        let made: Vec<_> = (0..THREADS).filter(|number| http.by_thread[*number].get().is_some()).collect();
+        // Of a thread with a higher number it is the one that all share.
+        assert_eq!(made, Vec::from_iter((number < THREADS).then_some(number)));
     }
 
     #[test]
@@ -76,7 +108,7 @@ mod tests {
         let made = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&made);
         // The first is the client for `http`; what is asked of the second cannot be.
-        let http = HttpClient::new(move || match counted.fetch_add(1, Ordering::Relaxed) {
+        let http = HttpClient::new(1, move || match counted.fetch_add(1, Ordering::Relaxed) {
             0 => reqwest::Client::builder(),
             _ => reqwest::Client::builder().user_agent("\n"),
         });

@@ -17,6 +17,8 @@ mod addresses;
 mod http_client;
 #[cfg(feature = "service")]
 mod json;
+#[cfg(feature = "service")]
+pub mod threads;
 
 #[cfg(feature = "service")]
 pub mod a2a;

@@ -7,6 +7,10 @@ use std::time::Duration;
 /// Longest identifier. OCI repository names may have 255 bytes; ours are parts of those and of URLs.
 pub const ID_BYTES_MAX: usize = 200;
 
+/// Longest message id or idempotency key of a caller. Those that another gantry makes hold the path of its step: every depth, each with
+/// the longest identifier.
+pub const MESSAGE_ID_BYTES_MAX: usize = 8 * 1024;
+
 // Workflow text.
 /// Largest workflow file. Real ones have a few KB; parsing must stay within milliseconds.
 pub const WORKFLOW_BYTES_MAX: usize = 256 * 1024;

@@ -10,6 +10,8 @@ use url::Url;
 use super::dial::{Guard, Lookup, Resolver, system};
 use crate::http_client::HttpClient;
 
+/// Idle connections kept for one host.
+const IDLE_PER_HOST_MAX: usize = 4;
 /// How long a name may take to resolve before it counts as one that does not. A caller waits for it.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -62,7 +64,7 @@ impl Dialer {
     /// names resolve to; pass every URL through [`check`](Self::check) before.
     pub(crate) fn client(&self, timeout: Duration) -> HttpClient {
         let resolver = Resolver { guard: self.guard.clone(), lookup: Arc::clone(&self.lookup) };
-        HttpClient::new(move || {
+        HttpClient::new(IDLE_PER_HOST_MAX, move || {
             reqwest::Client::builder()
                 .user_agent(concat!("gantry/", env!("CARGO_PKG_VERSION")))
                 .redirect(reqwest::redirect::Policy::none())
@@ -70,7 +72,6 @@ impl Dialer {
                 .referer(false)
                 .tcp_nodelay(true)
                 .timeout(timeout)
-                .pool_max_idle_per_host(4)
                 .dns_resolver(Arc::new(resolver.clone()))
         })
     }

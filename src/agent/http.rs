@@ -57,7 +57,7 @@ impl Http {
     ) -> Self {
         headers.values_mut().flat_map(HeaderMap::values_mut).for_each(|value| value.set_sensitive(true));
         let resolver = Resolver { guard: guard.clone(), lookup };
-        let client = HttpClient::new(move || {
+        let client = HttpClient::new(IDLE_PER_HOST_MAX, move || {
             let mut headers = HeaderMap::new();
             headers.insert(USER_AGENT, HeaderValue::from_static(concat!("gantry/", env!("CARGO_PKG_VERSION"))));
             reqwest::Client::builder()
@@ -68,7 +68,6 @@ impl Http {
                 .gzip(true)
                 .tcp_nodelay(true)
                 .connect_timeout(connect_timeout)
-                .pool_max_idle_per_host(IDLE_PER_HOST_MAX)
                 .pool_idle_timeout(IDLE_MAX)
                 .dns_resolver(Arc::new(resolver.clone()))
         });
@@ -105,7 +104,7 @@ impl Http {
         self.send(request, url)
     }
 
-    /// The request is made at once, and only its answer waited for: a call that waits holds no request.
+    /// The request is made at once, and only its answer waited for: a call that waits does not hold it twice.
     fn send(&self, request: Request, url: &Url) -> impl Future<Output = Result<Response, Failure>> + use<> {
         let sent = self.authorized(request, url).map(|request| self.client.of(url).execute(request));
         async move {

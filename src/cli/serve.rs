@@ -26,6 +26,7 @@ use crate::engine::{Engine, Filter};
 use crate::journal::{self, DataDir, Journal, Memory, Retention, Sqlite};
 use crate::server::{self, Server};
 use crate::shutdown::Shutdown;
+use crate::threads::Threads;
 use crate::time::parse_duration;
 
 /// How often ended runs are looked through for those that need not be kept any longer.
@@ -167,6 +168,8 @@ pub(super) struct Orchestrator {
     serving: JoinHandle<usize>,
     /// Those who control runs from outside, and the one who forgets runs.
     beside: TaskTracker,
+    /// Who serves: they end when everything else has.
+    _threads: Threads,
     /// Held as long as runs are written.
     _data_dir: Option<DataDir>,
 }
@@ -180,6 +183,8 @@ impl Orchestrator {
         keep: Keep<'_>,
     ) -> Result<Self, Failure> {
         let unavailable = |error: &dyn std::error::Error| Failure::unavailable(chain(error));
+        // First: what fails from here on must fail before runs go on.
+        let threads = Threads::begin().map_err(|error| unavailable(&error))?;
         let (journal, mut data_dir) = open_journal(keep.data_dir)?;
         let bounds = embedded::Options { depth_max: options.limits.depth_runs_max, ..engine_options(keep.config) };
         let engine = Embedded::new(bounds, Arc::clone(&discovery), agents, journal);
@@ -208,8 +213,8 @@ impl Orchestrator {
             beside.spawn(stop.clone().run_until_cancelled_owned(forget(engine.clone(), retention)));
         }
         beside.close();
-        let serving = tokio::spawn(bound.serve(stop.clone()));
-        Ok(Self { url, address, engine, grace: keep.grace, closing, stop, serving, beside, _data_dir: data_dir })
+        let serving = tokio::spawn(bound.on(threads.clone()).serve(stop.clone()));
+        Ok(Self { url, address, engine, grace: keep.grace, closing, stop, serving, beside, _threads: threads, _data_dir: data_dir })
     }
 
     /// Does something as long as it serves.

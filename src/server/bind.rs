@@ -24,6 +24,7 @@ use super::{connection, routes};
 use crate::discovery::Discovery;
 use crate::engine::{Engine, OwnSkills};
 use crate::router::{self, Router};
+use crate::threads::Threads;
 
 /// Shortest time between two looks at whether the card has changed, whatever the options say.
 const PUBLISH_EVERY_MIN: Duration = Duration::from_millis(10);
@@ -79,7 +80,7 @@ impl Server {
         let url = options.public_url.clone().unwrap_or_else(|| default_url(scheme, address));
         let cards = Cards::new(&options, &url, auth.is_required())?;
         let app = Arc::new(App::new(options, engine, discovery, router, auth, cards));
-        Ok(Bound { listener, tls, app, address, url })
+        Ok(Bound { listener, tls, app, address, url, threads: None })
     }
 }
 
@@ -114,6 +115,7 @@ pub struct Bound {
     app: Arc<App>,
     address: SocketAddr,
     url: String,
+    threads: Option<Threads>,
 }
 
 impl Bound {
@@ -154,10 +156,16 @@ impl Bound {
         }
     }
 
+    /// Connections, and what begins with them, are served by these threads. Without any it is the runtime that serves.
+    #[must_use]
+    pub fn on(self, threads: Threads) -> Self {
+        Self { threads: Some(threads), ..self }
+    }
+
     /// Serves until `shutdown`, then ends streams, drains open requests within the grace period, and returns how many
     /// connections were cut. Runs are the engine's: let it recover before, and shut it down afterwards.
     pub async fn serve(self, shutdown: CancellationToken) -> usize {
-        let Self { listener, tls, app, address, url } = self;
+        let Self { listener, tls, app, address, url, threads } = self;
         super::query::revive_renamed(&app).await;
         let leaving = Arc::clone(&app);
         app.spawn(async move { leaving.let_tasks_leave().await });
@@ -176,7 +184,7 @@ impl Bound {
                 app.store.all().iter().for_each(|task| task.stop_streams("gantry is shutting down; subscribe again"));
             }
         };
-        let serving = connection::serve(listener, tls, router, &limits, shutdown, app.options.grace);
+        let serving = connection::serve(listener, tls, router, &limits, threads, shutdown, app.options.grace);
         let ((), left) = tokio::join!(stopper, serving);
         app.ended.cancel();
         app.work.close();

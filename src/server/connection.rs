@@ -14,6 +14,7 @@ use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, Sleep};
 use tokio_rustls::TlsAcceptor;
@@ -23,6 +24,7 @@ use tower::ServiceExt as _;
 
 use super::options::LimitOptions;
 use crate::limits::ACCEPT_REST;
+use crate::threads::Threads;
 
 /// Largest head of a request.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
@@ -50,6 +52,7 @@ pub(super) async fn serve(
     tls: Option<TlsAcceptor>,
     router: Router,
     limits: &LimitOptions,
+    threads: Option<Threads>,
     stop: CancellationToken,
     grace: Duration,
 ) -> usize {
@@ -61,8 +64,8 @@ pub(super) async fn serve(
         // A place first: beyond the limit connections wait in the system's queue.
         let Some(Ok(place)) = or_stop(&stop, Arc::clone(&places).acquire_owned()).await else { break };
         let Some(accepted) = or_stop(&stop, listener.accept()).await else { break };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
+        let arrived = match accepted.and_then(|(stream, _)| Arrived::new(stream, threads.as_ref())) {
+            Ok(arrived) => arrived,
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
                 if or_stop(&stop, tokio::time::sleep(ACCEPT_REST)).await.is_none() {
@@ -71,12 +74,15 @@ pub(super) async fn serve(
                 continue;
             }
         };
-        // Without it a small answer waits 40 ms for the acknowledgement of the one before.
-        let _ = stream.set_nodelay(true);
         let (router, tls, watcher, aborted) = (router.clone(), tls.clone(), graceful.watcher(), aborted.clone());
         let (header_timeout, write_timeout) = (limits.header_timeout, limits.write_timeout);
-        connections.spawn(async move {
+        let served_by = threads.as_ref().map_or_else(Handle::current, |threads| threads.idlest().clone());
+        let serve = async move {
             let _place = place;
+            let stream = match arrived.stream() {
+                Ok(stream) => stream,
+                Err(error) => return tracing::warn!(%error, "a connection could not be served"),
+            };
             let serving = async {
                 match tls {
                     None => serve_one(stream, router, watcher, header_timeout, write_timeout).await,
@@ -88,7 +94,8 @@ pub(super) async fn serve(
                 () = serving => {}
                 () = aborted.cancelled() => {}
             }
-        });
+        };
+        connections.spawn_on(serve, &served_by);
     }
     drop(listener);
     connections.close();
@@ -101,6 +108,29 @@ pub(super) async fn serve(
     aborted.cancel();
     connections.wait().await;
     left
+}
+
+/// A connection on its way to the runtime that serves it.
+enum Arrived {
+    Here(TcpStream),
+    /// No runtime watches it.
+    Elsewhere(std::net::TcpStream),
+}
+
+impl Arrived {
+    fn new(stream: TcpStream, threads: Option<&Threads>) -> io::Result<Self> {
+        // Without it a small answer waits 40 ms for the acknowledgement of the one before.
+        let _ = stream.set_nodelay(true);
+        Ok(if threads.is_some() { Self::Elsewhere(stream.into_std()?) } else { Self::Here(stream) })
+    }
+
+    /// From now on the runtime watches it that this is called on.
+    fn stream(self) -> io::Result<TcpStream> {
+        match self {
+            Self::Here(stream) => Ok(stream),
+            Self::Elsewhere(stream) => TcpStream::from_std(stream),
+        }
+    }
 }
 
 async fn or_stop<T>(stop: &CancellationToken, work: impl Future<Output = T>) -> Option<T> {

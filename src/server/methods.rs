@@ -145,9 +145,7 @@ async fn a2a_method(
                         send::settle(&app, &task).await;
                         query::goes_on(&app, &task)?;
                     }
-                    let record = task.record();
-                    task.pack();
-                    SendMessageResponse::Task(query::shaped(record, history))
+                    SendMessageResponse::Task(query::shaped(task.record(), history))
                 }
             };
             said(dialect, &response)

@@ -13,9 +13,10 @@ use super::state::{Accepted, App};
 use super::tasks::{Dialogue, Kind, Task, now, play};
 use super::{kept, query};
 use crate::a2a::{self, ErrorCode, FieldViolation, Message, Part, PartContent, SendMessageParams, TaskState};
+use crate::limits::MESSAGE_ID_BYTES_MAX;
 use crate::router::{Act, Decision, Entry, Request, RunRule};
 
-/// Longest id that a client may choose.
+/// Longest id of a context or task that a client may name.
 const ID_BYTES_MAX: usize = 512;
 /// What routing decided, in a task's metadata.
 const ROUTE_EXTENSION: &str = "urn:gantry:a2a:route:v1";
@@ -69,13 +70,13 @@ fn check(app: &App, params: &SendMessageParams) -> Result<(), Failure> {
     if message.role == a2a::Role::Agent {
         violation("message.role", "a caller's role is ROLE_USER");
     }
-    for (field, id) in [
-        ("message.messageId", Some(&message.message_id)),
-        ("message.contextId", message.context_id.as_ref()),
-        ("message.taskId", message.task_id.as_ref()),
+    for (field, id, bytes_max) in [
+        ("message.messageId", Some(&message.message_id), MESSAGE_ID_BYTES_MAX),
+        ("message.contextId", message.context_id.as_ref(), ID_BYTES_MAX),
+        ("message.taskId", message.task_id.as_ref(), ID_BYTES_MAX),
     ] {
-        if id.is_some_and(|id| id.len() > ID_BYTES_MAX) {
-            violation(field, "is longer than 512 bytes");
+        if id.is_some_and(|id| id.len() > bytes_max) {
+            violation(field, &format!("is longer than {bytes_max} bytes"));
         }
     }
     if !violations.is_empty() {

@@ -18,6 +18,7 @@ use crate::discovery::FoundWorkflow;
 use crate::engine::{self, Start, Started, Subscription};
 use crate::ids::RunId;
 use crate::interpreter::Ancestor;
+use crate::limits::MESSAGE_ID_BYTES_MAX;
 
 /// A stream that was opened before anything happened to the task.
 pub(super) type Opened = Box<(a2a::Task, Arc<Queue>)>;
@@ -59,14 +60,27 @@ impl Key {
 
     /// The refusal of a key that stands for another start, in the caller's own words.
     fn reused(&self) -> Failure {
-        match self {
-            Self::Given(key) => Failure::field("idempotency_key", engine::Error::KeyReused(key.clone()).to_string()),
-            Self::Header(key) => Failure::field("Idempotency-Key", engine::Error::KeyReused(key.clone()).to_string()),
-            Self::Message(id) => {
-                let id: String = id.chars().take(80).collect();
-                Failure::field("message.messageId", format!("message id `{id}` was used before with another workflow or input"))
-            }
-        }
+        let shown = |key: &str| key.chars().take(80).collect::<String>();
+        self.refused(match self {
+            Self::Given(key) | Self::Header(key) => engine::Error::KeyReused(shown(key)).to_string(),
+            Self::Message(id) => format!("message id `{}` was used before with another workflow or input", shown(id)),
+        })
+    }
+
+    /// # Errors
+    /// When it is longer than a key may be.
+    fn check(&self) -> Result<(), Failure> {
+        let (Self::Given(key) | Self::Message(key) | Self::Header(key)) = self;
+        if key.len() > MESSAGE_ID_BYTES_MAX { Err(self.refused(format!("is longer than {MESSAGE_ID_BYTES_MAX} bytes"))) } else { Ok(()) }
+    }
+
+    fn refused(&self, why: String) -> Failure {
+        let field = match self {
+            Self::Given(_) => "idempotency_key",
+            Self::Header(_) => "Idempotency-Key",
+            Self::Message(_) => "message.messageId",
+        };
+        Failure::field(field, why)
     }
 }
 
@@ -93,7 +107,13 @@ impl Begun {
     /// Follows the run in the background.
     fn in_background(self, app: &App) -> (Arc<Task>, Option<Opened>) {
         if let Some(following) = self.following {
-            app.spawn(following);
+            let task = Arc::downgrade(&self.task);
+            app.spawn(async move {
+                following.await;
+                if let Some(task) = task.upgrade() {
+                    task.pack();
+                }
+            });
         }
         (self.task, self.opened)
     }
@@ -248,6 +268,7 @@ async fn start(
     before: Before<'_>,
     run: Option<RunId>,
 ) -> Result<(Started, Option<Subscription>), Failure> {
+    origin.idempotency_key.as_ref().map_or(Ok(()), Key::check)?;
     let start = Start {
         plan: Arc::clone(&found.plan),
         input: Arc::new(input),

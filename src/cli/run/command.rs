@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::builder::NonEmptyStringValueParser;
 use serde_json::{Value, json};
 
 use super::super::arguments::{CallsChoice, ModelChoice, RegistryChoice};
@@ -23,7 +22,7 @@ use crate::engine::embedded::Embedded;
 use crate::engine::{self, Engine, Start, Subscription};
 use crate::ids::RunId;
 use crate::interpreter::{ErrorClass, RunStatus};
-use crate::limits;
+use crate::limits::{self, MESSAGE_ID_BYTES_MAX};
 use crate::plan::Plan;
 use crate::shutdown::Shutdown;
 use crate::time::parse_duration;
@@ -77,11 +76,19 @@ pub struct RunArguments {
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
     /// The same key gives the same run: one that was started with it is told again, or gone on with
-    #[arg(long, value_name = "KEY", requires = "data_dir", value_parser = NonEmptyStringValueParser::new())]
+    #[arg(long, value_name = "KEY", requires = "data_dir", value_parser = parse_key)]
     idempotency_key: Option<String>,
     /// Cancel the run when it takes longer: `90`, `30s`, `5m`
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     timeout: Option<Duration>,
+}
+
+fn parse_key(text: &str) -> Result<String, String> {
+    match text.len() {
+        0 => Err("a key has at least one character".to_owned()),
+        1..=MESSAGE_ID_BYTES_MAX => Ok(text.to_owned()),
+        _ => Err(format!("a key has at most {MESSAGE_ID_BYTES_MAX} bytes")),
+    }
 }
 
 pub(in crate::cli) async fn execute(

@@ -1,4 +1,4 @@
-//! The embedded engine: one task per run on this process's tokio runtime.
+//! The embedded engine: one task per run, on the [thread](crate::threads) where it was started or on this process's runtime.
 //!
 //! A run's state belongs to its task alone; others reach it by messages, so no lock is held across a call.
 
@@ -44,6 +44,7 @@ use crate::interpreter::{Event, Run, RunStatus, Snapshot};
 use crate::journal::{self, Header, Journal, Query, Retention};
 use crate::limits;
 use crate::plan::Plan;
+use crate::threads;
 use crate::time::Timestamp;
 
 /// Bounds of the engine.
@@ -292,7 +293,7 @@ impl Embedded {
 
     /// Boxed: a task is moved while it is made, and is placed by its alignment; a large one costs more than the box.
     fn drive(&self, driver: Box<Driver>, events: Vec<Event>) {
-        self.inner.tasks.spawn(Box::pin(driver.drive(events)));
+        self.inner.tasks.spawn_on(Box::pin(driver.drive(events)), &threads::place());
     }
 
     /// Why a run that is not under way cannot be changed.

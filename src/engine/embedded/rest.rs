@@ -25,6 +25,7 @@ use crate::interpreter::{Command, Event, Run, RunStatus, Snapshot, Timer, Transi
 use crate::journal::{self, Used};
 use crate::limits;
 use crate::plan::{Path, Plan};
+use crate::threads;
 use crate::time::Timestamp;
 
 /// What is kept of a run that rests.
@@ -166,7 +167,8 @@ impl Embedded {
         };
         match (self.inner.runs.reach(run, control)?, inbox) {
             (Reached::Woken(running, resting), Some(inbox)) => {
-                self.inner.tasks.spawn(self.clone().resume(run.clone(), Arc::clone(&running), inbox, resting));
+                let resume = self.clone().resume(run.clone(), Arc::clone(&running), inbox, resting);
+                self.inner.tasks.spawn_on(resume, &threads::place());
                 Some(running)
             }
             (Reached::Running(running) | Reached::Woken(running, _), _) => Some(running),

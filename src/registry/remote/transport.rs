@@ -63,7 +63,7 @@ struct Failure {
 impl Transport {
     pub(super) fn new(base: Url, auth: Auth, options: RemoteOptions) -> Result<Self, Error> {
         let addresses = options.addresses.clone();
-        let http = HttpClient::new(move || {
+        let http = HttpClient::new(usize::MAX, move || {
             reqwest::Client::builder()
                 .redirect(Policy::none())
                 // Digests are of the bytes as they are stored.

@@ -143,7 +143,6 @@ mod tests {
     use super::super::task::now;
     use super::*;
     use crate::a2a::TaskState;
-    use crate::server::tasks::Dialogue;
     use futures_util::FutureExt as _;
     use serde_json::Map;
 

@@ -347,11 +347,7 @@ impl Task {
 
     /// Whoever waited for the end has been told: what the run came to is kept in less memory from now on.
     pub(in crate::server) fn pack(&self) {
-        let mut live = self.live();
-        if let Some(packed) = live.unread.as_ref().and_then(Unread::packed) {
-            live.unread = Some(packed);
-            live.outcome = None;
-        }
+        self.live().pack();
     }
 
     pub(in crate::server) fn set_outcome(&self, outcome: Outcome) {
@@ -494,7 +490,7 @@ impl Task {
             id: self.id.clone(),
             context_id: self.context_id.clone(),
             status: live.status(),
-            artifacts: live.unread.as_ref().map_or_else(|| live.artifacts.clone(), Unread::artifacts),
+            artifacts: live.artifacts(),
             history: live.history.clone(),
             metadata: live.metadata.clone(),
         }
@@ -506,6 +502,23 @@ impl Task {
 }
 
 impl Live {
+    fn pack(&mut self) {
+        if let Some(packed) = self.unread.as_ref().and_then(Unread::packed) {
+            (self.unread, self.outcome) = (Some(packed), None);
+        }
+    }
+
+    /// The artifacts, which somebody reads. What cannot be packed is kept as these from now on, and no longer as what the engine said.
+    fn artifacts(&mut self) -> Vec<Artifact> {
+        let Some(unread) = &self.unread else { return self.artifacts.clone() };
+        let artifacts = unread.artifacts();
+        self.pack();
+        if self.unread.as_ref().is_some_and(|unread| !unread.is_packed()) {
+            (self.artifacts, self.unread) = (artifacts.clone(), None);
+        }
+        artifacts
+    }
+
     fn status(&self) -> TaskStatus {
         TaskStatus { state: self.state, message: self.said.as_deref().cloned(), timestamp: Some(self.changed_at.to_string()) }
     }

@@ -12,6 +12,9 @@ use crate::server::kept::written;
 /// Larger results stay as they are: there they are shared with the run, and a text would be a copy.
 const PACKED_BYTES_MAX: usize = 4 * 1024;
 
+/// Objects and lists in what is packed, and so its depth.
+const PACKED_GROUPS_MAX: usize = 100;
+
 /// What an ended run came to. Its artifacts are made when they are read.
 pub(super) struct Unread {
     came_to: CameTo,
@@ -39,8 +42,12 @@ impl Unread {
         let CameTo::Snapshot(snapshot) = &self.came_to else { return None };
         let Some(Outcome::Completed { output }) = &snapshot.outcome else { return None };
         let steps: Vec<Step<&str, &Value>> = steps(snapshot).map(|(path, id, outputs)| (path, id, &**outputs)).collect();
-        let text = written(&(steps, &**output), PACKED_BYTES_MAX)?;
+        let text = written(&(steps, &**output), PACKED_BYTES_MAX).filter(|text| reads_back(text))?;
         Some(Self { came_to: CameTo::Text(text.into_boxed_str()), steps_max: self.steps_max })
+    }
+
+    pub(super) fn is_packed(&self) -> bool {
+        matches!(self.came_to, CameTo::Text(_))
     }
 
     /// The artifacts: of its steps, at most so many, and of its output.
@@ -75,6 +82,13 @@ impl Unread {
 fn steps(snapshot: &Snapshot) -> impl Iterator<Item = Step<&str, &Arc<Value>>> {
     let finished = snapshot.steps.iter().filter(|step| step.status == StepStatus::Completed && has_own_output(step.kind));
     finished.map(|step| (step.path.as_str(), step.id.as_str(), &step.outputs))
+}
+
+/// Whether the reader of JSON surely yields what was written: it gives up at a depth of 128, and takes an object with a member of its own
+/// for something else.
+fn reads_back(text: &str) -> bool {
+    let groups = text.bytes().filter(|byte| matches!(byte, b'{' | b'[')).count();
+    groups < PACKED_GROUPS_MAX && !text.contains("$serde_json::private")
 }
 
 fn unpacked(text: &str) -> (Vec<Step<String, Value>>, Value) {
@@ -140,6 +154,18 @@ mod tests {
             }
         }
         assert_eq!(unread(&json!(1), 500).artifacts().len(), 4, "three steps yielded something, and the run");
+    }
+
+    #[test]
+    fn what_would_not_be_read_back_is_not_packed() {
+        let deep = |depth: usize| (0..depth).fold(json!(1), |value, _| json!([value]));
+        for (output, is_packed) in
+            [(json!({"$serde_json::private::RawValue": "1"}), false), (deep(PACKED_GROUPS_MAX), false), (deep(PACKED_GROUPS_MAX / 2), true)]
+        {
+            let packed = unread(&output, 500).packed();
+            assert_eq!(packed.is_some(), is_packed, "{output}");
+            assert!(packed.is_none_or(|packed| packed.output().as_deref() == Some(&output)));
+        }
     }
 
     #[test]

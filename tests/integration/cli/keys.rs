@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use gantry::limits::MESSAGE_ID_BYTES_MAX;
 use serde_json::{Value, json};
 
 use super::runs::Counting;
@@ -79,6 +80,13 @@ fn a_run_whose_process_was_killed_goes_on_with_the_same_key_and_is_told_ever_aft
     let other = machine.run(&with(&["--idempotency-key", "other", "hello"])).expect(0).json();
     assert_ne!(other["run_id"], report["run_id"]);
     assert!(show(other["run_id"].as_str().unwrap(), &["--json"]).json()["resumed_at"].is_null(), "one process had it all the time");
+    // A key is bounded.
+    let (longest, over) = ("k".repeat(MESSAGE_ID_BYTES_MAX), "k".repeat(MESSAGE_ID_BYTES_MAX + 1));
+    machine.run(&with(&["--idempotency-key", &longest, "hello"])).expect(0);
+    for (key, told) in [(over.as_str(), "a key has at most 8192 bytes"), ("", "a key has at least one character")] {
+        let refused = machine.run(&with(&["--idempotency-key", key, "hello"])).expect(2).stderr;
+        assert!(refused.contains(told), "{refused}");
+    }
 }
 
 /// The process was killed when the end of the run above was stored, and before the one below had heard of it.

@@ -131,13 +131,14 @@ async fn of_two_messages_at_once_for_one_dialogue_one_begins_its_run() {
 /// Somebody else has answered already, and the run has gone on: its task is at work, not waiting for what was answered.
 #[tokio::test]
 async fn an_answer_that_comes_second_leaves_the_task_as_the_run_is() {
-    let hold = watch::Sender::new(false);
-    let held = hold.clone();
+    let (hold, came) = (watch::Sender::new(false), watch::Sender::new(0));
+    let (held, comes) = (hold.clone(), came.clone());
     let before = move |_: &RunId, events: &[Event], _| -> BoxFuture<'static, Result<(), Error>> {
         let is_answer = events.iter().any(|event| matches!(event, Event::Answered { .. }));
-        let mut opened = held.subscribe();
+        let (mut opened, comes) = (held.subscribe(), comes.clone());
         async move {
             if is_answer {
+                comes.send_modify(|answers| *answers += 1);
                 let _ = opened.wait_for(|open| *open).await;
             }
             Ok(())
@@ -155,7 +156,9 @@ async fn an_answer_that_comes_second_leaves_the_task_as_the_run_is() {
         assert_eq!(state(&task), "INPUT_REQUIRED", "{task:#}");
         let run = world.engine.list(&Filter { unfinished: true, workflow: Some(workflow.to_owned()), ..Filter::default() }).await.unwrap();
         let (engine, run) = (world.engine.clone(), run[0].run.clone());
+        let before = *came.borrow();
         let answered = tokio::spawn(async move { engine.answer(&run, Some("first"), Arc::new(json!("mine"))).await });
+        came.subscribe().wait_for(|answers| *answers > before).await.unwrap();
         let mut late = message(&format!("late-{workflow}"));
         late["taskId"] = task["id"].clone();
         late["metadata"] = json!({ "step": "first" });

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use gantry::limits::MESSAGE_ID_BYTES_MAX;
 use gantry::server::Token;
 use serde_json::{Value, json};
 
@@ -105,6 +106,24 @@ async fn an_idempotency_key_in_a_header_makes_a_repeat_the_same_call() {
     assert_eq!(runs(ann).await, 3);
     plain(&world, &[bob, key], "execute_workflow", params(2)).await.result();
     assert_eq!(runs(bob).await, 1);
+}
+
+#[tokio::test]
+async fn idempotency_keys_may_have_so_many_bytes() {
+    let world = World::new().await;
+    world.workflow("sets", "  - {id: one, step_type: set, value: 1}\n").await;
+    let params = |key: Option<&str>| json!({ "workflow_id": "sets", "idempotency_key": key });
+    let (longest, over) = ("k".repeat(MESSAGE_ID_BYTES_MAX), "k".repeat(MESSAGE_ID_BYTES_MAX + 1));
+    plain(&world, &[("Idempotency-Key", &longest)], "execute_workflow", params(None)).await.result();
+    plain(&world, &[], "execute_workflow", params(Some(&longest))).await.result();
+    for (headers, given, field) in
+        [(vec![("Idempotency-Key", over.as_str())], None, "Idempotency-Key"), (vec![], Some(over.as_str()), "idempotency_key")]
+    {
+        let refused = plain(&world, &headers, "execute_workflow", params(given)).await;
+        let told = refused.body["error"]["message"].as_str().unwrap();
+        assert!(refused.code() == -1 && told.contains(&format!("{field}: is longer than {MESSAGE_ID_BYTES_MAX} bytes")), "{told}");
+    }
+    assert_eq!(world.call("ListTasks", json!({})).await.result()["totalSize"], 2, "what was refused has begun nothing");
 }
 
 #[tokio::test]

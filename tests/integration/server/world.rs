@@ -11,6 +11,7 @@ use gantry::engine::embedded::{self, Embedded};
 use gantry::journal::{Journal, Memory};
 use gantry::registry::Layout;
 use gantry::server::{Options, Server};
+use gantry::threads::Threads;
 use gantry::{agent, router};
 use reqwest::header::HeaderMap;
 use serde_json::{Value, json};
@@ -22,6 +23,8 @@ use wiremock::{Mock, MockServer, Request, Respond, ResponseTemplate};
 /// Longer than anything a test waits for should take, on a machine that is busy.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
+/// As by default.
+const REST_AFTER: Duration = gantry::limits::RUN_REST_AFTER;
 /// When runs rest and tasks leave, where that is waited for.
 const SOON: Duration = Duration::from_millis(20);
 
@@ -54,6 +57,11 @@ impl Answer {
     }
 }
 
+/// Those that serve, as in `gantry serve`.
+fn threads() -> Threads {
+    Threads::begin().expect("the system has threads")
+}
+
 impl World {
     /// With default options on a free port.
     pub(super) async fn new() -> Self {
@@ -68,7 +76,7 @@ impl World {
     pub(super) async fn over(journal: Arc<dyn Journal>, layout: Arc<Layout>, change: impl FnOnce(&mut Options)) -> Self {
         let mut options = Self::options();
         change(&mut options);
-        Self::calling(Self::agents(), journal, layout, options).await
+        Self::resting(REST_AFTER, Self::agents(), journal, layout, options, Some(threads())).await
     }
 
     /// The same, with runs that rest and tasks that leave after a moment.
@@ -76,7 +84,7 @@ impl World {
         let mut options = Self::options();
         options.limits.ended_tasks_stay = SOON;
         change(&mut options);
-        Self::resting(SOON, Self::agents(), journal, layout, options).await
+        Self::resting(SOON, Self::agents(), journal, layout, options, Some(threads())).await
     }
 
     fn options() -> Options {
@@ -91,9 +99,9 @@ impl World {
         agent::Options { allow_private_addresses: true, ..agent::Options::default() }
     }
 
-    /// With a client of agents of its own.
+    /// With a client of agents of its own, and all of it on the test's own thread.
     pub(super) async fn calling(agents: agent::Options, journal: Arc<dyn Journal>, layout: Arc<Layout>, options: Options) -> Self {
-        Self::resting(embedded::Options::default().rest_after, agents, journal, layout, options).await
+        Self::resting(REST_AFTER, agents, journal, layout, options, None).await
     }
 
     async fn resting(
@@ -102,6 +110,7 @@ impl World {
         journal: Arc<dyn Journal>,
         layout: Arc<Layout>,
         options: Options,
+        threads: Option<Threads>,
     ) -> Self {
         let discovery = Arc::new(Discovery::new(layout, discovery::Options { ttl: Duration::from_secs(60), ..Default::default() }));
         let bounds = embedded::Options { depth_max: options.limits.depth_runs_max, rest_after, ..embedded::Options::default() };
@@ -110,6 +119,10 @@ impl World {
         engine.serve_as(bound.url(), bound.own_skills());
         engine.recover().await.unwrap();
         let url = format!("http://{}", bound.address());
+        let bound = match threads {
+            Some(threads) => bound.on(threads),
+            None => bound,
+        };
         let stop = CancellationToken::new();
         let serving = Some(tokio::spawn(bound.serve(stop.clone())));
         let http = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build().unwrap();

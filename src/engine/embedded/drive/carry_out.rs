@@ -11,6 +11,7 @@ use crate::engine::Update;
 use crate::engine::embedded::invoke::{Lineage, Ties};
 use crate::engine::embedded::outstanding::GivenUp;
 use crate::interpreter::{Ancestor, Change, Command, RunStatus, Transition};
+use crate::threads;
 use crate::time::Timestamp;
 
 impl Driver {
@@ -44,7 +45,7 @@ impl Driver {
                     }
                     let call = self.engine.clone().invoke(self.id.clone(), invocation, Arc::clone(&self.lineage), ties);
                     if self.near.is_under_way() {
-                        self.calls.spawn(call.in_current_span());
+                        self.calls.spawn_on(call.in_current_span(), &threads::place());
                     } else {
                         self.near.start(call);
                     }
