@@ -129,7 +129,7 @@ mod tests {
                 "number",
                 "call",
                 StepStatus::Completed,
-                json!({"pi": 3.141_592_653_589_793, "tiny": 5e-324, "large": u64::MAX, "z": 1, "a": -1}),
+                json!({"third": 0.333_333_333_333_333_3, "tiny": 5e-324, "large": u64::MAX, "z": 1, "a": -1}),
             ),
             step("nothing", "call", StepStatus::Completed, Value::Null),
             step("failed", "call", StepStatus::Failed, Value::Null),
