@@ -43,11 +43,14 @@ impl Execute {
         // Taken out first: it may be large, and would be built anew.
         let inner = input.as_object_mut().and_then(|members| members.remove("input"));
         let mut execute: Self = serde_json::from_value(input).map_err(|error| {
-            Failure::field("workflow_id", format!("{EXECUTE} takes {{workflow_id, version?, digest?, input?}}: {error}"))
+            Failure::field("workflow_id", format!("{EXECUTE} takes {{workflow_id, version?, digest?, input?, idempotency_key?}}: {error}"))
         })?;
         execute.input = inner.unwrap_or_default();
         if execute.workflow_id.trim().is_empty() {
             return Err(Failure::field("workflow_id", "is empty"));
+        }
+        if execute.idempotency_key.as_deref() == Some("") {
+            return Err(Failure::field("idempotency_key", "is empty"));
         }
         if execute.input.is_null() {
             execute.input = Value::Object(Map::new());

@@ -143,6 +143,10 @@ async fn a2a_method(
                 Accepted::Task(task) => {
                     if !immediately {
                         send::settle(&app, &task).await;
+                        if app.stopping.is_cancelled() {
+                            // It goes on after the restart, maybe: the answer says how far it has come.
+                            query::up_to_date(std::slice::from_ref(&task)).await;
+                        }
                         query::goes_on(&app, &task)?;
                     }
                     SendMessageResponse::Task(query::shaped(task.record(), history))

@@ -111,7 +111,7 @@ pub(super) fn goes_on(app: &App, task: &Arc<Task>) -> Result<(), Failure> {
 }
 
 /// Waits until the records of these tasks have everything that has happened.
-async fn up_to_date(tasks: &[Arc<Task>]) {
+pub(super) async fn up_to_date(tasks: &[Arc<Task>]) {
     let waiting = join_all(tasks.iter().map(|task| task.up_to_date()));
     if tokio::time::timeout(REVIVE_WAIT, waiting).await.is_err() {
         tracing::warn!("some tasks are shown as they were: their runs do not answer");

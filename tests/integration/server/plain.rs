@@ -123,6 +123,8 @@ async fn idempotency_keys_may_have_so_many_bytes() {
         let told = refused.body["error"]["message"].as_str().unwrap();
         assert!(refused.code() == -1 && told.contains(&format!("{field}: is longer than {MESSAGE_ID_BYTES_MAX} bytes")), "{told}");
     }
+    let refused = plain(&world, &[], "execute_workflow", params(Some(""))).await;
+    assert!(refused.code() == -1 && refused.body["error"]["message"] == "idempotency_key: is empty", "{}", refused.body);
     assert_eq!(world.call("ListTasks", json!({})).await.result()["totalSize"], 2, "what was refused has begun nothing");
 }
 

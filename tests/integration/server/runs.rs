@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gantry::a2a::Card;
+use gantry::engine::{Engine as _, Filter};
 use gantry::journal::{Journal, Sqlite};
 use gantry::registry::Layout;
 use serde_json::{Value, json};
@@ -381,6 +382,26 @@ async fn depth_and_cycles_are_refused() {
             assert!(answer.body["error"]["message"].as_str().unwrap().contains(chain), "{:#}", answer.body);
         }
     }
+}
+
+#[tokio::test]
+async fn who_waits_when_gantry_stops_is_told_how_far_the_run_has_come() {
+    let mut world = World::new().await;
+    world.workflow("waits", "  - {id: first, step_type: set, value: {n: 1}}\n  - {id: rest, step_type: wait, for: 10m}\n").await;
+    let (http, url) = (reqwest::Client::builder().no_proxy().build().unwrap(), world.url.clone());
+    let call = json!({ "jsonrpc": "2.0", "id": 1, "method": "SendMessage", "params": { "message": execute("m", "waits", json!({})) } });
+    let waiting = tokio::spawn(async move {
+        let asked = http.post(url).header("A2A-Version", "1.0").json(&call).send().await.unwrap();
+        asked.json::<Value>().await.unwrap()["result"]["task"].clone()
+    });
+    // Its first step ends as it begins. Nobody has looked at the task.
+    while world.engine.list(&Filter::default()).await.unwrap().is_empty() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    world.shutdown().await;
+    let task = waiting.await.unwrap();
+    assert_eq!(task["status"]["state"], "TASK_STATE_WORKING", "{task:#}");
+    assert_eq!(task["artifacts"][0]["name"], "first", "{task:#}");
 }
 
 #[tokio::test]
