@@ -419,7 +419,7 @@ async fn overload(configuration: &str, lanes: usize) {
     let site = site(&agent).await;
     let gantry = Arc::new(site.serve("gantry", configuration).await);
     gantry.execute("chain", json!({ "said": "0:" })).await;
-    let during = Duration::from_secs(count(2, 30) as u64);
+    let during = Duration::from_secs(count(2, 60) as u64);
     let peak = bear(&gantry, lanes, during).await;
     let begun = Instant::now();
     let mut answers = offer(&gantry, Duration::from_secs_f64(1.0 / (peak * 10.0)), during).await;
