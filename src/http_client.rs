@@ -6,17 +6,15 @@ use std::sync::{Arc, OnceLock};
 
 use url::Url;
 
-use crate::threads;
+use crate::threads::{self, THREADS_MAX};
 
 /// Makes a client with everything that is asked of it but TLS.
 type Make = Box<dyn Fn() -> reqwest::ClientBuilder + Send + Sync>;
 
-/// Threads that have a client of their own for `http`.
-const THREADS: usize = 64;
-
 /// One client for `http`, and one for `https` when it is needed.
 pub(crate) struct HttpClient {
     make: Make,
+    idle_per_host_max: usize,
     plain: reqwest::Client,
     /// The same for the [threads](crate::threads) that keep their work to themselves, by their number: with connections of their own. The
     /// one for `https` they share, since certificates are read once.
@@ -31,20 +29,20 @@ impl fmt::Debug for HttpClient {
 }
 
 impl HttpClient {
-    /// `idle_per_host_max`: idle connections to one host that are kept, by all threads together.
+    /// `idle_per_host_max`: idle connections to one host that are kept, by each client that is shared, and by all others together.
     pub(crate) fn new(idle_per_host_max: usize, make: impl Fn() -> reqwest::ClientBuilder + Send + Sync + 'static) -> Self {
         // One provider for the whole process; whoever installed one before us keeps it.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let make = move || make().pool_max_idle_per_host((idle_per_host_max / threads::beside()).max(1));
-        let (plain, by_thread) = (plain(&make), std::iter::repeat_with(OnceLock::new).take(THREADS).collect());
-        Self { make: Box::new(make), plain, by_thread, secure: OnceLock::new() }
+        let (plain, by_thread) = (plain(&make, idle_per_host_max), std::iter::repeat_with(OnceLock::new).take(THREADS_MAX).collect());
+        Self { make: Box::new(make), idle_per_host_max, plain, by_thread, secure: OnceLock::new() }
     }
 
     /// The client for a URL. On a machine without root certificates a call over `https` fails with an error of its own.
     pub(crate) fn of(&self, url: &Url) -> &reqwest::Client {
         if url.scheme() != "https" {
             let own = threads::number().and_then(|number| self.by_thread.get(number));
-            return own.map_or(&self.plain, |own| own.get_or_init(|| plain(&self.make)));
+            let share = || (self.idle_per_host_max / threads::beside()).max(1);
+            return own.map_or(&self.plain, |own| own.get_or_init(|| plain(&self.make, share())));
         }
         self.secure().unwrap_or(&self.plain)
     }
@@ -55,7 +53,7 @@ impl HttpClient {
     /// When there are no root certificates.
     pub(crate) fn secure(&self) -> Result<&reqwest::Client, Arc<reqwest::Error>> {
         let made = self.secure.get_or_init(|| {
-            (self.make)().build().map_err(|error| {
+            (self.make)().pool_max_idle_per_host(self.idle_per_host_max).build().map_err(|error| {
                 tracing::warn!(%error, "no root certificates, so nothing can be called over https");
                 Arc::new(error)
             })
@@ -65,10 +63,11 @@ impl HttpClient {
 }
 
 /// A client without certificates.
-fn plain(make: impl Fn() -> reqwest::ClientBuilder) -> reqwest::Client {
+fn plain(make: impl Fn() -> reqwest::ClientBuilder, idle_per_host_max: usize) -> reqwest::Client {
     // What may be tried again without harm, and when, is the caller's to say; the client's own way needs a copy of every request.
     let no_retry = reqwest::retry::never().max_retries_per_request(0);
-    make().tls_certs_only([]).retry(no_retry).build().expect("a client without certificates needs nothing from the machine")
+    let builder = make().pool_max_idle_per_host(idle_per_host_max).tls_certs_only([]).retry(no_retry);
+    builder.build().expect("a client without certificates needs nothing from the machine")
 }
 
 #[cfg(test)]
@@ -98,9 +97,9 @@ mod tests {
             threads::number().unwrap()
         });
         let number = asking.await.unwrap();
-        let made: Vec<_> = (0..THREADS).filter(|number| http.by_thread[*number].get().is_some()).collect();
+        let made: Vec<_> = (0..THREADS_MAX).filter(|number| http.by_thread[*number].get().is_some()).collect();
         // Of a thread with a higher number it is the one that all share.
-        assert_eq!(made, Vec::from_iter((number < THREADS).then_some(number)));
+        assert_eq!(made, Vec::from_iter((number < THREADS_MAX).then_some(number)));
     }
 
     #[test]

@@ -18,7 +18,7 @@ use tokio::runtime::{Builder, Handle};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// More threads than that are not begun: what is served waits for others most of the time.
-const THREADS_MAX: usize = 64;
+pub(crate) const THREADS_MAX: usize = 64;
 /// More tasks than this, and more than twice as many as the thread with the fewest has, are more than others have.
 const TASKS_UNEVEN: usize = 32;
 /// Threads for what blocks, of all runtimes together: as many as one runtime would have.
@@ -89,7 +89,7 @@ impl Threads {
     pub fn idlest(&self) -> &Handle {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed) % self.all.len();
         let (before, after) = self.all.split_at(turn);
-        after.iter().chain(before).min_by_key(|handle| tasks(handle)).expect("there is a thread for each processor")
+        fewest(after.iter().chain(before)).expect("there is a thread for each processor")
     }
 }
 
@@ -102,7 +102,7 @@ pub fn place() -> Handle {
         if at_work <= TASKS_UNEVEN {
             return own;
         }
-        let idlest = all.iter().min_by_key(|handle| tasks(handle)).unwrap_or(&own);
+        let idlest = fewest(all.iter()).unwrap_or(&own);
         if at_work > 2 * tasks(idlest) { idlest.clone() } else { own }
     })
 }
@@ -126,6 +126,11 @@ fn every_one() -> MutexGuard<'static, Vec<Handle>> {
     EVERY.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// The first of those with the fewest tasks.
+fn fewest<'a>(threads: impl Iterator<Item = &'a Handle>) -> Option<&'a Handle> {
+    threads.min_by_key(|handle| tasks(handle))
+}
+
 fn tasks(handle: &Handle) -> usize {
     handle.metrics().num_alive_tasks()
 }
@@ -135,10 +140,19 @@ mod tests {
     use std::collections::BTreeSet;
     use std::thread::ThreadId;
 
+    use tokio::task::JoinHandle;
+
     use super::*;
 
     fn thread() -> ThreadId {
         std::thread::current().id()
+    }
+
+    async fn all_end(wait: &CancellationToken, work: Vec<JoinHandle<()>>) {
+        wait.cancel();
+        for task in work {
+            task.await.unwrap();
+        }
     }
 
     #[tokio::test]
@@ -165,10 +179,7 @@ mod tests {
         let work: Vec<_> = (0..30).map(at_work).collect();
         let counts: Vec<_> = threads.all.iter().map(tasks).collect();
         assert_eq!(counts, [10, 10, 10]);
-        wait.cancel();
-        for task in work {
-            task.await.unwrap();
-        }
+        all_end(&wait, work).await;
     }
 
     #[tokio::test]
@@ -183,10 +194,7 @@ mod tests {
         let work = begun.await.unwrap();
         let (here, there) = (tasks(&threads.all[0]), tasks(&threads.all[1]));
         assert!(here > TASKS_UNEVEN && there >= TASKS_UNEVEN && here <= 2 * there + 1, "{here} and {there}");
-        wait.cancel();
-        for task in work {
-            task.await.unwrap();
-        }
+        all_end(&wait, work).await;
     }
 
     #[tokio::test]
