@@ -4,6 +4,7 @@
 use std::io::{self, Write};
 
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 /// Bytes of a text that are looked at at once.
 const CHUNK_BYTES: usize = 64;
@@ -81,6 +82,41 @@ fn write_escaped(to: &mut impl Write, byte: u8) -> io::Result<()> {
     to.write_all(&[b'\\', short])
 }
 
+/// Values within one that are many: in memory each takes some seventy bytes, a digit of its text one.
+const MANY_VALUES: usize = 4_096;
+/// The reader of JSON gives up a little deeper.
+const READ_DEPTH_MAX: usize = 100;
+/// How the names of members begin that the reader of JSON takes for something else.
+const READERS_OWN: &str = "$serde_json::private";
+
+/// The text of a value that has many within, where it certainly is read back as what it is: it takes a small part of their memory.
+pub(crate) fn compact(value: &Value) -> Option<Box<RawValue>> {
+    fn count(value: &Value, left: usize, depth_left: usize) -> Option<usize> {
+        match value {
+            Value::Array(items) => {
+                let room = left.saturating_sub(items.len());
+                let mut groups = items.iter().filter(|item| item.is_array() || item.is_object());
+                groups.try_fold(room, |room, item| count(item, room, depth_left.checked_sub(1)?))
+            }
+            Value::Object(members) => {
+                let room = left.saturating_sub(members.len());
+                members.values().try_fold(room, |room, member| count(member, room, depth_left.checked_sub(1)?))
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Some(left),
+        }
+    }
+    if count(value, MANY_VALUES, READ_DEPTH_MAX)? > 0 {
+        return None;
+    }
+    let text = String::from_utf8(bytes(value)).ok().filter(|text| reads_back(text))?;
+    RawValue::from_string(text).ok()
+}
+
+/// Whether the reader of JSON yields what was written, if that is not too deep.
+pub(crate) fn reads_back(text: &str) -> bool {
+    !text.contains(READERS_OWN)
+}
+
 /// What a text weighs, its quotes included. Escapes are not counted.
 pub(crate) const fn weight_of_text(text: &str) -> usize {
     text.len() + 2
@@ -133,6 +169,21 @@ mod tests {
         let others = [json!(all), numbers, json!({}), json!([]), json!(""), json!({"": [null, true, {"a\"b": false}], all: {"b": [[]]}})];
         for value in shifted.chain(others) {
             assert_eq!(String::from_utf8(bytes(&value)).unwrap(), value.to_string());
+        }
+    }
+
+    #[test]
+    fn what_has_many_values_becomes_its_text_if_it_reads_back() {
+        let deep = |depth: usize| (0..depth).fold(json!(vec![1.5; MANY_VALUES]), |value, _| json!([value]));
+        let members: serde_json::Map<_, _> = (0..MANY_VALUES).map(|n| (format!("m{n}"), json!({"a": "\n\"é"}))).collect();
+        for value in [json!(vec![0; MANY_VALUES]), json!(members), json!({"a": [deep(3)], "b": null}), deep(READ_DEPTH_MAX)] {
+            let text = compact(&value).unwrap_or_else(|| panic!("{} bytes of JSON stayed as they were", value.to_string().len()));
+            assert_eq!(serde_json::from_str::<Value>(text.get()).unwrap(), value);
+        }
+        let own = json!({"$serde_json::private::RawValue": vec![0; MANY_VALUES]});
+        let spread = json!([vec![0; MANY_VALUES / 2], vec![0; MANY_VALUES / 2 - 3]]);
+        for value in [json!(null), json!("x".repeat(1_000_000)), json!(vec![0; MANY_VALUES - 1]), spread, own, deep(READ_DEPTH_MAX + 1)] {
+            assert!(compact(&value).is_none(), "{}", value.to_string().len());
         }
     }
 

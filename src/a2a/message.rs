@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::lenient;
+use crate::json;
 
 /// Who speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -72,6 +74,13 @@ impl Message {
         }
         joined
     }
+
+    /// The same in little memory, for one who only keeps it to pass it on.
+    #[must_use]
+    pub fn compact(mut self) -> Self {
+        self.parts.iter_mut().for_each(Part::compact);
+        self
+    }
 }
 
 /// What a part holds: exactly one of these.
@@ -85,6 +94,36 @@ pub enum PartContent {
     Url(String),
     /// A JSON value. Shared, so that one payload serves journal, history and stream.
     Data(Arc<Value>),
+    /// A JSON value as its text. Never what was just read: see [`Part::compact`].
+    Written(Written),
+}
+
+/// A JSON value as its text.
+#[derive(Debug, Clone)]
+pub struct Written(Arc<RawValue>);
+
+impl Written {
+    /// The value.
+    pub fn value(&self) -> Value {
+        serde_json::from_str(self.0.get()).expect("only what is read back is written")
+    }
+
+    /// Whether the value is an object.
+    pub fn is_object(&self) -> bool {
+        self.0.get().starts_with('{')
+    }
+}
+
+impl PartialEq for Written {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.get() == other.0.get()
+    }
+}
+
+impl Serialize for Written {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
 }
 
 /// A piece of a message or artifact.
@@ -116,6 +155,15 @@ impl Part {
     pub fn of(content: PartContent) -> Self {
         Self { content, metadata: Map::new(), filename: None, media_type: None }
     }
+
+    /// Keeps data with very many values as their text: for parts that are kept only to be passed on.
+    pub fn compact(&mut self) {
+        if let PartContent::Data(data) = &self.content
+            && let Some(text) = json::compact(data)
+        {
+            self.content = PartContent::Written(Written(Arc::from(text)));
+        }
+    }
 }
 
 /// Written by hand, so that neither text nor data is copied.
@@ -127,6 +175,7 @@ impl Serialize for Part {
             PartContent::Raw(raw) => map.serialize_entry("raw", raw)?,
             PartContent::Url(url) => map.serialize_entry("url", url)?,
             PartContent::Data(data) => map.serialize_entry("data", data)?,
+            PartContent::Written(data) => map.serialize_entry("data", data)?,
         }
         if !self.metadata.is_empty() {
             map.serialize_entry("metadata", &self.metadata)?;

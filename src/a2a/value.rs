@@ -145,6 +145,7 @@ fn joined_texts(parts: Vec<Part>) -> Vec<Part> {
 fn single(part: Part, shape: Shape) -> Option<Value> {
     match part.content {
         PartContent::Data(data) => Some(Arc::unwrap_or_clone(data)),
+        PartContent::Written(data) => Some(data.value()),
         PartContent::Text(text) if text.is_empty() => None,
         PartContent::Text(text) => {
             let spelled = (shape == Shape::Object && text.trim_start().starts_with('{'))
@@ -162,6 +163,7 @@ fn named(part: Part) -> (String, Value) {
     let or = |kind: &str| name.clone().unwrap_or_else(|| kind.to_owned());
     match part.content {
         PartContent::Data(data) => (or("data"), Arc::unwrap_or_clone(data)),
+        PartContent::Written(data) => (or("data"), data.value()),
         PartContent::Text(text) => (or("text"), Value::String(text)),
         PartContent::Raw(_) | PartContent::Url(_) => (or("file"), file(part)),
     }
@@ -176,7 +178,7 @@ fn file(part: Part) -> Value {
     match part.content {
         PartContent::Url(url) => file.insert("url".to_owned(), Value::String(url)),
         PartContent::Raw(bytes) => file.insert("bytes".to_owned(), Value::String(bytes)),
-        PartContent::Text(_) | PartContent::Data(_) => None,
+        PartContent::Text(_) | PartContent::Data(_) | PartContent::Written(_) => None,
     };
     file.extend(part.media_type.map(|media_type| ("mediaType".to_owned(), Value::String(media_type))));
     file.extend(part.filename.map(|filename| ("filename".to_owned(), Value::String(filename))));

@@ -284,6 +284,7 @@ fn part(part: &Part) -> String {
     match &part.content {
         PartContent::Text(text) => printable(text).into_owned(),
         PartContent::Data(data) => whole(&normalized(data)),
+        PartContent::Written(data) => whole(&normalized(data)),
         PartContent::Url(url) => file(url),
         PartContent::Raw(raw) => file(&format!("{} bytes, with --json in base64", decoded_bytes(raw))),
     }

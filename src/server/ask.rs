@@ -83,12 +83,12 @@ pub(super) enum Ask {
 }
 
 impl Ask {
-    /// Resolves a message.
-    pub(super) fn of(message: &Message) -> Result<Self, Failure> {
-        match a2a::address(message) {
+    /// Resolves a message. Taken, so that the input of a run is moved out of it where nobody else has it.
+    pub(super) fn of(message: Message) -> Result<Self, Failure> {
+        match a2a::address(&message) {
             Addressed::Skill { skill, input, details } => Self::skill(message, &skill, input, details),
             Addressed::Request { text, .. } => {
-                let data = data(message);
+                let data = data(&message);
                 if text.is_empty() && data.contains_key("workflow_id") {
                     return Execute::read(Value::Object(data)).map(Self::Execute);
                 }
@@ -97,9 +97,10 @@ impl Ask {
         }
     }
 
-    fn skill(message: &Message, skill: &str, input: Arc<Value>, details: Map<String, Value>) -> Result<Self, Failure> {
+    fn skill(message: Message, skill: &str, input: Arc<Value>, details: Map<String, Value>) -> Result<Self, Failure> {
         match skill {
             EXECUTE => {
+                drop(message);
                 let mut members = spelled(input).unwrap_or_default();
                 // What stands beside the skill's name (`version`, `workflow_id`) fills in what the input does not say.
                 for (name, value) in details {
@@ -109,12 +110,12 @@ impl Ask {
             }
             ROUTE => {
                 let members = spelled(input).unwrap_or_default();
-                let (text, data) = request(&members).unwrap_or_else(|| (message.text(), data(message)));
+                let (text, data) = request(&members).unwrap_or_else(|| (message.text(), data(&message)));
                 Ok(Self::Route { text, data })
             }
             other => match other.strip_prefix(WORKFLOW_PREFIX) {
                 Some(id) => {
-                    let mut data = spelled(input).unwrap_or_else(|| data(message));
+                    let mut data = spelled(input).unwrap_or_else(|| data(&message));
                     data.retain(|name, _| name != "text" || message.text().is_empty());
                     Ok(Self::Workflow { id: id.to_owned(), text: message.text(), data: normal(data) })
                 }
@@ -163,7 +164,7 @@ pub(super) fn words(message: &Message) -> String {
             Value::Object(members) => ["text", "answer", "request"].iter().find_map(|name| members.get(*name)).cloned(),
             value => Some(value.clone()),
         },
-        PartContent::Text(_) | PartContent::Raw(_) | PartContent::Url(_) => None,
+        PartContent::Text(_) | PartContent::Raw(_) | PartContent::Url(_) | PartContent::Written(_) => None,
     });
     match said {
         Some(Value::String(text)) => text,

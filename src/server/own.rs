@@ -91,7 +91,7 @@ impl Refusal {
 }
 
 async fn begin(app: &App, message: &Message) -> Result<OwnReply, Refusal> {
-    match Ask::of(message)? {
+    match Ask::of(message.clone())? {
         Ask::Execute(execute) => Ok(OwnReply::Run { workflow: execute.reference(), input: execute.input }),
         Ask::Workflow { id, text, data } => {
             let found = app.discovery.workflow(&id).await.map_err(Failure::from)?;

@@ -137,12 +137,14 @@ async fn accept_once(
     streaming: bool,
 ) -> Result<Sent, Failure> {
     let ancestry = ask::ancestry(&message, app.options.limits.depth_runs_max)?;
+    // What the task keeps of it does not share its memory with the run when there is much.
+    let said = message.clone().compact();
     let origin = |context_id: String| Origin {
         caller,
         context_id,
-        message: Some(message.clone()),
+        message: Some(said.clone()),
         ancestry: ancestry.clone(),
-        idempotency_key: app.options.deduplicate.then(|| Key::Message(message.message_id.clone())),
+        idempotency_key: app.options.deduplicate.then(|| Key::Message(said.message_id.clone())),
         webhook: webhook.clone(),
         streaming,
     };
@@ -155,11 +157,11 @@ async fn accept_once(
         return go_on(app, task, &message, origin(context_id)).await;
     }
     let context_id = message.context_id.clone().unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
-    begin(app, &message, origin(context_id)).await
+    begin(app, message, &said, origin(context_id)).await
 }
 
-/// A new task, or a direct answer.
-async fn begin(app: &Arc<App>, message: &Message, mut origin: Origin<'_>) -> Result<Sent, Failure> {
+/// A new task, or a direct answer. `said`: the message once more, in little memory.
+async fn begin(app: &Arc<App>, message: Message, said: &Message, mut origin: Origin<'_>) -> Result<Sent, Failure> {
     let task = |(task, opened)| Sent { accepted: Accepted::Task(task), opened };
     match Ask::of(message)? {
         Ask::Execute(execute) => {
@@ -174,7 +176,7 @@ async fn begin(app: &Arc<App>, message: &Message, mut origin: Origin<'_>) -> Res
             let input = ask::fitted_input(&text, data, found.plan.workflow().input.as_deref());
             start::run(app, origin, found, input, Map::new()).await.map(task)
         }
-        Ask::Route { text, data } => match decide(app, &text, message).await? {
+        Ask::Route { text, data } => match decide(app, &text, said).await? {
             Decision::Run { run, reason } => {
                 let (found, input) = routed(app, &run, &text, data).await?;
                 let about = route_metadata(&reason, Some(&run.workflow));

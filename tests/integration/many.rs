@@ -567,7 +567,10 @@ async fn giant_runs_cost_no_more_for_each_step_and_stay_within_their_memory() {
     assert_eq!(ended["status"]["state"], "TASK_STATE_COMPLETED", "{}", ended["status"]);
     let ratio = long.as_secs_f64() / short.as_secs_f64();
     tell(&format!("{most} steps in one run"), format_args!("{long:.2?}, in runs of ten {short:.2?}: {ratio:.2} times for each step"));
-    assert!(ratio < 1.3, "{ratio:.2}");
+    // A clock tells only where nothing else runs.
+    if is_full() {
+        assert!(ratio < 1.3, "{ratio:.2}");
+    }
 
     for (workflow, items) in [("map-set", items), ("map-calls", items / 10)] {
         gantry.forget_peak();

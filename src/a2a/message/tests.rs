@@ -94,3 +94,26 @@ fn data_is_shared_not_copied() {
     assert!(Arc::ptr_eq(data, &payload));
     let _: Value = serde_json::to_value(&part).unwrap();
 }
+
+#[test]
+fn a_compact_part_says_the_same() {
+    use crate::a2a::v03::V03;
+    use crate::a2a::{Shape, parts_value};
+    let many = vec![json!({ "n": 1.5, "text": "a\n\"é" }); 5_000];
+    for value in [json!(many), json!({ "items": many, "more": null })] {
+        let (loose, mut compact) = (Part::data(value.clone()), Part::data(value.clone()));
+        compact.compact();
+        let PartContent::Written(written) = &compact.content else { panic!("not written") };
+        assert_eq!((written.value(), written.is_object()), (value.clone(), value.is_object()));
+        let wire = |part: &Part| (serde_json::to_string(part).unwrap(), serde_json::to_string(&V03(part)).unwrap());
+        assert_eq!(wire(&compact), wire(&loose));
+        assert_eq!(serde_json::to_value(&compact).unwrap(), json!({ "data": value }));
+        assert_eq!(parts_value(vec![compact.clone()], Shape::Any), parts_value(vec![loose.clone()], Shape::Any));
+        assert_eq!(parts_value(vec![compact.clone(), compact], Shape::Any), parts_value(vec![loose.clone(), loose], Shape::Any));
+    }
+    for mut part in [Part::data(json!([1, 2])), Part::text("x".repeat(100_000)), Part::data(json!("x".repeat(100_000)))] {
+        let before = part.clone();
+        part.compact();
+        assert_eq!(part, before);
+    }
+}

@@ -123,11 +123,12 @@ impl Serialize for V03<&Part> {
             PartContent::Data(data) => {
                 map.serialize_entry("kind", "data")?;
                 wrapped = !data.is_object();
-                if wrapped {
-                    map.serialize_entry("data", &Wrapped { value: data })?;
-                } else {
-                    map.serialize_entry("data", data)?;
-                }
+                serialize_data(&mut map, data, wrapped)?;
+            }
+            PartContent::Written(data) => {
+                map.serialize_entry("kind", "data")?;
+                wrapped = !data.is_object();
+                serialize_data(&mut map, data, wrapped)?;
             }
             PartContent::Raw(bytes) => {
                 map.serialize_entry("kind", "file")?;
@@ -149,9 +150,13 @@ impl Serialize for V03<&Part> {
     }
 }
 
+fn serialize_data<M: SerializeMap>(map: &mut M, data: &impl Serialize, wrapped: bool) -> Result<(), M::Error> {
+    if wrapped { map.serialize_entry("data", &Wrapped { value: data }) } else { map.serialize_entry("data", data) }
+}
+
 #[derive(Serialize)]
-struct Wrapped<'a> {
-    value: &'a Value,
+struct Wrapped<'a, T> {
+    value: &'a T,
 }
 
 fn file<'a>(part: &'a Part, bytes: Option<&'a str>, uri: Option<&'a str>) -> File<'a> {

@@ -7,7 +7,7 @@ use super::*;
 fn ask(message: Value) -> Result<Ask, i64> {
     let mut message = message;
     message["messageId"] = json!("m");
-    Ask::of(&serde_json::from_value(message).unwrap()).map_err(|failure| failure.error.code)
+    Ask::of(serde_json::from_value(message).unwrap()).map_err(|failure| failure.error.code)
 }
 
 fn execute(input: Value) -> Ask {

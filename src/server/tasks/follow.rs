@@ -12,7 +12,7 @@ use super::signals::Signals;
 use super::task::{Task, Waiting, now};
 use super::trouble::Trouble;
 use crate::a2a::extension::OUTPUT;
-use crate::a2a::{Artifact, Part, TaskState};
+use crate::a2a::{Artifact, Part, PartContent, TaskState};
 use crate::engine::{Engine, Next, Subscription};
 use crate::ids::RunId;
 use crate::interpreter::{Change, Outcome, RunStatus, Snapshot, StepError, StepReport, StepStatus};
@@ -168,6 +168,7 @@ impl Follower {
             match &snapshot.outcome {
                 Some(outcome) if task.keep_unread(&snapshot, self.artifacts_left) => {
                     task.recall(&snapshot.notes);
+                    task.set_outcome(outcome.clone());
                     end(&task, snapshot.finished_at.unwrap_or(snapshot.changed_at), outcome);
                 }
                 _ => self.catch_up(&task, &snapshot),
@@ -376,15 +377,21 @@ fn ask(task: &Task, at: Timestamp) {
 }
 
 fn finish(task: &Task, at: Timestamp, outcome: &Outcome) {
+    let mut is_small = true;
     if let Outcome::Completed { output } = outcome {
-        task.add_artifact(of_output(output), false, true);
+        let artifact = of_output(output);
+        is_small = !artifact.parts.iter().any(|part| matches!(part.content, PartContent::Written(_)));
+        task.add_artifact(artifact, false, true);
+    }
+    // Of what is not, the engine has the values.
+    if is_small {
+        task.set_outcome(outcome.clone());
     }
     end(task, at, outcome);
 }
 
 /// Says how the run ended; its artifacts are there, or will be when they are read.
 fn end(task: &Task, at: Timestamp, outcome: &Outcome) {
-    task.set_outcome(outcome.clone());
     match outcome {
         Outcome::Completed { .. } => task.set_status(TaskState::Completed, Vec::new(), at, Map::new()),
         Outcome::Failed { error } => {
@@ -399,10 +406,11 @@ fn end(task: &Task, at: Timestamp, outcome: &Outcome) {
 
 /// What a step yielded. None when there is nothing in it.
 pub(super) fn of_step(path: &str, step: &str, outputs: &Arc<Value>) -> Option<Artifact> {
-    let parts = value_parts(outputs);
+    let mut parts = value_parts(outputs);
     if parts.is_empty() {
         return None;
     }
+    parts.iter_mut().for_each(Part::compact);
     let metadata = step_metadata(path, step, "completed", json!({ "artifact": "step" }));
     Some(Artifact { artifact_id: format!("step:{path}"), name: Some(step.to_owned()), parts, metadata, ..Artifact::default() })
 }
@@ -412,6 +420,7 @@ pub(super) fn of_output(output: &Arc<Value>) -> Artifact {
     if parts.is_empty() {
         parts.push(Part::data(Arc::clone(output)));
     }
+    parts.iter_mut().for_each(Part::compact);
     let mut about = json!({ "artifact": OUTPUT });
     if let Some(form) = form(output) {
         about["form"] = json!(form);

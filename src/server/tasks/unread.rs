@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::follow::{has_own_output, of_output, of_step};
 use crate::a2a::Artifact;
 use crate::interpreter::{Outcome, Snapshot, StepStatus};
+use crate::json;
 use crate::server::kept::written;
 
 /// Larger results stay as they are: there they are shared with the run, and a text would be a copy.
@@ -84,11 +85,10 @@ fn steps(snapshot: &Snapshot) -> impl Iterator<Item = Step<&str, &Arc<Value>>> {
     finished.map(|step| (step.path.as_str(), step.id.as_str(), &step.outputs))
 }
 
-/// Whether the reader of JSON surely yields what was written: it gives up at a depth of 128, and takes an object with a member of its own
-/// for something else.
+/// Whether the reader of JSON surely yields what was written.
 fn reads_back(text: &str) -> bool {
     let groups = text.bytes().filter(|byte| matches!(byte, b'{' | b'[')).count();
-    groups < PACKED_GROUPS_MAX && !text.contains("$serde_json::private")
+    groups < PACKED_GROUPS_MAX && json::reads_back(text)
 }
 
 fn unpacked(text: &str) -> (Vec<Step<String, Value>>, Value) {

@@ -6,7 +6,7 @@ use gantry::limits::MESSAGE_ID_BYTES_MAX;
 use gantry::server::Token;
 use serde_json::{Value, json};
 
-use super::world::{Answer, PATIENCE, World, echo};
+use super::world::{Answer, PATIENCE, World, echo, short};
 
 const CALLS: &str =
     "  - {id: one, skill: work, inputs: {n: 1}}\n  - {id: two, skill: work, inputs: {n: \"{{ steps.one.outputs.echo.n }}\"}}\n";
@@ -154,4 +154,34 @@ async fn an_input_over_the_bound_of_a_run_is_refused_however_large_bodies_may_be
     let refused = world.call("execute_workflow", json!({ "workflow_id": "sets", "input": input })).await;
     assert!(refused.code() == -32602 && refused.body.to_string().contains("RUN_INPUT_BYTES_MAX"), "{:#}", refused.body);
     assert_eq!(world.call("ListTasks", json!({})).await.result()["totalSize"], 0);
+}
+
+#[tokio::test]
+async fn lists_of_very_many_values_come_back_as_they_went_whoever_asks() {
+    let world = World::new().await;
+    world.workflow("back", "  - {id: one, step_type: set, value: \"{{ workflow.input.items }}\"}\n").await;
+    let items: Vec<Value> = (0..2_000).flat_map(|n| [json!(n), json!(0.5), json!({ "text": "a\n\"é" })]).collect();
+    let input = json!({ "workflow_id": "back", "input": { "items": items } });
+
+    let message =
+        json!({ "messageId": "m", "role": "ROLE_USER", "metadata": { "skill": "execute_workflow" }, "parts": [{ "data": input }] });
+    let task = world.call("SendMessage", json!({ "message": message })).await.result()["task"].clone();
+    for task in [task.clone(), world.call("GetTask", json!({ "id": task["id"] })).await.result().clone()] {
+        assert_eq!(task["history"][0]["parts"], json!([{ "data": input }]));
+        let artifacts: Vec<_> = task["artifacts"].as_array().unwrap().iter().map(|artifact| &artifact["parts"][0]["data"]).collect();
+        assert!(artifacts == [&json!(items), &json!(items)], "its step's and its own");
+    }
+    let older = world.call_as(&[], "tasks/get", json!({ "id": task["id"] })).await.result().clone();
+    assert_eq!(older["history"][0]["parts"], json!([{ "kind": "data", "data": input }]));
+    assert_eq!(older["artifacts"][1]["parts"][0]["data"], json!({ "value": items }), "a list is wrapped there");
+
+    let plain = world.call("execute_workflow", input.clone()).await;
+    assert!(*plain.result() == json!(items));
+    let streamed =
+        json!({ "messageId": "m-2", "role": "ROLE_USER", "metadata": { "skill": "execute_workflow" }, "parts": [{ "data": input }] });
+    let events = world.stream("SendStreamingMessage", json!({ "message": streamed })).await.rest().await;
+    let kinds: Vec<String> = events.iter().map(short).collect();
+    let artifacts = events.iter().filter_map(|event| event["result"].get("artifactUpdate"));
+    let told: Vec<_> = artifacts.map(|update| &update["artifact"]["parts"][0]["data"]).collect();
+    assert!(told == [&json!(items), &json!(items)], "{kinds:?}");
 }
