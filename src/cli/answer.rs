@@ -4,11 +4,12 @@
 //! Results go to standard output, how it goes on to standard error. Text of agents is shown, never obeyed.
 
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::exit::{Exit, Failure};
 use super::run::{rule, whole};
 use super::terminal::{self, Terminal, one_line, printable, say};
+use crate::a2a::extension::RUN;
 use crate::a2a::{
     Artifact, Message, Part, PartContent, SendMessageResponse, StreamResponse, Task, TaskArtifactUpdate, TaskState, TaskStatus,
     normalize_numbers,
@@ -38,13 +39,15 @@ pub(super) struct Answer {
     said: String,
     /// The artifact whose text was written last and may go on.
     open: Option<String>,
+    /// How the task is answered that waits, as arguments of `gantry send`.
+    answered: Option<String>,
 }
 
 impl Answer {
     /// `url` is the agent as the user named it, with the flags that reach it, for the commands that are suggested.
     pub(super) fn new(url: &str, style: Style, terminal: Terminal) -> Self {
         let (task, state) = (None, TaskState::Unspecified);
-        Self { url: url.to_owned(), terminal, style, task, state, said: String::new(), open: None }
+        Self { url: url.to_owned(), terminal, style, task, state, said: String::new(), open: None, answered: None }
     }
 
     /// The task that the answer is about, once it is known.
@@ -100,14 +103,15 @@ impl Answer {
     pub(super) fn exit(&self) -> Exit {
         let task = word(self.task.as_deref().unwrap_or_default());
         let url = &self.url;
+        let answer = self.answered.as_deref().unwrap_or("\"…\"");
         match self.state {
             TaskState::Failed | TaskState::Canceled | TaskState::Rejected => Exit::Failed,
             TaskState::InputRequired => {
-                self.hint(&format!("answer with: gantry send {url} --task {task} \"…\""));
+                self.hint(&format!("answer with: gantry send {url} --task {task} {answer}"));
                 Exit::Waiting
             }
             TaskState::AuthRequired => {
-                self.hint(&format!("give the agent what it asks for, then go on with: gantry send {url} --task {task} \"…\""));
+                self.hint(&format!("give the agent what it asks for, then go on with: gantry send {url} --task {task} {answer}"));
                 Exit::Waiting
             }
             TaskState::Submitted | TaskState::Working => {
@@ -167,6 +171,7 @@ impl Answer {
         self.close()?;
         match &status.message {
             Some(message) => {
+                self.answered = answered(message);
                 let text = said(message);
                 let is_result = status.state == TaskState::Completed || status.state.is_interrupted();
                 if is_result {
@@ -306,6 +311,43 @@ pub(super) fn word(text: &str) -> String {
     format!("'{}'", text.replace('\'', "'\\''").replace('\n', " "))
 }
 
+/// How a question is answered, where a text would not do: the schema of the answer, or which of several questions is meant, is in what a
+/// gantry says about it.
+fn answered(question: &Message) -> Option<String> {
+    let waiting = question.metadata.get(RUN)?.get("waiting")?.as_array()?;
+    let first = waiting.first()?;
+    let schema = first.get("schema");
+    let kind = schema.and_then(|schema| schema.get("type")).and_then(Value::as_str);
+    let answer = match kind {
+        Some("object") => members(schema?),
+        Some("array") => "[…]".to_owned(),
+        Some("string") | None if waiting.len() == 1 => return None,
+        _ => "…".to_owned(),
+    };
+    if waiting.len() == 1 {
+        return Some(format!("--data {}", word(&answer)));
+    }
+    let step = one_line(&json!(first.get("step")?.as_str()?).to_string(), 100);
+    Some(format!("--data {}", word(&format!("{{\"step\": {step}, \"answer\": {answer}}}"))))
+}
+
+/// The object that a schema wants: the members that must be there, or else that may.
+fn members(schema: &Value) -> String {
+    const SHOWN: usize = 8;
+    let required = schema.get("required").and_then(Value::as_array).filter(|names| !names.is_empty());
+    let names: Vec<&str> = match required {
+        Some(names) => names.iter().filter_map(Value::as_str).take(SHOWN).collect(),
+        None => {
+            schema.get("properties").and_then(Value::as_object).into_iter().flat_map(Map::keys).map(String::as_str).take(SHOWN).collect()
+        }
+    };
+    if names.is_empty() {
+        return "{…}".to_owned();
+    }
+    let members: Vec<String> = names.iter().map(|name| format!("{}: …", one_line(&json!(name).to_string(), 100))).collect();
+    format!("{{{}}}", members.join(", "))
+}
+
 fn decoded_bytes(base64: &str) -> usize {
     base64.trim_end_matches('=').len() * 3 / 4
 }
@@ -327,6 +369,32 @@ mod tests {
         ] {
             assert_eq!(word(text), expected, "{text:?}");
         }
+    }
+
+    #[test]
+    fn how_a_question_is_answered_follows_its_schema() {
+        let asks =
+            |waiting: Value| Message { metadata: Map::from_iter([(RUN.to_owned(), json!({ "waiting": waiting }))]), ..Message::default() };
+        let object = json!({"type": "object", "properties": {"a": {}, "b": {}}, "required": ["a"]});
+        for (waiting, expected) in [
+            (json!([{ "step": "s" }]), None),
+            (json!([{ "step": "s", "schema": { "type": "string" } }]), None),
+            (json!([{ "step": "s", "schema": { "type": "boolean" } }]), Some("--data '…'")),
+            (json!([{ "step": "s", "schema": { "type": "array" } }]), Some("--data '[…]'")),
+            (json!([{ "step": "s", "schema": object }]), Some("--data '{\"a\": …}'")),
+            (
+                json!([{ "step": "s", "schema": { "type": "object", "properties": { "a": {}, "it's": {} } } }]),
+                Some("--data '{\"a\": …, \"it'\\''s\": …}'"),
+            ),
+            (json!([{ "step": "s", "schema": { "type": "object" } }]), Some("--data '{…}'")),
+            (json!([{ "step": "s" }, { "step": "t" }]), Some("--data '{\"step\": \"s\", \"answer\": …}'")),
+            (json!([{ "step": "s", "schema": object }, { "step": "t" }]), Some("--data '{\"step\": \"s\", \"answer\": {\"a\": …}}'")),
+            (json!([]), None),
+            (json!("s"), None),
+        ] {
+            assert_eq!(answered(&asks(waiting.clone())).as_deref(), expected, "{waiting}");
+        }
+        assert_eq!(answered(&Message::default()), None);
     }
 
     #[test]

@@ -123,6 +123,7 @@ async fn serve_one(
     match outcome {
         Ok(None) => {}
         Ok(Some(reply)) => _ = send(&mut write, &reply).await,
+        Err(error @ engine::Error::InvalidInput(_)) => _ = send(&mut write, &Reply::Misfit(error.to_string())).await,
         Err(error) => _ = send(&mut write, &Reply::Refused(error.to_string())).await,
     }
 }

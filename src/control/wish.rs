@@ -70,6 +70,8 @@ pub enum Reply {
     Done(Value),
     /// It was not; why, for people.
     Refused(String),
+    /// It was not, because what was given does not fit.
+    Misfit(String),
     /// The run as it stands.
     Snapshot(Value),
     /// What changed.

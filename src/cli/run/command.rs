@@ -76,19 +76,11 @@ pub struct RunArguments {
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
     /// The same key gives the same run: one that was started with it is told again, or gone on with
-    #[arg(long, value_name = "KEY", requires = "data_dir", value_parser = parse_key)]
+    #[arg(long, value_name = "KEY", requires = "data_dir")]
     idempotency_key: Option<String>,
     /// Cancel the run when it takes longer: `90`, `30s`, `5m`
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     timeout: Option<Duration>,
-}
-
-fn parse_key(text: &str) -> Result<String, String> {
-    match text.len() {
-        0 => Err("a key has at least one character".to_owned()),
-        1..=MESSAGE_ID_BYTES_MAX => Ok(text.to_owned()),
-        _ => Err(format!("a key has at most {MESSAGE_ID_BYTES_MAX} bytes")),
-    }
 }
 
 pub(in crate::cli) async fn execute(
@@ -104,6 +96,14 @@ pub(in crate::cli) async fn execute(
     arguments.calls.apply(&mut config);
     if arguments.timeout == Some(Duration::ZERO) {
         return Err(Failure::usage("`--timeout` must be longer than nothing").hint("for example --timeout 90, or leave it away"));
+    }
+    // Not by the parser of the command line, which shows the whole of what it refuses.
+    match arguments.idempotency_key.as_deref().map(str::len) {
+        Some(0) => return Err(Failure::usage("`--idempotency-key`: a key has at least one character")),
+        Some(length) if length > MESSAGE_ID_BYTES_MAX => {
+            return Err(Failure::usage(format!("`--idempotency-key`: a key has at most {MESSAGE_ID_BYTES_MAX} bytes, this one {length}")));
+        }
+        Some(_) | None => {}
     }
     match run(&arguments, &config, terminal, shutdown).await {
         Ok(begun) => begun,

@@ -78,7 +78,9 @@ impl Directory {
         match journal.record(&run).await {
             Ok(record) => return Ok((journal, record)),
             Err(journal::Error::NotFound(_)) if text.len() >= PREFIX_MIN => {}
-            Err(journal::Error::NotFound(_)) => return Err(absent()),
+            Err(journal::Error::NotFound(_)) => {
+                return Err(absent().hint(format!("the beginning of an id has at least {PREFIX_MIN} characters")));
+            }
             Err(error) => return Err(Failure::internal(chain(&error))),
         }
         let query = Query { run_begins: Some(text.to_owned()), runs_max: Some(3), ..Query::default() };
@@ -108,6 +110,7 @@ impl Directory {
         match asked.next().await.map_err(|error| self.unanswered(&error))? {
             Reply::Done(done) => Ok(done),
             Reply::Refused(why) => Err(Failure::new(super::super::Exit::Failed, why)),
+            Reply::Misfit(why) => Err(Failure::usage(why)),
             Reply::Snapshot(_) | Reply::Update(_) | Reply::Parked | Reply::Stopped => {
                 Err(Failure::internal("the running gantry answers something else; is it of another version?"))
             }

@@ -373,7 +373,16 @@ fn ask(task: &Task, at: Timestamp) {
         }
     };
     let metadata = Map::from_iter([(RUN_EXTENSION.to_owned(), json!({ "waiting": steps }))]);
-    task.ask(state, parts, at, metadata);
+    // What they ask is in the message already.
+    let answers: Vec<Value> = waiting
+        .iter()
+        .map(|(path, w)| match &w.question.schema {
+            Some(schema) => json!({ "step": w.step, "path": path, "auth": w.question.auth, "schema": schema }),
+            None => json!({ "step": w.step, "path": path, "auth": w.question.auth }),
+        })
+        .collect();
+    let about = Map::from_iter([(RUN_EXTENSION.to_owned(), json!({ "waiting": answers }))]);
+    task.ask(state, parts, about, at, metadata);
 }
 
 fn finish(task: &Task, at: Timestamp, outcome: &Outcome) {

@@ -73,13 +73,20 @@ impl Task {
         live.unkept = before.len();
     }
 
-    /// Steps of the run ask. What they ask already is not said again.
-    pub(in crate::server) fn ask(&self, state: TaskState, parts: Vec<a2a::Part>, at: Timestamp, metadata: Map<String, Value>) {
+    /// Steps of the run ask. What they ask already is not said again. `about`: metadata of the message.
+    pub(in crate::server) fn ask(
+        &self,
+        state: TaskState,
+        parts: Vec<a2a::Part>,
+        about: Map<String, Value>,
+        at: Timestamp,
+        metadata: Map<String, Value>,
+    ) {
         let is_asked = {
             let live = self.live();
             live.state == state && live.asked.as_deref() == Some(&metadata)
         };
-        if !is_asked && self.set_status(state, parts, at, metadata.clone()) {
+        if !is_asked && self.say(state, parts, about, at, metadata.clone()) {
             self.live().asked = Some(Box::new(metadata));
         }
     }

@@ -226,13 +226,25 @@ impl Task {
         at: Timestamp,
         metadata: Map<String, Value>,
     ) -> bool {
+        self.say(state, parts, Map::new(), at, metadata)
+    }
+
+    /// The same, with metadata of the message itself, which stays in the history.
+    pub(super) fn say(
+        &self,
+        state: TaskState,
+        parts: Vec<a2a::Part>,
+        about: Map<String, Value>,
+        at: Timestamp,
+        metadata: Map<String, Value>,
+    ) -> bool {
         let mut live = self.live();
         if live.state.is_terminal() {
             return false;
         }
         let message = (!parts.is_empty()).then(|| {
             live.messages_said += 1;
-            self.message(format!("{}-{}", self.id, live.messages_said), parts)
+            Message { metadata: about, ..self.message(format!("{}-{}", self.id, live.messages_said), parts) }
         });
         if let Some(message) = &message {
             live.remember(message.clone(), self.bounds.history_max);

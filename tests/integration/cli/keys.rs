@@ -86,6 +86,7 @@ fn a_run_whose_process_was_killed_goes_on_with_the_same_key_and_is_told_ever_aft
     for (key, told) in [(over.as_str(), "a key has at most 8192 bytes"), ("", "a key has at least one character")] {
         let refused = machine.run(&with(&["--idempotency-key", key, "hello"])).expect(2).stderr;
         assert!(refused.contains(told), "{refused}");
+        assert!(refused.len() < 200, "it is not told again: {refused}");
     }
 }
 

@@ -385,9 +385,12 @@ output: {said: \"{{ steps.publish.outputs.yes }}\"}
     let nobody = world.runs(&["answer", &first, "{}"]).expect(3);
     assert!(nobody.stderr.contains("no gantry is running") && nobody.stderr.contains("gantry serve --data-dir"), "{}", nobody.stderr);
     assert!(world.runs(&["show", &first]).expect(0).stdout.contains("waiting"));
+    assert!(world.runs(&["show", &first[..3]]).expect(3).stderr.contains("at least 4 characters"));
 
     let gantry = world.serve(&[]);
-    assert!(world.runs(&["answer", &first, "{\"no\": 1}"]).expect(1).stderr.contains("yes"), "the schema counts");
+    let waits = world.machine.run(&["task", "get", &gantry.url, &first]).expect(0).stderr;
+    assert!(waits.contains(&format!("gantry send {} --task {first} --data '{{\"yes\": …}}'", gantry.url)), "{waits}");
+    assert!(world.runs(&["answer", &first, "{\"no\": 1}"]).expect(2).stderr.contains("yes"), "the schema counts");
     let nobody = world.runs(&["answer", &first, "{\"yes\": true}", "--step", "zzz"]).expect(1).stderr;
     assert!(nobody.contains("no step `zzz`") && nobody.contains("those that do: publish"), "{nobody}");
     assert!(!nobody.contains("did you mean"), "nothing is like it: {nobody}");

@@ -65,6 +65,9 @@ async fn a_task_that_waits_leaves_memory_and_is_as_it_was() {
     world.has_left().await;
     let again = send(&world, told("m-2", &id, json!({ "text": "red" }))).await;
     assert_eq!((state(&again), again["history"].as_array().unwrap().len()), ("INPUT_REQUIRED", 4), "{again:#}");
+    let waiting = |task: &Value| task["status"]["message"]["metadata"]["urn:gantry:a2a:run:v1"]["waiting"].clone();
+    assert_eq!(waiting(&asked), json!([{ "step": "color", "path": "/0:color", "auth": false }]));
+    assert_eq!(waiting(&again), json!([{ "step": "size", "path": "/1:size", "auth": false, "schema": { "type": "number" } }]));
     world.has_left().await;
     assert_eq!(get(&world, &id).await, again, "with what was said since it began");
     world.has_left().await;
