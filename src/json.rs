@@ -84,32 +84,54 @@ fn write_escaped(to: &mut impl Write, byte: u8) -> io::Result<()> {
 
 /// Values within one that are many: in memory each takes some seventy bytes, a digit of its text one.
 const MANY_VALUES: usize = 4_096;
+/// What the texts and names within such a value take each, at most: a third of what the value itself does.
+const SMALL_BYTES: usize = 24;
 /// The reader of JSON gives up a little deeper.
 const READ_DEPTH_MAX: usize = 100;
 /// How the names of members begin that the reader of JSON takes for something else.
 const READERS_OWN: &str = "$serde_json::private";
 
-/// The text of a value that has many within, where it certainly is read back as what it is: it takes a small part of their memory.
+/// The text of a value that has many small ones within, where it certainly is read back as what it is: it takes a small part of their
+/// memory. Of large texts it would be a copy.
 pub(crate) fn compact(value: &Value) -> Option<Box<RawValue>> {
-    fn count(value: &Value, left: usize, depth_left: usize) -> Option<usize> {
-        match value {
-            Value::Array(items) => {
-                let room = left.saturating_sub(items.len());
-                let mut groups = items.iter().filter(|item| item.is_array() || item.is_object());
-                groups.try_fold(room, |room, item| count(item, room, depth_left.checked_sub(1)?))
-            }
-            Value::Object(members) => {
-                let room = left.saturating_sub(members.len());
-                members.values().try_fold(room, |room, member| count(member, room, depth_left.checked_sub(1)?))
-            }
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Some(left),
-        }
-    }
-    if count(value, MANY_VALUES, READ_DEPTH_MAX)? > 0 {
+    let mut within = Within::default();
+    within.count(value, READ_DEPTH_MAX)?;
+    if within.values < MANY_VALUES || within.text_bytes > within.values * SMALL_BYTES {
         return None;
     }
     let text = String::from_utf8(bytes(value)).ok().filter(|text| reads_back(text))?;
     RawValue::from_string(text).ok()
+}
+
+/// What there is within a value.
+#[derive(Default)]
+struct Within {
+    values: usize,
+    text_bytes: usize,
+}
+
+impl Within {
+    /// None when it is deeper than that.
+    fn count(&mut self, value: &Value, depth_left: usize) -> Option<()> {
+        match value {
+            Value::Array(items) => {
+                self.values += items.len();
+                let depth_left = depth_left.checked_sub(1)?;
+                items.iter().try_for_each(|item| self.count(item, depth_left))
+            }
+            Value::Object(members) => {
+                self.values += members.len();
+                self.text_bytes += members.keys().map(String::len).sum::<usize>();
+                let depth_left = depth_left.checked_sub(1)?;
+                members.values().try_for_each(|member| self.count(member, depth_left))
+            }
+            Value::String(text) => {
+                self.text_bytes += text.len();
+                Some(())
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) => Some(()),
+        }
+    }
 }
 
 /// Whether the reader of JSON yields what was written, if that is not too deep.
@@ -176,13 +198,15 @@ mod tests {
     fn what_has_many_values_becomes_its_text_if_it_reads_back() {
         let deep = |depth: usize| (0..depth).fold(json!(vec![1.5; MANY_VALUES]), |value, _| json!([value]));
         let members: serde_json::Map<_, _> = (0..MANY_VALUES).map(|n| (format!("m{n}"), json!({"a": "\n\"é"}))).collect();
-        for value in [json!(vec![0; MANY_VALUES]), json!(members), json!({"a": [deep(3)], "b": null}), deep(READ_DEPTH_MAX)] {
+        for value in [json!(vec![0; MANY_VALUES]), json!(members), json!({"a": [deep(3)], "b": null}), deep(READ_DEPTH_MAX - 1)] {
             let text = compact(&value).unwrap_or_else(|| panic!("{} bytes of JSON stayed as they were", value.to_string().len()));
             assert_eq!(serde_json::from_str::<Value>(text.get()).unwrap(), value);
         }
+        let small = |bytes: usize| json!(vec!["x".repeat(bytes); MANY_VALUES]);
+        assert!(compact(&small(SMALL_BYTES)).is_some() && compact(&small(SMALL_BYTES + 1)).is_none(), "of large texts it would be a copy");
         let own = json!({"$serde_json::private::RawValue": vec![0; MANY_VALUES]});
         let spread = json!([vec![0; MANY_VALUES / 2], vec![0; MANY_VALUES / 2 - 3]]);
-        for value in [json!(null), json!("x".repeat(1_000_000)), json!(vec![0; MANY_VALUES - 1]), spread, own, deep(READ_DEPTH_MAX + 1)] {
+        for value in [json!(null), json!("x".repeat(1_000_000)), json!(vec![0; MANY_VALUES - 1]), spread, own, deep(READ_DEPTH_MAX)] {
             assert!(compact(&value).is_none(), "{}", value.to_string().len());
         }
     }

@@ -327,7 +327,10 @@ fn answered(question: &Message) -> Option<String> {
     if waiting.len() == 1 {
         return Some(format!("--data {}", word(&answer)));
     }
-    let step = one_line(&json!(first.get("step")?.as_str()?).to_string(), 100);
+    let name = |about: &Value, member: &str| about.get(member).and_then(Value::as_str).map(str::to_owned);
+    let is_only = waiting.iter().filter(|other| other.get("step") == first.get("step")).count() == 1;
+    let step = if is_only { name(first, "step") } else { name(first, "path") }?;
+    let step = one_line(&json!(step).to_string(), 200);
     Some(format!("--data {}", word(&format!("{{\"step\": {step}, \"answer\": {answer}}}"))))
 }
 
@@ -389,6 +392,10 @@ mod tests {
             (json!([{ "step": "s", "schema": { "type": "object" } }]), Some("--data '{…}'")),
             (json!([{ "step": "s" }, { "step": "t" }]), Some("--data '{\"step\": \"s\", \"answer\": …}'")),
             (json!([{ "step": "s", "schema": object }, { "step": "t" }]), Some("--data '{\"step\": \"s\", \"answer\": {\"a\": …}}'")),
+            (
+                json!([{ "step": "s", "path": "/0:m[0]/0:s" }, { "step": "s", "path": "/0:m[1]/0:s" }]),
+                Some("--data '{\"step\": \"/0:m[0]/0:s\", \"answer\": …}'"),
+            ),
             (json!([]), None),
             (json!("s"), None),
         ] {

@@ -11,7 +11,7 @@ use super::watchers::Updates;
 use crate::agent::GateStatus;
 use crate::ids::RunId;
 use crate::interpreter::{Ancestor, Change, Mismatch, RunStatus, Snapshot};
-use crate::plan::{Plan, Refused};
+use crate::plan::{Path, Plan, Refused};
 use crate::time::Timestamp;
 
 /// Everything a run needs.
@@ -250,8 +250,34 @@ pub enum Error {
     Mismatch(#[from] Mismatch),
 }
 
+/// What the steps of these paths are called: by their id where one of them has it, else by their path. The first ten.
+pub fn called(paths: &[Path]) -> Vec<String> {
+    const NAMED: usize = 10;
+    let is_only = |path: &Path| paths.iter().filter(|other| other.step() == path.step()).count() == 1;
+    let name = |path: &Path| if is_only(path) { path.step().to_owned() } else { path.to_string() };
+    let mut names: Vec<String> = paths.iter().take(NAMED).map(name).collect();
+    if paths.len() > NAMED {
+        names.push(format!("… and {} more", paths.len() - NAMED));
+    }
+    names
+}
+
+/// The one of these that is meant by an id, a path or nothing; none when several could be.
+pub fn waiting_step<'p>(paths: &'p [Path], step: Option<&str>) -> Option<&'p Path> {
+    let Some(step) = step else { return paths.first().filter(|_| paths.len() == 1) };
+    let mut of_that_id = paths.iter().filter(|path| path.step() == step);
+    let only = of_that_id.next().filter(|_| of_that_id.next().is_none());
+    paths.iter().find(|path| path.as_str() == step).or(only)
+}
+
 fn not_waiting(run: &RunId, step: Option<&str>, waiting: &[String]) -> String {
     match (step, waiting) {
+        (Some(step), _) if waiting.iter().any(|name| name != step && Path::new(name.as_str()).step() == step) => {
+            format!(
+                "several steps `{step}` of run `{run}` wait for an answer; name the path of the one that is meant: {}",
+                waiting.join(", ")
+            )
+        }
         (Some(step), []) => format!("no step `{step}` of run `{run}` waits for an answer"),
         (Some(step), _) => format!("no step `{step}` of run `{run}` waits for an answer; those that do: {}", waiting.join(", ")),
         (None, []) => format!("run `{run}` waits for no answer now; a step that will ask takes one before it does when it is named"),

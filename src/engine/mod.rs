@@ -14,9 +14,10 @@ mod replay;
 mod retry;
 mod watchers;
 
-pub use api::{Engine, Error, Filter, Next, Page, RETRY_OF_LABEL, RunSummary, Start, Started, Subscription, Update};
+pub use api::{Engine, Error, Filter, Next, Page, RETRY_OF_LABEL, RunSummary, Start, Started, Subscription, Update, called, waiting_step};
 pub use export::{Export, ExportHeader};
 pub use history::{Entry, EntryStatus, Timeline};
 pub use input::check as check_input;
+pub(crate) use input::check_answer;
 pub use own::{OwnReply, OwnSkills};
 pub use replay::{Divergence, Replayed, replay};

@@ -16,7 +16,9 @@ use crate::time::Timestamp;
 /// 2: an answer that did not arrive is passed on again by the retry, its task is canceled when the step gives up, and answers use up no
 /// attempts; `always` sees what the run ends as, and runs also when a handler is canceled or executes too many steps; `on_failure: continue`
 /// does not cover a `fail` step; percentages of `tolerate_failures` are reckoned exactly.
-pub const SEMANTICS: u32 = 2;
+///
+/// 3: a `fail` step that passes on the error of another one has the author's code of that one.
+pub const SEMANTICS: u32 = 3;
 
 /// One fact. The first of a run is always `Started`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

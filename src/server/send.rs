@@ -10,10 +10,12 @@ use super::error::Failure;
 use super::seen::Remembered;
 use super::start::{self, Key, Opened, Origin};
 use super::state::{Accepted, App};
-use super::tasks::{Dialogue, Kind, Task, now, play};
+use super::tasks::{Dialogue, Kind, Task, Waiting, now, play};
 use super::{kept, query};
 use crate::a2a::{self, ErrorCode, FieldViolation, Message, Part, PartContent, SendMessageParams, TaskState};
+use crate::engine;
 use crate::limits::MESSAGE_ID_BYTES_MAX;
+use crate::plan::Path;
 use crate::router::{Act, Decision, Entry, Request, RunRule};
 
 /// Longest id of a context or task that a client may name.
@@ -30,7 +32,7 @@ pub(super) struct Sent {
 /// Takes a message. What it starts goes on when the caller goes away.
 pub(super) async fn send(app: &Arc<App>, caller: &Caller, params: SendMessageParams, streaming: bool) -> Result<Sent, Failure> {
     if app.stopping.is_cancelled() {
-        return Err(crate::engine::Error::ShuttingDown.into());
+        return Err(engine::Error::ShuttingDown.into());
     }
     check(app, &params)?;
     let webhook = params.configuration.and_then(|configuration| configuration.task_push_notification_config);
@@ -243,12 +245,16 @@ async fn answer(
     streaming: bool,
 ) -> Result<Option<Opened>, Failure> {
     let waiting = task.waiting();
-    let (named, answer) = answer_of(message);
-    let found = match &named {
-        Some(name) => waiting.iter().find(|(path, waiting)| *path == name || waiting.step == *name),
-        None if waiting.len() == 1 => waiting.iter().next(),
-        None => None,
-    };
+    let (named, mut answer) = answer_of(message);
+    let paths: Vec<Path> = waiting.keys().map(|path| Path::new(path.as_str())).collect();
+    let found = engine::waiting_step(&paths, named.as_deref()).and_then(|path| waiting.get_key_value(path.as_str()));
+    // It can have members of these names itself.
+    let found = found.or_else(|| {
+        let (path, asked) = waiting.first_key_value().filter(|_| waiting.len() == 1)?;
+        let whole = whole_answer(message).filter(|whole| fits(asked, whole))?;
+        answer = whole;
+        Some((path, asked))
+    });
     let Some((path, asked)) = found.map(|(path, asked)| (path.clone(), asked.clone())) else {
         if let Some(name) = &named
             && answer_early(app, task, run, name, &answer, message).await?
@@ -258,9 +264,10 @@ async fn answer(
         if waiting.is_empty() {
             return Err(Failure::new(ErrorCode::UnsupportedOperation, format!("task `{}` is at work and waits for no message", task.id)));
         }
-        let names: Vec<&str> = waiting.values().map(|waiting| waiting.step.as_str()).collect();
-        return Err(Failure::field("message.metadata.step", format!("name the step that this answers, one of: {}", names.join(", "))));
+        let names = engine::called(&paths).join(", ");
+        return Err(Failure::field("message.metadata.step", format!("name the step that this answers, one of: {names}")));
     };
+    fit_text(&asked, &mut answer, message);
     // The state moves before the answer is given: what follows from the answer must come after it.
     let before = task.record().status;
     task.set_waiting(&path, None);
@@ -270,7 +277,7 @@ async fn answer(
     match app.engine.answer_noted(run, Some(&path), Arc::new(answer), note(app, &said)).await {
         Ok(()) => Ok(opened),
         // It was looked at by the step, which waits for another one.
-        Err(error @ crate::engine::Error::InvalidInput(_)) => {
+        Err(error @ engine::Error::InvalidInput(_)) => {
             task.set_waiting(&path, Some(asked));
             task.take_back(&said);
             task.ask_again(before, now());
@@ -282,6 +289,31 @@ async fn answer(
             task.doubt();
             Err(error.into())
         }
+    }
+}
+
+/// The data of a message that is nothing else.
+fn whole_answer(message: &Message) -> Option<Value> {
+    let [Part { content: PartContent::Data(data), .. }] = message.parts.as_slice() else { return None };
+    let mut answer = Value::clone(data);
+    a2a::normalize_numbers(&mut answer);
+    Some(answer)
+}
+
+/// Whether the answer is what the question wants, if it wants anything.
+fn fits(asked: &Waiting, answer: &Value) -> bool {
+    asked.question.schema.as_ref().is_some_and(|schema| engine::check_answer(schema, answer).is_ok())
+}
+
+/// A text is an object with a text, unless the question wants something else: then the text itself, or the JSON that it spells.
+fn fit_text(asked: &Waiting, answer: &mut Value, message: &Message) {
+    let [Part { content: PartContent::Text(text), .. }] = message.parts.as_slice() else { return };
+    if asked.question.schema.is_none() || fits(asked, answer) {
+        return;
+    }
+    let spelled = serde_json::from_str(text).ok();
+    if let Some(fitting) = [Some(Value::String(text.clone())), spelled].into_iter().flatten().find(|value| fits(asked, value)) {
+        *answer = fitting;
     }
 }
 
@@ -303,7 +335,7 @@ async fn answer_early(
     let Err(error) = app.engine.answer_noted(run, Some(step), Arc::new(answer.clone()), note(app, &said)).await else { return Ok(true) };
     task.take_back(&said);
     match error {
-        crate::engine::Error::NotWaiting { .. } => Ok(false),
+        engine::Error::NotWaiting { .. } => Ok(false),
         error => Err(error.into()),
     }
 }

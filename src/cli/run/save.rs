@@ -120,7 +120,7 @@ pub(super) fn save(report: &Report, directory: &Path) -> Result<Saved, Error> {
         }
     }
     let output_file = match &report.output {
-        Some(output) if !output.is_null() && report.results().count() > 0 => Some(writer.value("output", output)?),
+        Some(output) if !output.is_null() => Some(writer.value("output", output)?),
         _ => None,
     };
     let Writer { mut files, .. } = writer;

@@ -54,7 +54,9 @@ pub(super) fn render(told: &Timeline, now: Timestamp) -> String {
     }
     for entry in &told.entries {
         if let Some(question) = &entry.question {
-            text.push_str(&format!("  {} asks: {}\n", entry.step, one_line(&question.text(), 400)));
+            // In a map or loop the id alone does not say which.
+            let name = if entry.path.as_str().contains('[') { entry.path.as_str() } else { &entry.step };
+            text.push_str(&format!("  {name} asks: {}\n", one_line(&question.text(), 400)));
             if let Some(schema) = &question.schema {
                 text.push_str(&format!("  an answer must fit: {}\n", one_line(&schema.to_string(), 400)));
             }

@@ -75,3 +75,16 @@ async fn runs_are_forgotten_at_the_start_and_every_hour_by_number_and_by_age() {
     are_left(&*journal, 0).await;
     forgetting.abort();
 }
+
+#[test]
+fn steps_in_flight_may_go_on_for_half_a_minute_when_nobody_says_otherwise() {
+    use clap::Parser as _;
+
+    use crate::cli::arguments::{Arguments, Command};
+    let grace = |more: &[&str]| match Arguments::try_parse_from([&["gantry", "serve"], more].concat()).unwrap().command {
+        Command::Serve(serve) => serve.keeping.grace,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(grace(&[]), Duration::from_secs(30));
+    assert_eq!(grace(&["--grace", "2m"]), Duration::from_secs(120));
+}

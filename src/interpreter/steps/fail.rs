@@ -17,7 +17,10 @@ impl Run {
                     Value::Object(_) => "the workflow ended itself".to_owned(),
                     other => text_of(other),
                 });
-                StepError::new(ErrorClass::Author, message).with(|error| error.reason = field("code"))
+                // The error of another `fail` step says the class as its code, and the author's as the reason.
+                let code = field("code").filter(|code| self.semantics < 3 || code != ErrorClass::Author.code());
+                let code = code.or_else(|| field("reason").filter(|_| self.semantics >= 3));
+                StepError::new(ErrorClass::Author, message).with(|error| error.reason = code)
             }
             Err(error) => template_error(node, "error", &error),
         };

@@ -314,3 +314,22 @@ fn a_fail_step_ends_the_run_whatever_the_others_do() {
         "f failed author\nfailed step `f`: stop (no)",
     );
 }
+
+#[test]
+fn an_error_that_is_passed_on_keeps_its_authors_code() {
+    let yaml = "steps:
+- {id: f, step_type: fail, error: {code: boom, message: no}, on_error: continue}
+- {id: g, step_type: fail, error: \"{{ steps.f.error }}\"}";
+    let told = |code: &str| {
+        format!(
+            r"
+            f failed author
+            g failed author
+            failed step `g`: no ({code})
+            "
+        )
+    };
+    for (semantics, code) in [(1, "author"), (2, "author"), (SEMANTICS, "boom")] {
+        check_as(semantics, yaml, json!({}), &[], &told(code));
+    }
+}

@@ -13,10 +13,11 @@ use super::task::{Task, Waiting, now};
 use super::trouble::Trouble;
 use crate::a2a::extension::OUTPUT;
 use crate::a2a::{Artifact, Part, PartContent, TaskState};
-use crate::engine::{Engine, Next, Subscription};
+use crate::engine::{Engine, Next, Subscription, called};
 use crate::ids::RunId;
 use crate::interpreter::{Change, Outcome, RunStatus, Snapshot, StepError, StepReport, StepStatus};
-use crate::plan::Plan;
+use crate::plan::{Path, Plan};
+use crate::server::kept::written;
 use crate::time::Timestamp;
 
 /// Names the run, its workflow and its steps in metadata; carries depth and ancestry in requests.
@@ -24,6 +25,8 @@ pub(in crate::server) const RUN_EXTENSION: &str = crate::a2a::extension::RUN;
 
 /// Steps of a task that are artifacts; of those that come after them only the output tells. Callers bound what they read.
 const STEP_ARTIFACTS_MAX: usize = 500;
+/// Schemas of answers in one question. Those that are larger are in the workflow.
+const ASKED_SCHEMAS_BYTES_MAX: usize = 1_024;
 /// Updates of a run that are made anew for its task. A run that has more has told what fits into a task long before.
 const RETOLD_MAX: u64 = 10_000;
 
@@ -311,7 +314,10 @@ impl Follower {
                 }
                 if let Some(error) = error {
                     task.progress(at, || {
-                        let text = format!("step `{step}` failed: {}", error.message);
+                        let text = match status {
+                            StepStatus::Canceled => format!("step `{step}` is canceled: {}", error.message),
+                            _ => format!("step `{step}` failed: {}", error.message),
+                        };
                         (text, step_metadata(path.as_str(), step.as_str(), status.as_str(), json!({ "error": error })))
                     });
                 }
@@ -367,20 +373,26 @@ fn ask(task: &Task, at: Timestamp) {
     let parts = match waiting.values().next() {
         Some(only) if waiting.len() == 1 => question_parts(&only.question.prompt),
         _ => {
-            let names: Vec<String> = waiting.values().map(|waiting| format!("`{}`", waiting.step)).collect();
-            let text = format!("{} steps wait for an answer: {}. Name the step in `metadata.step`.", names.len(), names.join(", "));
+            let paths: Vec<Path> = waiting.keys().map(|path| Path::new(path.as_str())).collect();
+            let names = called(&paths).join(", ");
+            let text = format!("{} steps wait for an answer: {names}. Name the step in `metadata.step`.", waiting.len());
             vec![Part::text(text), Part::data(json!({ "waiting": steps }))]
         }
     };
     let metadata = Map::from_iter([(RUN_EXTENSION.to_owned(), json!({ "waiting": steps }))]);
-    // What they ask is in the message already.
-    let answers: Vec<Value> = waiting
-        .iter()
-        .map(|(path, w)| match &w.question.schema {
-            Some(schema) => json!({ "step": w.step, "path": path, "auth": w.question.auth, "schema": schema }),
-            None => json!({ "step": w.step, "path": path, "auth": w.question.auth }),
-        })
-        .collect();
+    // What they ask is in the message already. The history keeps it: schemas that are large stay out of it.
+    let mut room = ASKED_SCHEMAS_BYTES_MAX;
+    let mut answers = Vec::new();
+    for (path, waiting) in &waiting {
+        let mut about = json!({ "step": waiting.step, "path": path, "auth": waiting.question.auth });
+        if let Some(schema) = &waiting.question.schema
+            && let Some(text) = written(&**schema, room)
+        {
+            room -= text.len();
+            about["schema"] = Value::clone(schema);
+        }
+        answers.push(about);
+    }
     let about = Map::from_iter([(RUN_EXTENSION.to_owned(), json!({ "waiting": answers }))]);
     task.ask(state, parts, about, at, metadata);
 }

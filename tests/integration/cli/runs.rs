@@ -510,6 +510,32 @@ fn the_end_counts_the_runs_that_it_does_not_name() {
 }
 
 #[test]
+fn a_second_signal_ends_it_at_once_and_loses_nothing() {
+    let slow_once = Counting::start(|call, before| {
+        let is_first = call.skill == "one" && before == 0;
+        (Duration::from_secs(if is_first { 60 } else { 0 }), Ok(reply(call)))
+    });
+    let world = World::new(CHAIN, slow_once);
+    let gantry = world.serve(&["--grace", "50s"]);
+    let run = world.start(&gantry, 1).unwrap();
+    wait_for("the first call", || (!world.agent.calls().is_empty()).then_some(()));
+    gantry.running.signal("TERM");
+    wait_for("the end to begin", || {
+        let told = world.try_send(&gantry, json!({ "messageId": "late", "parts": [{ "data": { "workflow_id": "chain" } }] }))?;
+        (told["error"]["code"] == -32051).then_some(())
+    });
+    let begun = Instant::now();
+    gantry.running.signal("TERM");
+    gantry.running.end().expect(130);
+    assert!(begun.elapsed() < Duration::from_secs(45), "it did not wait for the grace to pass");
+    let _gantry = world.serve(&[]);
+    world.until(&run, "completed");
+    let calls = world.agent.calls();
+    assert_eq!(calls.len(), 4, "what was in flight was called again: {calls:?}");
+    assert_eq!(calls[0].key, calls[1].key, "with its key");
+}
+
+#[test]
 fn a_directory_without_runs_is_an_error_and_stays_as_it_is() {
     let machine = Machine::new();
     machine.write("empty/other.txt", "x");
@@ -540,6 +566,10 @@ fn the_end_says_not_ready_at_once_and_lets_what_is_in_flight_finish() {
     });
     assert_eq!(status, 503);
     assert!(begun.elapsed() < Duration::from_millis(600), "before the step in flight had ended");
+    let refused = world.try_send(&gantry, json!({ "messageId": "late", "parts": [{ "data": { "workflow_id": "chain" } }] })).unwrap();
+    assert_eq!(refused["error"]["code"], -32051, "{refused:#}");
+    let seen = world.ask(&gantry, "GetTask", &json!({ "id": run })).unwrap();
+    assert_eq!(seen["result"]["id"], run, "what is there can be read: {seen:#}");
     let ended = gantry.running.end().expect(0);
     assert!(begun.elapsed() < PATIENCE && ended.stderr.contains("parked for the next start"), "{}", ended.stderr);
     assert_eq!(world.agent.calls().len(), 1, "nothing new was begun");

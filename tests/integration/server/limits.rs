@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
+use super::runs::execute;
 use super::world::{PATIENCE, World, message};
 
 async fn connect(world: &World) -> TcpStream {
@@ -82,6 +83,24 @@ async fn rate_and_concurrency_say_when_to_come_back() {
     let refused = refused.unwrap();
     assert_eq!((refused.status, refused.code()), (503, -32051));
     assert!(refused.headers.contains_key("retry-after"));
+}
+
+#[tokio::test]
+async fn more_runs_than_may_be_under_way_are_refused_until_one_has_ended() {
+    let world = World::of_runs(1).await;
+    world.workflow("asks", "  - {id: ask, step_type: input, prompt: \"Go on?\"}\n").await;
+    let begin = |id: &'static str| world.call("SendMessage", json!({ "message": execute(id, "asks", json!({})) }));
+    let first = begin("m-1").await.result()["task"].clone();
+    assert_eq!(first["status"]["state"], "TASK_STATE_INPUT_REQUIRED");
+    let refused = begin("m-2").await;
+    assert_eq!((refused.status, refused.code()), (503, -32051), "{:#}", refused.body);
+    assert!(refused.headers.contains_key("retry-after"));
+    assert!(refused.body["error"]["message"].as_str().unwrap().contains("1 runs are under way"), "{:#}", refused.body);
+    let plain = world.call("execute_workflow", json!({ "workflow_id": "asks" })).await;
+    assert_eq!((plain.status, plain.code()), (503, -32051), "{:#}", plain.body);
+    assert_eq!(world.call("CancelTask", json!({ "id": first["id"] })).await.result()["status"]["state"], "TASK_STATE_CANCELED");
+    // Repeated as it was refused.
+    assert_eq!(begin("m-2").await.result()["task"]["status"]["state"], "TASK_STATE_INPUT_REQUIRED");
 }
 
 #[tokio::test]

@@ -92,6 +92,88 @@ async fn a_task_that_waits_leaves_memory_and_is_as_it_was() {
 }
 
 #[tokio::test]
+async fn a_text_is_what_the_question_wants() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = world(&folder).await;
+    for (at, (schema, text, answer)) in [
+        (r#"{type: string, minLength: 3}"#, "hey", json!("hey")),
+        (r#"{enum: [red, 7]}"#, "red", json!("red")),
+        (r#"{enum: [red, 7]}"#, "7", json!(7)),
+        (r#"{type: boolean}"#, "true", json!(true)),
+        (r##"{$ref: "#/$defs/n", $defs: {n: {type: object, required: [n]}}}"##, "{\"n\": 1}", json!({ "n": 1 })),
+        (r#"{type: object}"#, "hey", json!({ "text": "hey" })),
+        (r#"{}"#, "7", json!({ "text": "7" })),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let id = format!("asks-{at}");
+        world.workflow(&id, &format!("  - {{id: ask, step_type: input, prompt: \"?\", schema: {schema}}}\n")).await;
+        let asked = send(&world, execute(&format!("m-{at}"), &id, json!({}))).await;
+        let done = send(&world, told(&format!("a-{at}"), &asked["id"], json!({ "text": text }))).await;
+        assert_eq!(state(&done), "COMPLETED", "{schema} {text}: {done:#}");
+        let part = &done["artifacts"][0]["parts"][0];
+        let said = part.get("data").cloned().unwrap_or_else(|| part["text"].clone());
+        // A text alone says `{"text": …}` as well.
+        let bare = answer.get("text").filter(|_| part.get("text").is_some()).cloned().unwrap_or(answer);
+        assert_eq!(said, bare, "{schema} {text}");
+    }
+    // Nothing it could be.
+    let asked = send(&world, execute("m-no", "asks-3", json!({}))).await;
+    let refused = world.call("SendMessage", json!({ "message": told("a-no", &asked["id"], json!({ "text": "yes" })) })).await;
+    assert_eq!(refused.code(), -32602, "{:#}", refused.body);
+}
+
+#[tokio::test]
+async fn an_answer_names_the_one_it_is_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = world(&folder).await;
+    let each = "{id: q, step_type: input, prompt: \"{{ item }}?\", schema: {type: boolean}}";
+    world.workflow("each", &format!("  - {{id: m, step_type: map, items: [a, b, c], steps: [{each}]}}\n")).await;
+    let asked = send(&world, execute("m-1", "each", json!({}))).await;
+    let id = &asked["id"];
+    let path = |item: usize| format!("/0:m[{item}]/0:q");
+    let said = asked["status"]["message"]["parts"][0]["text"].as_str().unwrap();
+    assert!(said.contains(&format!("{}, {}, {}", path(0), path(1), path(2))), "{said}");
+    let refused =
+        world.call("SendMessage", json!({ "message": told("m-2", id, json!({ "data": { "step": "q", "answer": true } })) })).await;
+    assert_eq!(refused.code(), -32602, "{:#}", refused.body);
+    assert!(refused.body.to_string().contains(&path(2)), "{:#}", refused.body);
+    let run = gantry::ids::RunId::parse(id.as_str().unwrap()).unwrap();
+    let from_outside = gantry::engine::Engine::answer(&world.engine, &run, Some("q"), Arc::new(json!(true))).await.unwrap_err().to_string();
+    assert!(from_outside.contains("several steps `q`") && from_outside.contains(&path(1)), "{from_outside}");
+    for (at, answer) in [(1, true), (0, false)] {
+        send(&world, told(&format!("m-{at}-is"), id, json!({ "data": { "step": path(at), "answer": answer } }))).await;
+    }
+    // Only one is left.
+    let done = send(&world, told("m-4", id, json!({ "data": { "step": "q", "answer": false } }))).await;
+    assert_eq!(done["artifacts"].as_array().unwrap().last().unwrap()["parts"][0]["data"], json!([false, true, false]), "{done:#}");
+
+    // An answer can have members of these names itself.
+    let wants = "schema: {type: object, required: [step, answer]}";
+    world.workflow("form", &format!("  - {{id: f, step_type: input, prompt: \"?\", {wants}}}\n")).await;
+    let asked = send(&world, execute("m-5", "form", json!({}))).await;
+    let form = json!({ "step": "x", "answer": "y" });
+    let done = send(&world, told("m-6", &asked["id"], json!({ "data": form }))).await;
+    assert_eq!((state(&done), &done["artifacts"][0]["parts"][0]["data"]), ("COMPLETED", &form));
+}
+
+#[tokio::test]
+async fn schemas_that_are_large_are_not_said_again_and_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = world(&folder).await;
+    let first = format!("{{type: object, description: \"{}\"}}", "x".repeat(5_000));
+    let step = |id: &str, schema: &str| format!("  - {{id: {id}, step_type: input, prompt: \"{id}?\", schema: {schema}}}\n");
+    world.workflow("large", &(step("a", &first) + &step("b", "{type: boolean}"))).await;
+    let asked = send(&world, execute("m-1", "large", json!({}))).await;
+    assert!(asked.to_string().len() < 4_000, "{asked:#}");
+    let again = send(&world, told("m-2", &asked["id"], json!({ "data": {} }))).await;
+    assert_eq!(again["history"].as_array().unwrap().len(), 4);
+    world.has_left().await;
+    assert_eq!(get(&world, &asked["id"]).await, again, "nothing of the history is lost");
+}
+
+#[tokio::test]
 async fn a_task_that_waits_for_access_is_so_when_it_is_read_and_when_it_is_listed() {
     let folder = tempfile::tempdir().unwrap();
     let rule =

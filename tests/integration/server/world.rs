@@ -76,7 +76,7 @@ impl World {
     pub(super) async fn over(journal: Arc<dyn Journal>, layout: Arc<Layout>, change: impl FnOnce(&mut Options)) -> Self {
         let mut options = Self::options();
         change(&mut options);
-        Self::resting(REST_AFTER, Self::agents(), journal, layout, options, Some(threads())).await
+        Self::resting(Self::bounds(REST_AFTER), Self::agents(), journal, layout, options, Some(threads())).await
     }
 
     /// The same, with runs that rest and tasks that leave after a moment.
@@ -84,7 +84,18 @@ impl World {
         let mut options = Self::options();
         options.limits.ended_tasks_stay = SOON;
         change(&mut options);
-        Self::resting(SOON, Self::agents(), journal, layout, options, Some(threads())).await
+        Self::resting(Self::bounds(SOON), Self::agents(), journal, layout, options, Some(threads())).await
+    }
+
+    /// With no more runs under way than these.
+    pub(super) async fn of_runs(runs_max: usize) -> Self {
+        let bounds = embedded::Options { runs_max, ..Self::bounds(REST_AFTER) };
+        let layout = Arc::new(Layout::ephemeral().unwrap());
+        Self::resting(bounds, Self::agents(), Arc::new(Memory::default()), layout, Self::options(), Some(threads())).await
+    }
+
+    fn bounds(rest_after: Duration) -> embedded::Options {
+        embedded::Options { rest_after, ..embedded::Options::default() }
     }
 
     fn options() -> Options {
@@ -101,11 +112,11 @@ impl World {
 
     /// With a client of agents of its own, and all of it on the test's own thread.
     pub(super) async fn calling(agents: agent::Options, journal: Arc<dyn Journal>, layout: Arc<Layout>, options: Options) -> Self {
-        Self::resting(REST_AFTER, agents, journal, layout, options, None).await
+        Self::resting(Self::bounds(REST_AFTER), agents, journal, layout, options, None).await
     }
 
     async fn resting(
-        rest_after: Duration,
+        bounds: embedded::Options,
         agents: agent::Options,
         journal: Arc<dyn Journal>,
         layout: Arc<Layout>,
@@ -113,7 +124,7 @@ impl World {
         threads: Option<Threads>,
     ) -> Self {
         let discovery = Arc::new(Discovery::new(layout, discovery::Options { ttl: Duration::from_secs(60), ..Default::default() }));
-        let bounds = embedded::Options { depth_max: options.limits.depth_runs_max, rest_after, ..embedded::Options::default() };
+        let bounds = embedded::Options { depth_max: options.limits.depth_runs_max, ..bounds };
         let engine = Embedded::new(bounds, Arc::clone(&discovery), agent::Client::new(agents), journal);
         let bound = Server::bind(options, Arc::new(engine.clone()) as Arc<dyn Engine>, Arc::clone(&discovery)).await.unwrap();
         engine.serve_as(bound.url(), bound.own_skills());

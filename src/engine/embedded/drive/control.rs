@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 
 use super::Driver;
 use crate::engine::embedded::delegate::meant;
-use crate::engine::{Error, Subscription, input};
+use crate::engine::{Error, Subscription, called, input, waiting_step};
 use crate::ids::RunId;
 use crate::interpreter::{Event, RemoteTask, RunStatus, Snapshot};
 use crate::plan::Path;
@@ -130,17 +130,13 @@ impl Driver {
 
     fn waiting_step(&self, step: Option<&str>) -> Result<Path, Error> {
         let waiting = self.run.waiting();
-        let found = match step {
-            None if waiting.len() == 1 => waiting.first(),
-            None => None,
-            Some(step) => {
-                let (step, attempt) = meant(step);
-                let is_meant = |path: &&Path| path.as_str() == step || path.step() == step;
-                waiting.iter().find(is_meant).filter(|path| attempt.is_none_or(|attempt| self.run.asking(path) == Some(attempt)))
-            }
-        };
+        let (name, attempt) = step.map_or((None, None), |step| {
+            let (name, attempt) = meant(step);
+            (Some(name), attempt)
+        });
+        let found = waiting_step(&waiting, name).filter(|path| attempt.is_none_or(|attempt| self.run.asking(path) == Some(attempt)));
         found.cloned().ok_or_else(|| {
-            let waiting = waiting.iter().map(|path| path.step().to_owned()).collect();
+            let waiting = called(&waiting);
             Error::NotWaiting { run: self.id.clone(), step: step.map(str::to_owned), waiting }
         })
     }
