@@ -51,13 +51,68 @@ pub(crate) fn check_answer(schema: &Value, answer: &Value) -> Result<(), Error> 
     if problems.is_empty() { Ok(()) } else { Err(Error::InvalidInput(problems)) }
 }
 
+/// Names are as much the caller's as values: neither makes a problem long.
 fn describe(what: &str, error: &jsonschema::ValidationError<'_>) -> String {
     let place = error.instance_path().to_string();
-    let place = format!("{what}{}", place.replace('/', "."));
-    let mut message = error.to_string();
-    if message.len() > limits::REMOTE_ERROR_BYTES_MAX / 4 {
-        // A message quotes the value it is about, which may be large.
-        message = format!("{}…", message.chars().take(200).collect::<String>());
+    format!("{}: {}", cut(format!("{what}{}", place.replace('/', "."))), cut(error.to_string()))
+}
+
+/// A message quotes the value it is about, which may be large.
+fn cut(text: String) -> String {
+    if text.len() <= limits::REMOTE_ERROR_BYTES_MAX / 4 {
+        return text;
     }
-    format!("{place}: {message}")
+    format!("{}…", text.chars().take(200).collect::<String>())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn problems(what: &str, schema: &str, value: &Value) -> Vec<String> {
+        let checked = match what {
+            "answer" => check_answer(&serde_json::from_str(schema).unwrap(), value),
+            _ => {
+                let text = format!("metadata: {{id: w, name: W, version: 1.0.0}}\ninput: {schema}\nsteps: []");
+                let workflow = crate::workflow::parse(&text).workflow.unwrap();
+                let digest = crate::registry::digest::sha256(text.as_bytes());
+                check(&Plan::new(workflow, text, digest), value)
+            }
+        };
+        let Err(Error::InvalidInput(problems)) = checked else { panic!("{schema}: {checked:?}") };
+        problems
+    }
+
+    const INTEGERS: &str = r#"{"type": "object", "additionalProperties": {"type": "integer"}}"#;
+
+    #[test]
+    fn so_many_problems_are_told_and_no_more() {
+        for (wrong, told) in [(PROBLEMS_MAX - 1, 19), (PROBLEMS_MAX, 20), (30, 20)] {
+            let value: Value = (0..wrong).map(|n| (format!("p{n:02}"), json!("x"))).collect::<serde_json::Map<_, _>>().into();
+            for what in ["input", "answer"] {
+                let problems = problems(what, INTEGERS, &value);
+                assert_eq!(problems.len(), told, "{wrong} in the {what}");
+                assert_eq!(problems[told - 1], format!("{what}.p{:02}: \"x\" is not of type \"integer\"", told - 1));
+            }
+        }
+    }
+
+    #[test]
+    fn a_problem_quotes_the_beginning_of_what_is_large() {
+        const SAID: &str = " is not of type \"integer\"";
+        let uncut = limits::REMOTE_ERROR_BYTES_MAX / 4 - SAID.len() - 2;
+        for what in ["input", "answer"] {
+            let told = |bytes: usize| problems(what, r#"{"type": "integer"}"#, &json!("x".repeat(bytes)));
+            assert_eq!(told(uncut), [format!("{what}: \"{}\"{SAID}", "x".repeat(uncut))]);
+            let cut = format!("{what}: \"{}…", "x".repeat(199));
+            for bytes in [uncut + 1, 10 * 1024] {
+                assert_eq!(told(bytes), [cut.as_str()], "{bytes} bytes");
+            }
+            let name = "ä".repeat(5 * 1024);
+            let problem = &problems(what, INTEGERS, &json!({ name: "x" }))[0];
+            assert_eq!(problem, &format!("{what}.{}…: \"x\"{SAID}", "ä".repeat(200 - what.len() - 1)));
+        }
+    }
 }
