@@ -196,3 +196,54 @@ impl Registrar {
         self.runs.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(n: usize) -> Arc<Plan> {
+        let text = "metadata: {id: w, name: W, version: 1.0.0}\nsteps: []";
+        let workflow = crate::workflow::parse(text).workflow.unwrap();
+        Arc::new(Plan::new(workflow, text, Digest::parse(&format!("sha256:{n:064x}")).unwrap()))
+    }
+
+    #[test]
+    fn plans_that_no_run_has_any_more_are_forgotten_when_there_are_many() {
+        let (registrar, many) = (Registrar::default(), PLANS_SWEPT_AT);
+        let remembered = || registrar.read().plans.len();
+        let kept: Vec<_> = (0..2).map(plan).collect();
+        kept.iter().for_each(|plan| registrar.remember(plan));
+        (2..many).for_each(|n| registrar.remember(&plan(n)));
+        assert_eq!(remembered(), 256, "there are not many yet");
+        registrar.remember(&plan(many));
+        assert_eq!(remembered(), kept.len() + 1);
+        for known in &kept {
+            assert!(registrar.plan(known.digest()).is_some_and(|plan| Arc::ptr_eq(&plan, known)));
+        }
+        assert!(registrar.plan(plan(many).digest()).is_none(), "it is remembered as long as some run has it");
+        // However many are in use, all are known.
+        let used: Vec<_> = (0..2 * many).map(plan).collect();
+        used.iter().for_each(|plan| registrar.remember(plan));
+        assert!(used.iter().all(|plan| registrar.plan(plan.digest()).is_some()));
+    }
+
+    #[test]
+    fn what_many_runs_at_once_took_is_given_back_when_they_have_gone() {
+        let registrar = Registrar::default();
+        let (control, _inbox) = mpsc::channel(1);
+        let runs: Vec<_> =
+            (0..ROOM_KEPT * 20).map(|n| (RunId::parse(&format!("run-{n}")).unwrap(), Running::new(control.clone()))).collect();
+        for (run, running) in &runs {
+            assert!(registrar.insert(run.clone(), Arc::clone(running)));
+        }
+        let room = || registrar.read().running.capacity();
+        let most = room();
+        assert!(most >= runs.len(), "{most}");
+        for (index, (run, running)) in runs.iter().enumerate() {
+            registrar.remove(run, running);
+            let left = runs.len() - index - 1;
+            assert!(room() < ((left + 1) * 8).max(ROOM_KEPT * 2), "room for {}, and {left} are left", room());
+        }
+        assert!((ROOM_KEPT..ROOM_KEPT * 2).contains(&room()), "{}", room());
+    }
+}

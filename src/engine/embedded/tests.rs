@@ -13,9 +13,9 @@ use tokio::time::Instant;
 
 use super::*;
 use crate::discovery;
-use crate::engine::Next;
+use crate::engine::{Next, OwnReply};
 use crate::ids::{Digest, SkillId, StepId};
-use crate::interpreter::{Invocation, SEMANTICS};
+use crate::interpreter::{ErrorClass, Invocation, Outcome, SEMANTICS, StepError, StepStatus};
 use crate::journal::{Created, Memory, Progress, Record};
 use crate::plan::Path;
 use crate::registry::{Layout, Store};
@@ -317,4 +317,59 @@ async fn of_many_agents_the_first_by_name_are_compared() {
     let names: Vec<_> = (0..limits::CHOICE_AGENTS_MAX).map(|n| format!("agent-{n:03}")).collect();
     assert_eq!(chosen[..names.len()], names[..], "each in its turn");
     assert_eq!(chosen[names.len()], names[0], "and then the first again, not the next by name");
+}
+
+/// Skills that break when they are called.
+#[derive(Debug)]
+struct Broken;
+
+#[async_trait]
+impl OwnSkills for Broken {
+    async fn call(&self, call: agent::Call) -> Result<OwnReply, StepError> {
+        panic!("`{}` is broken", call.skill);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_breaks_gantry_fails_its_step_and_nothing_else() {
+    const URL: &str = "http://127.0.0.1:1/self";
+    let engine = engine(Options::default(), Arc::new(Memory::default()));
+    engine.serve_as(URL, Arc::new(Broken));
+    let card = json!({ "name": "self", "url": URL, "skills": [{ "id": "break", "description": "breaks" }] });
+    engine.inner.discovery.add_card(Card::parse(card.to_string().as_bytes()).unwrap());
+    let other = start(&engine, ASK).await.unwrap();
+    for (on_error, is_survived) in [("fail", false), ("continue", true)] {
+        let steps = format!(
+            "steps:\n  - {{id: a, skill: break, retry: {{max_attempts: 3}}, on_error: {on_error}}}\n  - {{id: b, step_type: set, value: 1}}"
+        );
+        let run = start(&engine, &steps).await.unwrap();
+        let ended = tokio::time::timeout(Duration::from_secs(600), engine.wait(&run)).await.expect("the run ends").unwrap();
+        let (a, b) = (&ended.steps[0], &ended.steps[1]);
+        let error = a.error.as_ref().unwrap();
+        assert_eq!((a.status, a.attempts, error.code), (StepStatus::Failed, 1, ErrorClass::Internal), "{on_error}");
+        assert_eq!(error.message, "gantry broke while it made this call");
+        assert_eq!(b.status == StepStatus::Completed, is_survived, "{on_error}");
+        match ended.outcome {
+            Some(Outcome::Completed { output }) if is_survived => assert_eq!(*output, json!(1)),
+            Some(Outcome::Failed { error }) if !is_survived => assert_eq!(error.code, ErrorClass::Internal),
+            outcome => panic!("{on_error}: {outcome:?}"),
+        }
+    }
+    assert_eq!(engine.wait(&other).await.unwrap().status, RunStatus::InputRequired);
+    engine.answer(&other, None, Arc::new(json!("yes"))).await.unwrap();
+    assert_eq!(engine.wait(&other).await.unwrap().status, RunStatus::Completed, "others go on");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_journal_that_takes_new_runs_only_refuses_a_retry_and_nothing_of_it_is_left() {
+    let engine = engine(Options::default(), Odd::new(Mood::Good));
+    let run = start(&engine, ASK).await.unwrap();
+    engine.cancel(&run, "enough").await.unwrap();
+    assert_eq!(engine.wait(&run).await.unwrap().status, RunStatus::Canceled);
+    until("it is over", || engine.counts() == Counts { awake: 0, resting: 0 }).await;
+    let refused = engine.retry(&run, BTreeMap::new()).await.unwrap_err();
+    let Error::Journal(said) = &refused else { panic!("{refused}") };
+    assert!(said.starts_with("run `") && said.ends_with("` has a history, and this journal takes new runs only"), "{said}");
+    assert_eq!(engine.counts(), Counts { awake: 0, resting: 0 });
+    assert_eq!(engine.list(&Filter::default()).await.unwrap().len(), 1);
 }

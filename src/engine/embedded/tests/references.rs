@@ -1,7 +1,7 @@
 //! How long a start follows references, how many of them, and for how long it is remembered that they were.
 
 use super::*;
-use crate::interpreter::RemoteTask;
+use crate::interpreter::{ErrorClass, Outcome, RemoteTask};
 use crate::plan::Refused;
 use crate::registry::{self, Artifact, At, Kind, Manifest, Pushed};
 
@@ -81,4 +81,21 @@ async fn the_agent_of_a_task_that_is_given_up_is_looked_for_no_longer_than_a_reg
     let begun = Instant::now();
     engine.give_up(SkillId::parse("s").unwrap(), false, None, remote).await;
     assert_eq!(begun.elapsed(), limits::REGISTRY_TIMEOUT);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_step_needs_is_looked_for_as_long_as_the_step_may_take() {
+    let engine = over(Arc::new(Silent), Options::default(), Arc::new(Memory::default()));
+    for (step, said) in [
+        ("skill: work", "no agent for skill `work` was found in time"),
+        ("step_type: workflow, workflow: other", "workflow `other` was not found in time"),
+        ("skill: execute_workflow, agent: gantry, inputs: {workflow_id: other}", "no agent for skill `execute_workflow` was found in time"),
+    ] {
+        let run = start(&engine, &format!("steps: [{{id: only, {step}, timeout: 5s}}]")).await.unwrap();
+        let begun = Instant::now();
+        let ended = tokio::time::timeout(Duration::from_secs(600), engine.wait(&run)).await.expect("it is not looked for without end");
+        assert_eq!(begun.elapsed(), Duration::from_secs(5), "{step}");
+        let Some(Outcome::Failed { error }) = ended.unwrap().outcome else { panic!("{step}: it did not fail") };
+        assert_eq!((error.code, error.message.as_str()), (ErrorClass::Timeout, said));
+    }
 }
