@@ -159,3 +159,28 @@ impl Default for Retry {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As the descriptions in the JSON Schema say.
+    #[test]
+    fn what_an_author_leaves_out_of_a_retry() {
+        let default = Retry {
+            max_attempts: NonZeroU32::new(3).unwrap(),
+            initial: Duration::from_secs(1),
+            factor: 2.0,
+            max: Duration::from_secs(30),
+            jitter: true,
+            on: vec![RetryOn::Timeout, RetryOn::Unavailable, RetryOn::RateLimited, RetryOn::AgentError],
+        };
+        assert_eq!(Retry::default(), default);
+        let read = |retry: &str| {
+            let text = format!("metadata: {{id: w, name: W, version: 1.0.0}}\nerror_handling: {{retry: {retry}}}\nsteps: []");
+            crate::workflow::parse(&text).workflow.unwrap().error_handling.retry.unwrap()
+        };
+        assert_eq!(read("{}"), default);
+        assert_eq!(read("{initial: 1m}"), Retry { initial: Duration::from_secs(60), max: Duration::from_secs(60), ..default });
+    }
+}

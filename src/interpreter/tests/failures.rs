@@ -134,3 +134,45 @@ fn late_and_repeated_events_change_nothing() {
         "call a#1 {}\ntimer a Retry 1001\ncall a#2 {}\na completed\ncompleted 1",
     );
 }
+
+/// What docs/WORKFLOW_ENGINE.md says is retried, and nothing else.
+#[test]
+fn a_retry_that_says_nothing_tries_three_times_and_doubles_its_delay() {
+    use ErrorClass::{
+        AgentError, Author, Canceled, Internal, InvalidInput, InvalidReply, Limit, NoAgent, NoMatch, RateLimited, Refused, Rejected,
+        Template, Timeout, TooLarge, Unavailable,
+    };
+    const PLAIN: &str = "steps: [{id: a, skill: s, retry: {jitter: false}}]";
+    for class in [Timeout, Unavailable, RateLimited, AgentError] {
+        let code = class.code();
+        check(
+            PLAIN,
+            &[Fail("a", class), Fire("a", Timer::Retry), Fail("a", class), Fire("a", Timer::Retry), Fail("a", class)],
+            &format!(
+                "call a#1 {{}}\ntimer a Retry 1001\ncall a#2 {{}}\ntimer a Retry 2003\ncall a#3 {{}}\na failed {code}\nfailed step `a`: boom ({code})"
+            ),
+        );
+    }
+    for class in [Rejected, InvalidReply, TooLarge, Refused, NoAgent, Template, InvalidInput, NoMatch, Author, Canceled, Limit, Internal] {
+        let code = class.code();
+        check(PLAIN, &[Fail("a", class)], &format!("call a#1 {{}}\na failed {code}\nfailed step `a`: boom ({code})"));
+    }
+    let once = "call a#1 {}\na failed timeout\nfailed step `a`: boom (timeout)";
+    check("steps: [{id: a, skill: s}]", &[Fail("a", Timeout)], once);
+}
+
+/// Without random bits the delay is the shortest that is drawn: half of the whole, which is at most 30 s.
+#[test]
+fn a_retry_that_says_nothing_of_jitter_has_some_and_waits_no_longer_than_half_a_minute() {
+    check(
+        "steps: [{id: a, skill: s, retry: {factor: 100}}]",
+        &[
+            Fail("a", ErrorClass::Timeout),
+            Fire("a", Timer::Retry),
+            Fail("a", ErrorClass::Timeout),
+            Fire("a", Timer::Retry),
+            Reply("a", json!(1)),
+        ],
+        "call a#1 {}\ntimer a Retry 501\ncall a#2 {}\ntimer a Retry 15003\ncall a#3 {}\na completed\ncompleted 1",
+    );
+}

@@ -494,3 +494,22 @@ fn the_attempt_after_an_outage_names_who_was_away() {
         assert_eq!(of(second), Some(after.map(str::to_owned)), "{class:?}");
     }
 }
+
+#[test]
+fn a_map_that_fails_names_the_first_failures_and_says_that_there_are_more() {
+    const ITEMS: [&str; 7] = ["/0:m[0]/0:a", "/0:m[1]/0:a", "/0:m[2]/0:a", "/0:m[3]/0:a", "/0:m[4]/0:a", "/0:m[5]/0:a", "/0:m[6]/0:a"];
+    for (failures, more) in [(5, ""), (6, "; …"), (7, "; …")] {
+        let yaml = format!(
+            r#"steps: [{{id: m, step_type: map, items: "{{{{ workflow.input }}}}", tolerate_failures: {}, steps: [{{id: a, skill: s}}]}}]"#,
+            failures - 1
+        );
+        let mut case = Case::new(&yaml, json!(ITEMS));
+        for item in &ITEMS[..failures] {
+            case.perform(&FailAt(item, ErrorClass::AgentError));
+        }
+        let listed = "item 0: boom; item 1: boom; item 2: boom; item 3: boom; item 4: boom";
+        let expected = format!("failed step `m`: {failures} of 7 items failed: {listed}{more} (agent_error)");
+        assert_eq!(case.trace.last(), Some(&expected));
+        case.replay();
+    }
+}

@@ -45,6 +45,16 @@ async fn contract(journal: &dyn Journal) {
     assert!(matches!(journal.create(header("b", None), started("b")).await, Ok(Created::New)));
     let Ok(Created::Existing(existing)) = journal.create(header("c", Some("k")), started("c")).await else { panic!("the key is taken") };
     assert_eq!(existing.header, header("a", Some("k")));
+    // An id that a run has is no other run's.
+    for key in [None, Some("other")] {
+        assert!(matches!(journal.create(header("a", key), started("a")).await, Err(Error::Failed(_))), "{key:?}");
+        let history = vec![started("a"), cancel(9)];
+        assert!(matches!(journal.create_from(header("a", key), history, RunStatus::Canceled).await, Err(Error::Failed(_))), "{key:?}");
+    }
+    assert_eq!(journal.find("other").await.unwrap(), None, "nothing of them is left");
+    assert_eq!(journal.events(&run).await.unwrap(), [started("a")]);
+    let record = journal.record(&run).await.unwrap();
+    assert_eq!((record.status, record.header), (RunStatus::Running, header("a", Some("k"))));
     journal.append(&run, &[cancel(7), cancel(6)], RunStatus::Canceled).await.unwrap();
     assert_eq!(journal.events(&run).await.unwrap(), [started("a"), cancel(7), cancel(6)]);
     let record = journal.record(&run).await.unwrap();
