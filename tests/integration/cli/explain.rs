@@ -169,3 +169,29 @@ fn a_record_replays_with_the_hashes_it_has() {
         assert!(diverged.stdout.contains(part), "{part} in {}", diverged.stdout);
     }
 }
+
+#[test]
+fn a_record_of_a_newer_gantry_and_what_is_no_record_are_refused_in_their_words() {
+    const KNOWN: u32 = gantry::engine::Export::FORMAT;
+    let machine = Machine::new();
+    let export = fixture("export.json").replace("RUN", "r").replace("VERSION", "0.0.1");
+    let export = export.replace("WORKFLOW", &digest("workflow")).replace("CARD", &digest("card"));
+    let export: Value = serde_json::from_str(&export).unwrap();
+    let make_one = "make one with `gantry runs export`";
+    for (format, said, hint) in [
+        (Some(json!(KNOWN + 1)), format!("it has format {}, and this gantry knows {KNOWN}", KNOWN + 1), "use a newer gantry"),
+        (Some(json!(u64::MAX)), format!("it has format {}, and this gantry knows {KNOWN}", u64::MAX), "use a newer gantry"),
+        (Some(json!(KNOWN.to_string())), "it has no `format`".to_owned(), make_one),
+        (None, "it has no `format`".to_owned(), make_one),
+    ] {
+        let mut export = export.clone();
+        match &format {
+            Some(format) => export["format"] = format.clone(),
+            None => _ = export.as_object_mut().unwrap().remove("format"),
+        }
+        machine.write("run.json", &export.to_string());
+        let refused = machine.run(&["replay", "run.json"]).expect(2);
+        assert_eq!(refused.stderr, format!("error: `run.json` is no exported run: {said}\n  hint: {hint}\n"), "{format:?}");
+        assert_eq!(refused.stdout, "", "{format:?}");
+    }
+}

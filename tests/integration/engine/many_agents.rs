@@ -267,5 +267,67 @@ async fn an_attempt_goes_to_so_many_agents_and_no_further() {
     assert_eq!(failure(&ended).code, ErrorClass::Unavailable);
     let calls: usize = agents.iter().map(|agent| agent.look(|seen| seen.calls.len())).sum();
     assert_eq!(calls, gantry::limits::FAILOVER_AGENTS_MAX);
-    assert!(failure(&ended).message.len() < 2_000, "{}", failure(&ended).message);
+    // The last one's words, and what the first ones said.
+    let before = ["agent-00", "agent-01", "agent-02"].map(|agent| format!("; before it `{agent}`: HTTP 503 Service Unavailable"));
+    assert_eq!(
+        failure(&ended).message,
+        format!("agent `agent-07` failed at skill `work`: HTTP 503 Service Unavailable{}", before.concat())
+    );
+}
+
+/// However many agents it went to, an attempt is one of those that the workflow allows.
+#[tokio::test]
+async fn an_attempt_counts_once_however_many_agents_it_went_to() {
+    const STEP: &str = "skill: work, timeout: 2s";
+    for (steps, calls_max, completed) in [(1, 1, true), (2, 1, false), (2, 2, true)] {
+        let (a, b) = (Agent::start("a", &["work"], Speaks::Plain, |_| http(503)).await, named("b").await);
+        let world = World::calling(CallOptions::default(), &[&a, &b]);
+        let steps: String = (1..=steps).map(|n| format!("  - {{id: s{n}, {STEP}}}\n")).collect();
+        let ended = world.run(&format!("limits: {{max_agent_calls: {calls_max}}}\nsteps:\n{steps}"), json!({})).await;
+        assert_eq!(ended.status == RunStatus::Completed, completed, "{steps}");
+        assert_eq!([&a, &b].map(|agent| agent.look(|seen| seen.calls.len())), [calls_max, calls_max], "{steps}");
+        if !completed {
+            let error = failure(&ended);
+            assert_eq!((error.code, error.step.as_deref()), (ErrorClass::Limit, Some("s2")), "{error}");
+        }
+        let first = step(&ended, "s1");
+        assert_eq!((first.attempts, &*first.outputs), (1, &json!("b")));
+    }
+}
+
+/// The run above has made one attempt: the step that started the run below. Both ran out with the attempt that went to two agents.
+#[tokio::test]
+async fn an_attempt_below_counts_once_for_the_run_above_too() {
+    for (calls_max, completed) in [(2, true), (1, false)] {
+        let (a, b) = (Agent::start("a", &["work"], Speaks::Plain, |_| http(503)).await, named("b").await);
+        let world = World::calling(CallOptions::default(), &[&a, &b]);
+        world.push_workflow("metadata: {id: below, name: B, version: 1.0.0}\nsteps:\n  - {id: deep, skill: work, timeout: 2s}").await;
+        let above = "steps:\n  - {id: sub, step_type: workflow, workflow: below, inputs: {}}";
+        let ended = world.run(&format!("limits: {{max_agent_calls: {calls_max}}}\n{above}"), json!({})).await;
+        assert_eq!(ended.status == RunStatus::Completed, completed, "at most {calls_max}");
+        if !completed {
+            assert_eq!(failure(&ended).code, ErrorClass::Limit);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_reason_names_the_first_of_those_that_were_passed_over() {
+    let mut agents = Vec::new();
+    for name in ["a", "b", "c", "d"] {
+        agents.push(Agent::start(name, &["work"], Speaks::Plain, |_| http(503)).await);
+    }
+    agents.push(named("e").await);
+    let mut calls = CallOptions::default();
+    calls.gates.breaker.failures = NonZeroU32::new(1).unwrap();
+    calls.gates.breaker.pause = Duration::from_secs(60);
+    let world = World::calling(calls, &agents.iter().collect::<Vec<_>>());
+    let said = "HTTP 503 Service Unavailable";
+    for expected in [
+        format!("number 5 of 5 cards given by hand; after `a`: {said}; after `b`: {said}; after `c`: {said}"),
+        "number 5 of 5 cards given by hand; `a` is left alone, `b` is left alone, `c` is left alone".to_owned(),
+    ] {
+        let ended = world.run(ONCE, json!({})).await;
+        assert_eq!((output(&ended), reason(&ended)), (&json!("e"), expected));
+    }
 }

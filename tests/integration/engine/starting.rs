@@ -1,5 +1,6 @@
 //! Starting runs: keys that make a repeat harmless, inputs that do not fit, lists, and an engine that is full or stopping.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -338,6 +339,69 @@ async fn an_id_that_a_run_has_is_not_given_to_another() {
         let events = journal.events(&id).await.unwrap();
         assert!(matches!(&events[0], Event::Started { input, .. } if **input == json!({"n": 1})), "{events:?}");
         assert_eq!((agent.look(|seen| seen.calls.len()) - before, world.engine.counts().awake), (1, 0));
+    }
+    gate.open();
+}
+
+/// A retry is a start, too: what has not ended is not tried again, and what keeps others out keeps it out.
+#[tokio::test]
+async fn a_retry_is_refused_while_its_run_goes_on_and_when_there_is_no_place_for_it() {
+    let gate = Gate::new();
+    let closed = gate.clone();
+    let agent = Agent::start("gated", &["echo"], Speaks::Plain, move |_| Act::Reply(json!(1)).behind(&closed)).await;
+    for (journal, _dir) in journals() {
+        let world = World::knowing(&[&agent]);
+        let options = Options { runs_max: 1, ..Options::default() };
+        let engine = Embedded::new(options, Arc::clone(&world.discovery), Client::new(client_options()), journal);
+        let start = async || engine.start(Start::new(world.plan(ECHO), Arc::new(json!({"n": 1})))).await.unwrap().run;
+        let retry = async |run: &RunId| engine.retry(run, BTreeMap::new()).await;
+
+        let first = start().await;
+        let busy = retry(&first).await.unwrap_err();
+        assert!(matches!(&busy, Error::Busy(said) if said == "1 runs are under way, which is the limit; try again later"), "{busy}");
+        engine.cancel(&first, "enough").await.unwrap();
+        super::world::end(&engine, &first).await;
+        let second = start().await;
+        assert!(matches!(retry(&first).await, Err(Error::Busy(_))), "the only place is taken");
+        engine.cancel(&second, "enough").await.unwrap();
+        super::world::end(&engine, &second).await;
+        assert_eq!(engine.list(&Filter::default()).await.unwrap().len(), 2, "what was refused was never there");
+
+        let again = retry(&first).await.unwrap();
+        assert!(again.new);
+        engine.cancel(&again.run, "enough").await.unwrap();
+        super::world::end(&engine, &again.run).await;
+        assert_eq!(engine.shutdown(Duration::from_secs(10)).await, 0);
+        for run in [&first, &again.run, &RunId::parse("nobody").unwrap()] {
+            let refused = retry(run).await.unwrap_err();
+            assert!(matches!(refused, Error::ShuttingDown), "{refused}");
+        }
+    }
+    gate.open();
+}
+
+#[tokio::test]
+async fn a_run_that_has_not_ended_is_not_retried_whether_it_works_or_waits() {
+    let gate = Gate::new();
+    let closed = gate.clone();
+    let agent = Agent::start("gated", &["echo"], Speaks::Plain, move |_| Act::Reply(json!(1)).behind(&closed)).await;
+    for (journal, _dir) in journals() {
+        let world = World::with(journal);
+        world.meet(&[&agent]);
+        for (yaml, status, named) in [
+            (ECHO, RunStatus::Running, "running"),
+            ("steps:\n  - {id: ask, step_type: input, prompt: yes?}", RunStatus::InputRequired, "input_required"),
+        ] {
+            let run = world.start(yaml, json!({"n": 1})).await;
+            world.until(&run, named, |now| now.status == status).await;
+            let refused = world.engine.retry(&run, BTreeMap::new()).await.unwrap_err();
+            assert!(matches!(refused, Error::NotRetryable { .. }), "{refused}");
+            assert_eq!(refused.to_string(), format!("run `{run}` cannot be retried: it has not ended ({named})"));
+            assert_eq!(world.engine.snapshot(&run).await.unwrap().status, status, "it goes on");
+            world.engine.cancel(&run, "enough").await.unwrap();
+            world.end(&run).await;
+            assert!(world.engine.retry(&run, BTreeMap::new()).await.unwrap().new);
+        }
     }
     gate.open();
 }
