@@ -384,6 +384,10 @@ fn failure(db: &Connection, error: &rusqlite::Error) -> Error {
     match error.sqlite_error_code() {
         // Nothing was stored, and it may be let go at any moment: a backup, or somebody who looks at the file.
         Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked) => Error::Busy(error.to_string()),
+        Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase) => {
+            let file = db.path().unwrap_or_default();
+            Error::Failed(format!("the journal {file} is damaged: {error}; bring back a copy of it, or begin with another data directory"))
+        }
         _ => Error::Failed(error.to_string()),
     }
 }

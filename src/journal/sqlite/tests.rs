@@ -408,3 +408,14 @@ fn a_database_that_another_program_holds_is_no_failure_for_good() {
         assert_eq!(error.is_transient(), transient, "{error}");
     }
 }
+
+#[test]
+fn a_database_that_is_damaged_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("j.sqlite3");
+    let db = rusqlite::Connection::open(&file).unwrap();
+    for code in [rusqlite::ffi::SQLITE_CORRUPT, rusqlite::ffi::SQLITE_NOTADB] {
+        let error = super::failure(&db, &rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), None)).to_string();
+        assert!(error.contains("is damaged") && error.contains(file.to_str().unwrap()), "{error}");
+    }
+}
