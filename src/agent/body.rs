@@ -123,8 +123,12 @@ fn is_local(error: &std::io::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use std::convert::Infallible;
+    use std::io;
+    use std::sync::Arc;
 
     use super::*;
+    use crate::agent::dial::Lookup;
+    use crate::agent::{Client, Options};
 
     fn answer(sizes: &[usize]) -> (Response, Vec<u8>) {
         let chunks: Vec<Vec<u8>> = sizes.iter().enumerate().map(|(n, size)| vec![b'a' + n as u8; *size]).collect();
@@ -155,6 +159,40 @@ mod tests {
                 let (response, whole) = answer(sizes);
                 assert_eq!(read(response, whole.len() - 1).await.unwrap_err().kind, ErrorKind::TooLarge, "{sizes:?}");
             }
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn what_this_machine_lacks_is_held_against_no_agent() {
+        for (code, what, local) in [
+            (12, "no memory", true),
+            (23, "no files in the system", true),
+            (24, "no files in the process", true),
+            (99, "no ports", true),
+            (1, "not permitted", false),
+            (11, "not yet", false),
+            (32, "a broken pipe", false),
+            (104, "reset", false),
+            (110, "timed out", false),
+            (111, "refused", false),
+            (113, "no route", false),
+        ] {
+            assert_eq!(is_local(&io::Error::from_raw_os_error(code)), local, "{what}");
+            let lookup: Arc<Lookup> = Arc::new(move |_| Box::pin(async move { Err(io::Error::from_raw_os_error(code)) }));
+            let error = Client::with_lookup(Options::default(), lookup).fetch_card("http://agent.example/").await.unwrap_err();
+            let reach = if local { Reach::Nowhere } else { Reach::NotBegun };
+            assert_eq!((error.kind, error.reach, error.is_outage()), (ErrorKind::Unavailable, reach, !local), "{what}: {error}");
+        }
+        assert!(is_local(&io::ErrorKind::AddrNotAvailable.into()), "whatever the system's number for it is");
+        assert!(!is_local(&io::Error::other("24")));
+    }
+
+    #[tokio::test]
+    async fn of_an_error_no_more_is_read_than_is_asked_for() {
+        for (sizes, bytes_max, expected) in [(&[][..], 10, 0), (&[4], 10, 4), (&[4, 6], 10, 10), (&[4, 7], 10, 10), (&[11], 10, 10)] {
+            let (response, whole) = answer(sizes);
+            assert_eq!(read_some(response, bytes_max).await, whole[..expected], "{sizes:?}");
         }
     }
 }

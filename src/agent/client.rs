@@ -277,3 +277,6 @@ pub(super) fn shown(url: &str) -> String {
         Err(_) => "unreadable URL".to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests;

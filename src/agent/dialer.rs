@@ -144,4 +144,25 @@ mod tests {
         allowed.client(Duration::from_millis(200)).of(&url).post(url.clone()).send().await.expect_err("it says nothing");
         assert_eq!(seen.load(Ordering::SeqCst), 1, "the listener does see who comes");
     }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_name_that_is_looked_up_for_three_seconds_counts_as_one_without_an_address() {
+        let late = |after: Option<u64>| {
+            let lookup: Arc<Lookup> = Arc::new(move |_| {
+                Box::pin(async move {
+                    match after {
+                        Some(after) => tokio::time::sleep(Duration::from_millis(after)).await,
+                        None => std::future::pending().await,
+                    }
+                    Ok(vec!["127.0.0.1".parse().unwrap()])
+                })
+            });
+            Dialer { lookup, ..Dialer::new(false) }
+        };
+        for (after, passes, waited) in [(Some(2_999), false, 2_999), (Some(3_001), true, 3_000), (None, true, 3_000)] {
+            let begun = tokio::time::Instant::now();
+            assert_eq!(late(after).check_resolved("http://hook.example/").await.is_ok(), passes, "after {after:?} ms");
+            assert_eq!(begun.elapsed(), Duration::from_millis(waited));
+        }
+    }
 }

@@ -224,3 +224,16 @@ fn said(status: &TaskStatus) -> String {
     }
     parts_value(message.parts.clone(), Shape::Any).map(|value| value.to_string()).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn looks_at_a_task_become_rarer_up_to_one_a_second() {
+        let waits = std::iter::successors(Some(POLL_FIRST), |wait| Some(next_wait(*wait)));
+        let waits: Vec<_> = waits.take(15).map(|wait| wait.as_micros()).collect();
+        assert_eq!(waits[..4], [10_000, 15_000, 22_500, 33_750]);
+        assert_eq!(waits[10..], [576_650, 864_975, 1_000_000, 1_000_000, 1_000_000]);
+    }
+}

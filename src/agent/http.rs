@@ -230,6 +230,11 @@ fn delay(value: &str) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use bytes::Bytes;
+
     use super::*;
 
     #[test]
@@ -241,6 +246,24 @@ mod tests {
         assert_eq!(delay("Thu, 01 Jan 1970 00:00:00 GMT"), Some(Duration::ZERO));
         for text in ["", "-1", "soon", "1.5"] {
             assert_eq!(delay(text), None, "{text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn only_the_beginning_of_an_errors_body_is_read() {
+        const PIECES: usize = 4096;
+        for (media, pieces) in [("text/plain", 16), ("application/json", 16), ("text/html", 0), ("text/event-stream", 0)] {
+            let read = Arc::new(AtomicUsize::new(0));
+            let counter = Arc::clone(&read);
+            let piece = move |_| {
+                counter.fetch_add(1, Ordering::SeqCst);
+                Ok::<_, Infallible>(Bytes::from_static(&[b'x'; 1024]))
+            };
+            let body = reqwest::Body::wrap_stream(futures_util::stream::iter((0..PIECES).map(piece)));
+            let response = axum::http::Response::builder().status(500).header(CONTENT_TYPE, media).body(body).unwrap();
+            let failure = refused(response.into()).await;
+            assert_eq!((failure.kind, failure.message.matches('x').count()), (ErrorKind::Unavailable, pieces * 1024), "{media}");
+            assert_eq!(read.load(Ordering::SeqCst), pieces, "{media}");
         }
     }
 }

@@ -128,6 +128,12 @@ impl Parser {
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
+
+    use bytes::Bytes;
+    use futures_util::{StreamExt, stream};
+    use tokio::time::Instant;
+
     use super::*;
 
     fn events(chunks: &[&[u8]]) -> Result<Vec<String>, ErrorKind> {
@@ -174,5 +180,24 @@ mod tests {
         // Empty data lines add a byte each, which the bound must see as well.
         let empty: Vec<&[u8]> = vec![b"data\n"; 64];
         assert_eq!(events(&empty), Err(ErrorKind::TooLarge));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_is_dead_after_a_minute_of_silence_and_a_comment_is_none() {
+        let said = [(0, "data: a\n\n"), (59, ":\n\n"), (59, ":\n\n"), (59, "data: b\n\n")];
+        let chunks = stream::iter(said).then(async |(after, text)| {
+            tokio::time::sleep(Duration::from_secs(after)).await;
+            Ok::<_, Infallible>(Bytes::from_static(text.as_bytes()))
+        });
+        let body = reqwest::Body::wrap_stream(chunks.chain(stream::pending()));
+        let mut events = Events::new(axum::http::Response::new(body).into(), 32);
+        let begun = Instant::now();
+        for (event, at) in [("a", 0), ("b", 3 * 59)] {
+            assert_eq!(events.next().await.unwrap().unwrap(), event.as_bytes());
+            assert_eq!(begun.elapsed().as_secs(), at);
+        }
+        let failure = events.next().await.unwrap_err();
+        assert_eq!((failure.kind, failure.message.as_str()), (ErrorKind::Unavailable, "its stream was silent for 60s"));
+        assert_eq!(begun.elapsed().as_secs(), 3 * 59 + 60);
     }
 }

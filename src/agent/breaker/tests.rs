@@ -75,7 +75,11 @@ fn failures_in_a_row_open_it_and_a_success_between_them_does_not_let_them() {
 #[test]
 fn a_share_of_failures_within_the_window_opens_it() {
     for (calls, open) in [
-        ("-+-+-+-+-+", false), // Half, but too few calls.
+        ("-+-+-+-+-+", false),                     // Half, but too few calls.
+        ("-+-+-+-+-+-+-+-+-+-", false),            // 19.
+        ("+-+-+-+-+-+-+-+-+-+-", true),            // 20.
+        ("-+-+-+-+-+|||||||||+-+-+-+-+-", true),   // After 9 seconds the first half counts still,
+        ("-+-+-+-+-+||||||||||+-+-+-+-+-", false), // and after 10 no more.
         ("-+-+-+-+-+-+-+-+-+-+-", true),
         ("++-++-++-++-++-++-++-++-++-++-", false),                        // A third.
         ("++++++++++++++++++++--+--+--+--+--+--+--+--", false),           // 16 of 43.
@@ -144,6 +148,31 @@ fn each_failed_probe_doubles_the_pause_up_to_the_longest() {
         case.now += rest;
         let Some(Turn::Opened { pause, .. }) = case.fail() else { panic!("it is closed") };
         assert_eq!(pause, expected, "after {rest:?}");
+    }
+}
+
+/// Twice as long twenty times, and no more: the pause stays a duration, however long the agent is away.
+#[test]
+fn pauses_have_an_end_however_many_they_are() {
+    for (pause_max, longest) in [(BreakerOptions::default().pause_max, SECOND * 30), (Duration::MAX, SECOND * (1 << 20))] {
+        let mut case = Case::opened(BreakerOptions { pause_max, ..rows(1) });
+        let mut waited = SECOND;
+        for _ in 0..100 {
+            case.now += waited;
+            let probe = case.admit().unwrap();
+            let Some(Turn::Opened { pause, .. }) = case.breaker.failed(probe, case.now, &error("still")) else { panic!("it is closed") };
+            assert!(pause >= waited && pause <= longest, "{pause:?} after {waited:?}");
+            waited = pause;
+        }
+        assert_eq!(waited, longest);
+        // The same for probes that nothing comes of.
+        case.now += waited;
+        for _ in 0..100 {
+            assert!(case.admit().unwrap().is_probe());
+            case.now += longest - SECOND / 100;
+            assert!(case.admit().is_err());
+            case.now += SECOND / 100;
+        }
     }
 }
 
