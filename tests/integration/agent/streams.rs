@@ -1,13 +1,16 @@
 //! Agents that stream, well and badly.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use gantry::a2a::{Card, Dialect};
 use gantry::agent::{ErrorKind, Progress, Question, Remote, Reply};
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
 
-use super::support::{MESSAGE_ID, Raw, ask, ask_listening, call, card, client, head};
+use super::support::{MESSAGE_ID, Raw, ask, ask_listening, call, card, client, head, pass};
 
 fn streaming(dialect: Dialect, url: &str) -> Card {
     Card { streaming: true, ..card(dialect, url) }
@@ -20,6 +23,8 @@ enum Step {
     Bytes(Vec<Vec<u8>>),
     /// An event stream of these results, each in an envelope with the request's id.
     Events(Vec<Value>),
+    /// The same, but it does not end.
+    Silent(Vec<Value>),
     /// One JSON answer.
     Json(Value),
 }
@@ -31,11 +36,12 @@ async fn agent(steps: Vec<Step>) -> (Raw, Arc<Mutex<Vec<String>>>) {
     let raw = Raw::start(move |mut stream, envelope: Value| {
         noted.lock().unwrap().push(envelope["method"].as_str().unwrap().to_owned());
         let step = left.lock().unwrap().pop();
+        let ends = !matches!(step, Some(Step::Silent(_)));
         async move {
             let wrap = |result: &Value| json!({ "jsonrpc": "2.0", "id": envelope["id"], "result": result });
             let (content_type, writes) = match step {
                 Some(Step::Bytes(writes)) => ("text/event-stream", writes),
-                Some(Step::Events(events)) => {
+                Some(Step::Events(events) | Step::Silent(events)) => {
                     ("text/event-stream", events.iter().map(|event| format!("data: {}\n\n", wrap(event)).into_bytes()).collect())
                 }
                 Some(Step::Json(mut answer)) => {
@@ -49,6 +55,9 @@ async fn agent(steps: Vec<Step>) -> (Raw, Arc<Mutex<Vec<String>>>) {
             for bytes in writes {
                 let _ = stream.write_all(&bytes).await;
                 tokio::task::yield_now().await;
+            }
+            if !ends {
+                std::future::pending().await
             }
         }
     })
@@ -211,6 +220,30 @@ async fn a_stream_that_breaks_is_taken_up_again() {
         assert_eq!(reply.map_err(|error| error.to_string()), Ok(Reply::Value(json!({ "x": 1 }))), "{what}");
         assert_eq!(methods.lock().unwrap()[1..], expected, "{what}");
     }
+}
+
+#[tokio::test]
+async fn a_stream_that_says_nothing_for_a_minute_is_taken_up_again() {
+    let done = json!({ "task": { "id": "t-1", "contextId": "c-1", "status": { "state": "TASK_STATE_COMPLETED" },
+        "artifacts": [{ "artifactId": "a", "parts": [{ "data": { "x": 1 } }] }] } });
+    let (raw, methods) = agent(vec![Step::Silent(vec![opened("TASK_STATE_WORKING")]), Step::Events(vec![done])]).await;
+    let mut call = call(streaming(Dialect::A2a1, &raw.url));
+    call.timeout = Duration::from_secs(3600);
+    let (begun, working) = oneshot::channel();
+    let mut begun = Some(begun);
+    let on_progress = move |_| {
+        if let Some(begun) = begun.take() {
+            let _ = begun.send(());
+        }
+    };
+    let calling = tokio::spawn(async move { client().call(call, CancellationToken::new(), on_progress).await });
+    working.await.unwrap();
+    pass(Duration::from_secs(59)).await;
+    assert_eq!(*methods.lock().unwrap(), ["SendStreamingMessage"]);
+    pass(Duration::from_secs(1)).await;
+    let reply = tokio::time::timeout(Duration::from_secs(20), calling).await.expect("it is not waited for longer");
+    assert_eq!(reply.unwrap().unwrap(), Reply::Value(json!({ "x": 1 })));
+    assert_eq!(*methods.lock().unwrap(), ["SendStreamingMessage", "SubscribeToTask"]);
 }
 
 #[tokio::test]

@@ -95,6 +95,23 @@ pub(crate) fn answering(answer: impl Fn(&Value) -> Value + Send + Sync + 'static
     }
 }
 
+/// Lets time pass in a moment, once what is on its way has arrived. In it the next timer is always due at once, so that nobody should
+/// wait for a socket. Both sides must be on the test's thread.
+pub(crate) async fn pass(time: Duration) {
+    settle().await;
+    tokio::time::pause();
+    tokio::time::sleep(time).await;
+    settle().await;
+    tokio::time::resume();
+}
+
+/// Lets everybody go on until they wait.
+async fn settle() {
+    for _ in 0..1_000 {
+        tokio::task::yield_now().await;
+    }
+}
+
 /// An agent on a raw socket, for answers that no HTTP library would send. Ends with the test.
 pub(crate) struct Raw {
     pub(crate) url: String,

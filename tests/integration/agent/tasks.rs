@@ -1,15 +1,18 @@
 //! Calls that become tasks at the agent: polled, answered, failed, given up, continued.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use gantry::a2a::{Card, Dialect};
 use gantry::agent::{Client, ErrorKind, Progress, Question, Remote, Reply};
 use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt;
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use wiremock::{Mock, MockServer, Request, ResponseTemplate, matchers};
 
-use super::support::{MESSAGE_ID, answering, ask, ask_listening, call, card, client};
+use super::support::{MESSAGE_ID, Raw, answering, ask, ask_listening, call, card, client, head, pass};
 
 const A2A: [Dialect; 2] = [Dialect::A2a1, Dialect::A2a03];
 
@@ -284,32 +287,104 @@ async fn a_token_that_is_cancelled_already_sends_nothing() {
     assert!(envelopes(&agent).await.is_empty());
 }
 
-/// Looks that fail are repeated a few times, since the task goes on; an agent that is gone is left alone.
+/// Looks that fail are repeated a few times, since the task goes on; an agent that is gone is left alone. `-` a look that fails, `.` one
+/// at a task under way, `+` one at its end.
 #[tokio::test]
 async fn polling_survives_hiccups_and_gives_up_in_the_end() {
     for dialect in A2A {
-        for (failures, expected) in [(3, Ok(Reply::Value(json!({ "x": 1 })))), (u32::MAX, Err(ErrorKind::Unavailable))] {
+        for looks in ["---+", "-----+", "------", "---.---+", "-----.------"] {
             let agent = MockServer::start().await;
-            let count = Mutex::new(0);
+            let left = Mutex::new(looks.chars());
             let respond = move |request: &Request| {
                 let envelope: Value = serde_json::from_slice(&request.body).unwrap();
-                let mut count = count.lock().unwrap();
                 let result = if is_send(&envelope["method"]) {
                     sent(dialect, task(dialect, "working", None, &[]))
-                } else if *count < failures {
-                    *count += 1;
-                    return ResponseTemplate::new(503);
                 } else {
-                    task(dialect, "completed", None, &[json!({ "x": 1 })])
+                    match left.lock().unwrap().next() {
+                        Some('.') => task(dialect, "working", None, &[]),
+                        Some('+') => task(dialect, "completed", None, &[json!({ "x": 1 })]),
+                        Some(_) | None => return ResponseTemplate::new(503),
+                    }
                 };
                 ResponseTemplate::new(200).set_body_json(json!({ "jsonrpc": "2.0", "id": envelope["id"], "result": result }))
             };
             Mock::given(matchers::any()).respond_with(respond).mount(&agent).await;
             let client = client();
             let outcome = ask(&client, call(card(dialect, &agent.uri()))).await;
-            assert_eq!(outcome.map_err(|error| error.kind), expected, "{dialect:?}");
+            let expected = if looks.ends_with('+') { Ok(Reply::Value(json!({ "x": 1 }))) } else { Err(ErrorKind::Unavailable) };
+            assert_eq!(outcome.map_err(|error| error.kind), expected, "{dialect:?} {looks}");
             client.drain().await;
-            assert!(envelopes(&agent).await.iter().all(|envelope| is_send(&envelope["method"]) || is_get(&envelope["method"])));
+            let envelopes = envelopes(&agent).await;
+            assert!(envelopes.iter().all(|envelope| is_send(&envelope["method"]) || is_get(&envelope["method"])));
+            assert_eq!(envelopes.len(), 1 + looks.len(), "{dialect:?} {looks}");
+        }
+    }
+}
+
+/// The agent is busy at the first look, and says for how long.
+#[tokio::test]
+async fn the_next_look_comes_when_the_agent_wants_it() {
+    for dialect in A2A {
+        let (look, mut looks) = mpsc::channel(8);
+        let busy = AtomicBool::new(true);
+        let agent = Raw::start(move |mut stream, envelope| {
+            let look = look.clone();
+            let looked = is_get(&envelope["method"]);
+            let result = match looked {
+                true if busy.swap(false, Ordering::SeqCst) => None,
+                true => Some(task(dialect, "completed", None, &[json!({ "x": 1 })])),
+                false => Some(sent(dialect, task(dialect, "working", None, &[]))),
+            };
+            async move {
+                let answer = match result {
+                    Some(result) => {
+                        format!("{}{}", head("application/json", ""), json!({ "jsonrpc": "2.0", "id": envelope["id"], "result": result }))
+                    }
+                    None => {
+                        "HTTP/1.1 429 Too Many Requests\r\nRetry-After: 30\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".to_owned()
+                    }
+                };
+                let _ = stream.write_all(answer.as_bytes()).await;
+                if looked {
+                    let _ = look.send(()).await;
+                }
+            }
+        })
+        .await;
+        let mut call = call(card(dialect, &agent.url));
+        call.timeout = Duration::from_secs(3600);
+        let calling = tokio::spawn(async move { ask(&client(), call).await });
+        looks.recv().await.unwrap();
+        pass(Duration::from_secs(29)).await;
+        assert!(looks.is_empty(), "{dialect:?}");
+        pass(Duration::from_secs(1)).await;
+        let reply = tokio::time::timeout(Duration::from_secs(20), calling).await.expect("it is not waited for longer");
+        assert_eq!(reply.unwrap().unwrap(), Reply::Value(json!({ "x": 1 })), "{dialect:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_task_has_at_most_a_thousand_artifacts() {
+    for dialect in A2A {
+        for polled in [false, true] {
+            for count in [1_000, 1_001] {
+                let done = task(dialect, "completed", None, &vec![json!(1); count]);
+                let results = match polled {
+                    true => vec![sent(dialect, task(dialect, "working", None, &[])), done],
+                    false => vec![sent(dialect, done)],
+                };
+                let agent = scripted(results).await;
+                let outcome = ask(&client(), call(card(dialect, &agent.uri()))).await;
+                let what = format!("{dialect:?} polled={polled} {count}");
+                match outcome {
+                    Ok(Reply::Value(value)) => assert_eq!((count, value.as_object().unwrap().len()), (1_000, count), "{what}"),
+                    Ok(other) => panic!("{what}: {other:?}"),
+                    Err(error) => {
+                        assert_eq!((count, error.kind), (1_001, ErrorKind::TooLarge), "{what}: {error}");
+                        assert_eq!(error.message, "its task has more than 1000 artifacts");
+                    }
+                }
+            }
         }
     }
 }

@@ -192,6 +192,51 @@ async fn large_bodies_are_cut_at_the_limit() {
     }
 }
 
+/// An agent whose answers are a head and then mebibytes without an end, and how many were written.
+async fn endless(head: String) -> (Raw, Arc<AtomicU64>) {
+    let written = Arc::new(AtomicU64::new(0));
+    let counter = Arc::clone(&written);
+    let agent = Raw::start(move |mut stream, _| {
+        let (counter, head) = (Arc::clone(&counter), head.clone());
+        async move {
+            let piece = vec![b'x'; MEBIBYTE];
+            let mut sent = stream.write_all(head.as_bytes()).await;
+            while sent.is_ok() {
+                sent = stream.write_all(&piece).await;
+                counter.fetch_add(1, Ordering::SeqCst);
+            }
+        }
+    })
+    .await;
+    (agent, written)
+}
+
+#[tokio::test]
+async fn an_error_without_an_end_is_cut() {
+    for dialect in DIALECTS {
+        for media in ["text/plain", "application/json", "text/html"] {
+            let (agent, written) = endless(format!("HTTP/1.1 500 Oops\r\nContent-Type: {media}\r\nConnection: close\r\n\r\n")).await;
+            let error = ask(&client(), call(card(dialect, &agent.url))).await.unwrap_err();
+            assert_eq!(error.kind, ErrorKind::Unavailable, "{dialect:?} {media}: {error}");
+            assert!(error.message.starts_with("HTTP 500 Internal Server Error"), "{error}");
+            assert!(written.load(Ordering::SeqCst) < 24, "{dialect:?} {media}: {written:?} MiB were sent");
+        }
+    }
+}
+
+/// What an agent says to being told that a task is not wanted interests nobody.
+#[tokio::test]
+async fn the_answer_to_a_cancellation_is_cut() {
+    for dialect in [Dialect::A2a1, Dialect::A2a03] {
+        let (agent, written) = endless(head("application/json", "")).await;
+        let client = client();
+        client.cancel_task(&card(dialect, &agent.url), "t-1");
+        client.drain().await;
+        let written = written.load(Ordering::SeqCst);
+        assert!((1..24).contains(&written), "{dialect:?}: {written} MiB were sent");
+    }
+}
+
 /// Deflate blocks of a mebibyte each, in a kilobyte each: the size that counts is the one after decompression.
 #[tokio::test]
 async fn gzip_bombs_are_cut_at_the_limit() {
