@@ -103,4 +103,20 @@ mod tests {
         drop(first);
         assert!(admission.body(1).is_ok());
     }
+
+    #[test]
+    fn of_very_many_callers_those_are_remembered_that_were_here_within_a_second() {
+        let admission = Admission::new(&LimitOptions { rate_per_second: Some(1), ..LimitOptions::default() });
+        let remembered = || admission.buckets.lock().unwrap().len();
+        for n in 0..CALLERS_MAX {
+            drop(admission.enter(&Arc::from(n.to_string())));
+        }
+        assert_eq!(remembered(), CALLERS_MAX);
+        let long_ago = Instant::now().checked_sub(Duration::from_secs(2)).unwrap();
+        admission.buckets.lock().unwrap().iter_mut().filter(|(name, _)| name.len() > 1).for_each(|(_, bucket)| bucket.at = long_ago);
+        let newest = Arc::from("newest");
+        assert!(admission.enter(&newest).is_ok());
+        assert_eq!(remembered(), 11, "the ten that were here just now, and the new one");
+        assert_eq!(admission.enter(&newest).unwrap_err().status, 429);
+    }
 }

@@ -30,7 +30,9 @@ async fn large_bodies_are_413_before_they_are_read() {
     let answer = closed(told).await;
     assert!(answer.starts_with("HTTP/1.1 413") && answer.contains("-32052"), "{answer}");
     let chunks = futures_util::stream::iter((0..100).map(|_| Ok::<_, std::io::Error>(vec![b' '; 1000])));
-    let sent = world.http.post(&world.url).header("content-type", "application/json").body(reqwest::Body::wrap_stream(chunks)).send().await;
+    // By a client of its own: the connection is about to be closed, and must not be used again.
+    let other = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build().unwrap();
+    let sent = other.post(&world.url).header("content-type", "application/json").body(reqwest::Body::wrap_stream(chunks)).send().await;
     // The server may close while the client still sends; when the answer arrives it is the right one.
     if let Ok(response) = sent {
         assert_eq!(response.status(), 413);

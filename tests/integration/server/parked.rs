@@ -159,6 +159,19 @@ async fn an_answer_names_the_one_it_is_for() {
 }
 
 #[tokio::test]
+async fn what_was_said_before_a_run_is_kept_with_it_up_to_four_kilobytes() {
+    let folder = tempfile::tempdir().unwrap();
+    let world = world(&folder).await;
+    world.workflow("asks", ASKS).await;
+    for (bytes, messages) in [(3_000, 2), (5_000, 1)] {
+        let asked = send(&world, execute(&format!("m-{bytes}"), "asks", json!({ "text": "x".repeat(bytes) }))).await;
+        assert_eq!(asked["history"].as_array().unwrap().len(), 2);
+        world.has_left().await;
+        assert_eq!(get(&world, &asked["id"]).await["history"].as_array().unwrap().len(), messages, "{bytes}");
+    }
+}
+
+#[tokio::test]
 async fn schemas_that_are_large_are_not_said_again_and_again() {
     let folder = tempfile::tempdir().unwrap();
     let world = world(&folder).await;
