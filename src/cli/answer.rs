@@ -330,7 +330,7 @@ fn answered(question: &Message) -> Option<String> {
     let name = |about: &Value, member: &str| about.get(member).and_then(Value::as_str).map(str::to_owned);
     let is_only = waiting.iter().filter(|other| other.get("step") == first.get("step")).count() == 1;
     let step = if is_only { name(first, "step") } else { name(first, "path") }?;
-    let step = one_line(&json!(step).to_string(), 200);
+    let step = one_line(&json!(step).to_string(), 4_000);
     Some(format!("--data {}", word(&format!("{{\"step\": {step}, \"answer\": {answer}}}"))))
 }
 

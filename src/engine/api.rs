@@ -250,9 +250,12 @@ pub enum Error {
     Mismatch(#[from] Mismatch),
 }
 
-/// What the steps of these paths are called: by their id where one of them has it, else by their path. The first ten.
-pub fn called(paths: &[Path]) -> Vec<String> {
+/// What the steps of these paths are called: by their id where one of them has it, else by their path. The first ten; where several have
+/// the id that was `meant`, of these.
+pub fn called(paths: &[Path], meant: Option<&str>) -> Vec<String> {
     const NAMED: usize = 10;
+    let of_that_id: Vec<Path> = paths.iter().filter(|path| Some(path.step()) == meant).cloned().collect();
+    let paths = if of_that_id.len() > 1 { &of_that_id } else { paths };
     let is_only = |path: &Path| paths.iter().filter(|other| other.step() == path.step()).count() == 1;
     let name = |path: &Path| if is_only(path) { path.step().to_owned() } else { path.to_string() };
     let mut names: Vec<String> = paths.iter().take(NAMED).map(name).collect();

@@ -62,7 +62,8 @@ fn cut(text: String) -> String {
     if text.len() <= limits::REMOTE_ERROR_BYTES_MAX / 4 {
         return text;
     }
-    format!("{}…", text.chars().take(200).collect::<String>())
+    let begins = text.char_indices().nth(200).map_or(text.len(), |(at, _)| at);
+    if begins < text.len() { format!("{}…", &text[..begins]) } else { text }
 }
 
 #[cfg(test)]

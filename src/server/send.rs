@@ -248,13 +248,6 @@ async fn answer(
     let (named, mut answer) = answer_of(message);
     let paths: Vec<Path> = waiting.keys().map(|path| Path::new(path.as_str())).collect();
     let found = engine::waiting_step(&paths, named.as_deref()).and_then(|path| waiting.get_key_value(path.as_str()));
-    // It can have members of these names itself.
-    let found = found.or_else(|| {
-        let (path, asked) = waiting.first_key_value().filter(|_| waiting.len() == 1)?;
-        let whole = whole_answer(message).filter(|whole| fits(asked, whole))?;
-        answer = whole;
-        Some((path, asked))
-    });
     let Some((path, asked)) = found.map(|(path, asked)| (path.clone(), asked.clone())) else {
         if let Some(name) = &named
             && answer_early(app, task, run, name, &answer, message).await?
@@ -264,7 +257,7 @@ async fn answer(
         if waiting.is_empty() {
             return Err(Failure::new(ErrorCode::UnsupportedOperation, format!("task `{}` is at work and waits for no message", task.id)));
         }
-        let names = engine::called(&paths).join(", ");
+        let names = engine::called(&paths, named.as_deref()).join(", ");
         return Err(Failure::field("message.metadata.step", format!("name the step that this answers, one of: {names}")));
     };
     fit_text(&asked, &mut answer, message);
@@ -292,29 +285,29 @@ async fn answer(
     }
 }
 
-/// The data of a message that is nothing else.
-fn whole_answer(message: &Message) -> Option<Value> {
-    let [Part { content: PartContent::Data(data), .. }] = message.parts.as_slice() else { return None };
-    let mut answer = Value::clone(data);
-    a2a::normalize_numbers(&mut answer);
-    Some(answer)
-}
-
-/// Whether the answer is what the question wants, if it wants anything.
-fn fits(asked: &Waiting, answer: &Value) -> bool {
-    asked.question.schema.as_ref().is_some_and(|schema| engine::check_answer(schema, answer).is_ok())
-}
-
 /// A text is an object with a text, unless the question wants something else: then the text itself, or the JSON that it spells.
 fn fit_text(asked: &Waiting, answer: &mut Value, message: &Message) {
-    let [Part { content: PartContent::Text(text), .. }] = message.parts.as_slice() else { return };
-    if asked.question.schema.is_none() || fits(asked, answer) {
-        return;
-    }
-    let spelled = serde_json::from_str(text).ok();
-    if let Some(fitting) = [Some(Value::String(text.clone())), spelled].into_iter().flatten().find(|value| fits(asked, value)) {
+    let Some(schema) = &asked.question.schema else { return };
+    let fits = |value: &Value| engine::check_answer(schema, value).is_ok();
+    if let Some(text) = only_text(message)
+        && !fits(answer)
+        && let Some(fitting) = read_as(text).find(fits)
+    {
         *answer = fitting;
     }
+}
+
+/// The text of a message that is nothing else.
+fn only_text(message: &Message) -> Option<&str> {
+    match message.parts.as_slice() {
+        [Part { content: PartContent::Text(text), .. }] => Some(text),
+        _ => None,
+    }
+}
+
+/// What else a text can be than an object with a text.
+fn read_as(text: &str) -> impl Iterator<Item = Value> {
+    [Some(Value::String(text.to_owned())), serde_json::from_str(text).ok()].into_iter().flatten()
 }
 
 /// Only a task that can leave memory has to be found again.
@@ -332,7 +325,19 @@ async fn answer_early(
     message: &Message,
 ) -> Result<bool, Failure> {
     let said = task.hear_answer(message.clone());
-    let Err(error) = app.engine.answer_noted(run, Some(step), Arc::new(answer.clone()), note(app, &said)).await else { return Ok(true) };
+    let given = |answer: Value| app.engine.answer_noted(run, Some(step), Arc::new(answer), note(app, &said));
+    let Err(mut error) = given(answer.clone()).await else { return Ok(true) };
+    // What it wants is known only to the engine.
+    for other in only_text(message).into_iter().flat_map(read_as) {
+        if !matches!(error, engine::Error::InvalidInput(_)) {
+            break;
+        }
+        match given(other).await {
+            Ok(()) => return Ok(true),
+            Err(engine::Error::InvalidInput(_)) => {}
+            Err(changed) => error = changed,
+        }
+    }
     task.take_back(&said);
     match error {
         engine::Error::NotWaiting { .. } => Ok(false),

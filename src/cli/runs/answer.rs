@@ -27,8 +27,8 @@ pub struct AnswerArguments {
     /// Take the answer from a file; `-` is standard input
     #[arg(long, value_name = "FILE", conflicts_with = "answer")]
     file: Option<PathBuf>,
-    /// The step that waits, when several do
-    #[arg(long, value_name = "ID")]
+    /// The step that waits, when several do: its id, or its path in a map
+    #[arg(long, value_name = "STEP")]
     step: Option<String>,
     #[command(flatten)]
     directory: DirectoryChoice,

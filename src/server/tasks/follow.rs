@@ -374,7 +374,7 @@ fn ask(task: &Task, at: Timestamp) {
         Some(only) if waiting.len() == 1 => question_parts(&only.question.prompt),
         _ => {
             let paths: Vec<Path> = waiting.keys().map(|path| Path::new(path.as_str())).collect();
-            let names = called(&paths).join(", ");
+            let names = called(&paths, None).join(", ");
             let text = format!("{} steps wait for an answer: {names}. Name the step in `metadata.step`.", waiting.len());
             vec![Part::text(text), Part::data(json!({ "waiting": steps }))]
         }

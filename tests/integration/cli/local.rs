@@ -188,3 +188,13 @@ fn a_question_ends_the_run_unless_it_goes_on_by_itself() {
         assert_eq!(ran.stderr.contains("nobody here can answer"), status == 1, "{steps}: {}", ran.stderr);
     }
 }
+
+#[test]
+fn the_output_of_a_run_that_calls_nobody_is_saved() {
+    let machine = Machine::new();
+    let text = "metadata: {id: only, name: Only, version: 1.0.0}\nsteps: [{id: a, step_type: set, value: 41}]\noutput: {answer: \"{{ steps.a.outputs + 1 }}\", of: a}\n";
+    machine.write("only.yaml", text);
+    machine.run(&["run", "--embedded", "-w", "only.yaml", "--out", "made"]).expect(0);
+    assert_eq!(machine.json("made/metadata.json")["output_file"], "output.json");
+    assert_eq!(machine.json("made/output.json"), json!({ "answer": 42, "of": "a" }));
+}

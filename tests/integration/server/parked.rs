@@ -149,13 +149,18 @@ async fn an_answer_names_the_one_it_is_for() {
     let done = send(&world, told("m-4", id, json!({ "data": { "step": "q", "answer": false } }))).await;
     assert_eq!(done["artifacts"].as_array().unwrap().last().unwrap()["parts"][0]["data"], json!([false, true, false]), "{done:#}");
 
-    // An answer can have members of these names itself.
-    let wants = "schema: {type: object, required: [step, answer]}";
-    world.workflow("form", &format!("  - {{id: f, step_type: input, prompt: \"?\", {wants}}}\n")).await;
-    let asked = send(&world, execute("m-5", "form", json!({}))).await;
-    let form = json!({ "step": "x", "answer": "y" });
-    let done = send(&world, told("m-6", &asked["id"], json!({ "data": form }))).await;
-    assert_eq!((state(&done), &done["artifacts"][0]["parts"][0]["data"]), ("COMPLETED", &form));
+    // Of two questions at once only the one that is named has the answer; what is for a later step waits for it.
+    let second = "  - {id: b, step_type: input, prompt: \"?\", schema: {type: string}}\n";
+    world.workflow("later", &format!("  - {{id: a, step_type: input, prompt: \"?\", schema: {{type: object}}}}\n{second}")).await;
+    let asked = send(&world, execute("m-5", "later", json!({}))).await;
+    let early = send(&world, told("m-6", &asked["id"], json!({ "data": { "step": "b", "answer": "red" } }))).await;
+    assert_eq!(state(&early), "INPUT_REQUIRED", "{early:#}");
+    let mut text = told("m-7", &asked["id"], json!({ "text": "blue" }));
+    text["metadata"] = json!({ "step": "b" });
+    assert_eq!(state(&send(&world, text).await), "INPUT_REQUIRED");
+    let done = send(&world, told("m-8", &asked["id"], json!({ "data": { "sure": true } }))).await;
+    assert_eq!((state(&done), &done["artifacts"][0]["parts"][0]["data"]), ("COMPLETED", &json!({ "sure": true })));
+    assert_eq!(done["artifacts"][1]["parts"][0]["text"], "blue", "of several early answers the last one counts: {done:#}");
 }
 
 #[tokio::test]

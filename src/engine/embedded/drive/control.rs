@@ -136,7 +136,7 @@ impl Driver {
         });
         let found = waiting_step(&waiting, name).filter(|path| attempt.is_none_or(|attempt| self.run.asking(path) == Some(attempt)));
         found.cloned().ok_or_else(|| {
-            let waiting = called(&waiting);
+            let waiting = called(&waiting, name);
             Error::NotWaiting { run: self.id.clone(), step: step.map(str::to_owned), waiting }
         })
     }
