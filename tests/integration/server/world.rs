@@ -87,9 +87,9 @@ impl World {
         Self::resting(Self::bounds(SOON), Self::agents(), journal, layout, options, Some(threads())).await
     }
 
-    /// With no more runs under way than these. None of them rests.
+    /// With no more runs under way than these.
     pub(super) async fn of_runs(runs_max: usize) -> Self {
-        let bounds = embedded::Options { runs_max, ..Self::bounds(PATIENCE) };
+        let bounds = embedded::Options { runs_max, ..Self::bounds(REST_AFTER) };
         let layout = Arc::new(Layout::ephemeral().unwrap());
         Self::resting(bounds, Self::agents(), Arc::new(Memory::default()), layout, Self::options(), Some(threads())).await
     }
