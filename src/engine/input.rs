@@ -44,7 +44,7 @@ pub(super) fn check_size(what: &str, value: &Value) -> Result<(), Error> {
 }
 
 /// Checks an answer against the `schema:` of the step that asked. Answers are rare: the schema is compiled each time.
-pub(crate) fn check_answer(schema: &Value, answer: &Value) -> Result<(), Error> {
+pub(super) fn check_answer(schema: &Value, answer: &Value) -> Result<(), Error> {
     let validator = jsonschema::validator_for(schema)
         .map_err(|error| Error::InvalidInput(vec![format!("the step's schema is not a JSON Schema: {error}")]))?;
     let problems: Vec<_> = validator.iter_errors(answer).take(PROBLEMS_MAX).map(|error| describe("answer", &error)).collect();

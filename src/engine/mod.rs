@@ -18,6 +18,5 @@ pub use api::{Engine, Error, Filter, Next, Page, RETRY_OF_LABEL, RunSummary, Sta
 pub use export::{Export, ExportHeader};
 pub use history::{Entry, EntryStatus, Timeline};
 pub use input::check as check_input;
-pub(crate) use input::check_answer;
 pub use own::{OwnReply, OwnSkills};
 pub use replay::{Divergence, Replayed, replay};

@@ -10,7 +10,7 @@ use super::error::Failure;
 use super::seen::Remembered;
 use super::start::{self, Key, Opened, Origin};
 use super::state::{Accepted, App};
-use super::tasks::{Dialogue, Kind, Task, Waiting, now, play};
+use super::tasks::{Dialogue, Kind, Task, now, play};
 use super::{kept, query};
 use crate::a2a::{self, ErrorCode, FieldViolation, Message, Part, PartContent, SendMessageParams, TaskState};
 use crate::engine;
@@ -245,7 +245,7 @@ async fn answer(
     streaming: bool,
 ) -> Result<Option<Opened>, Failure> {
     let waiting = task.waiting();
-    let (named, mut answer) = answer_of(message);
+    let (named, answer) = answer_of(message);
     let paths: Vec<Path> = waiting.keys().map(|path| Path::new(path.as_str())).collect();
     let found = engine::waiting_step(&paths, named.as_deref()).and_then(|path| waiting.get_key_value(path.as_str()));
     let Some((path, asked)) = found.map(|(path, asked)| (path.clone(), asked.clone())) else {
@@ -260,14 +260,13 @@ async fn answer(
         let names = engine::called(&paths, named.as_deref()).join(", ");
         return Err(Failure::field("message.metadata.step", format!("name the step that this answers, one of: {names}")));
     };
-    fit_text(&asked, &mut answer, message);
     // The state moves before the answer is given: what follows from the answer must come after it.
     let before = task.record().status;
     task.set_waiting(&path, None);
     let said = task.hear_answer(message.clone());
     task.set_status(TaskState::Working, Vec::new(), now(), Map::new());
     let opened = streaming.then(|| task.subscribe());
-    match app.engine.answer_noted(run, Some(&path), Arc::new(answer), note(app, &said)).await {
+    match give(app, run, &path, &answer, message, &said).await {
         Ok(()) => Ok(opened),
         // It was looked at by the step, which waits for another one.
         Err(error @ engine::Error::InvalidInput(_)) => {
@@ -282,18 +281,6 @@ async fn answer(
             task.doubt();
             Err(error.into())
         }
-    }
-}
-
-/// A text is an object with a text, unless the question wants something else: then the text itself, or the JSON that it spells.
-fn fit_text(asked: &Waiting, answer: &mut Value, message: &Message) {
-    let Some(schema) = &asked.question.schema else { return };
-    let fits = |value: &Value| engine::check_answer(schema, value).is_ok();
-    if let Some(text) = only_text(message)
-        && !fits(answer)
-        && let Some(fitting) = read_as(text).find(fits)
-    {
-        *answer = fitting;
     }
 }
 
@@ -315,6 +302,31 @@ fn note(app: &App, said: &[Message]) -> Option<Arc<str>> {
     app.engine.is_durable().then(|| kept::said(said)).flatten()
 }
 
+/// Gives an answer to a step. A text is an object with a text, unless the step wants something else, which only the engine knows: then
+/// it is the text itself, or the JSON that it spells.
+async fn give(
+    app: &App,
+    run: &crate::ids::RunId,
+    step: &str,
+    answer: &Value,
+    message: &Message,
+    said: &[Message],
+) -> Result<(), engine::Error> {
+    let given = |answer: Value| app.engine.answer_noted(run, Some(step), Arc::new(answer), note(app, said));
+    let mut outcome = given(answer.clone()).await;
+    for other in only_text(message).into_iter().flat_map(read_as) {
+        if !matches!(outcome, Err(engine::Error::InvalidInput(_))) {
+            break;
+        }
+        let again = given(other).await;
+        // Of several refusals the first is told.
+        if !matches!(again, Err(engine::Error::InvalidInput(_))) {
+            outcome = again;
+        }
+    }
+    outcome
+}
+
 /// Gives an answer to a step that has not asked yet. False when no such step is to come.
 async fn answer_early(
     app: &Arc<App>,
@@ -325,19 +337,7 @@ async fn answer_early(
     message: &Message,
 ) -> Result<bool, Failure> {
     let said = task.hear_answer(message.clone());
-    let given = |answer: Value| app.engine.answer_noted(run, Some(step), Arc::new(answer), note(app, &said));
-    let Err(mut error) = given(answer.clone()).await else { return Ok(true) };
-    // What it wants is known only to the engine.
-    for other in only_text(message).into_iter().flat_map(read_as) {
-        if !matches!(error, engine::Error::InvalidInput(_)) {
-            break;
-        }
-        match given(other).await {
-            Ok(()) => return Ok(true),
-            Err(engine::Error::InvalidInput(_)) => {}
-            Err(changed) => error = changed,
-        }
-    }
+    let Err(error) = give(app, run, step, answer, message, &said).await else { return Ok(true) };
     task.take_back(&said);
     match error {
         engine::Error::NotWaiting { .. } => Ok(false),

@@ -120,16 +120,8 @@ impl Serialize for V03<&Part> {
                 map.serialize_entry("kind", "text")?;
                 map.serialize_entry("text", text)?;
             }
-            PartContent::Data(data) => {
-                map.serialize_entry("kind", "data")?;
-                wrapped = !data.is_object();
-                serialize_data(&mut map, data, wrapped)?;
-            }
-            PartContent::Written(data) => {
-                map.serialize_entry("kind", "data")?;
-                wrapped = !data.is_object();
-                serialize_data(&mut map, data, wrapped)?;
-            }
+            PartContent::Data(data) => wrapped = serialize_data(&mut map, data, data.is_object())?,
+            PartContent::Written(data) => wrapped = serialize_data(&mut map, data, data.is_object())?,
             PartContent::Raw(bytes) => {
                 map.serialize_entry("kind", "file")?;
                 map.serialize_entry("file", &file(part, Some(bytes), None))?;
@@ -150,8 +142,15 @@ impl Serialize for V03<&Part> {
     }
 }
 
-fn serialize_data<M: SerializeMap>(map: &mut M, data: &impl Serialize, wrapped: bool) -> Result<(), M::Error> {
-    if wrapped { map.serialize_entry("data", &Wrapped { value: data }) } else { map.serialize_entry("data", data) }
+/// Whether it had to be wrapped: data is an object here.
+fn serialize_data<M: SerializeMap>(map: &mut M, data: &impl Serialize, is_object: bool) -> Result<bool, M::Error> {
+    map.serialize_entry("kind", "data")?;
+    if is_object {
+        map.serialize_entry("data", data)?
+    } else {
+        map.serialize_entry("data", &Wrapped { value: data })?
+    }
+    Ok(!is_object)
 }
 
 #[derive(Serialize)]

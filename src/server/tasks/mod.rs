@@ -19,5 +19,5 @@ pub(super) use queue::{Queue, Taken};
 pub(super) use script::play;
 pub(super) use store::Store;
 pub(super) use talk::belonging;
-pub(super) use task::{Bounds, Dialogue, Kind, NewTask, Task, Waiting, now};
+pub(super) use task::{Bounds, Dialogue, Kind, NewTask, Task, now};
 pub(super) use trouble::Trouble;

@@ -106,7 +106,7 @@ impl Live {
         if history.len() >= history_max {
             history.remove(0);
         }
-        history.push(message);
+        history.push(message.compact());
         self.unkept = (self.unkept + 1).min(history_max);
     }
 }
@@ -116,9 +116,9 @@ pub(super) fn said_by_us(history: &[Message]) -> u64 {
     history.iter().filter(|message| message.role == a2a::Role::Agent).count() as u64
 }
 
-/// A message as a part of a task, which keeps it to show it.
+/// A message as a part of a task.
 pub(in crate::server) fn belonging(mut message: Message, task_id: &str, context_id: &str) -> Message {
     message.task_id = Some(task_id.to_owned());
     message.context_id = Some(context_id.to_owned());
-    message.compact()
+    message
 }

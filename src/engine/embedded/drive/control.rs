@@ -130,11 +130,9 @@ impl Driver {
 
     fn waiting_step(&self, step: Option<&str>) -> Result<Path, Error> {
         let waiting = self.run.waiting();
-        let (name, attempt) = step.map_or((None, None), |step| {
-            let (name, attempt) = meant(step);
-            (Some(name), attempt)
-        });
-        let found = waiting_step(&waiting, name).filter(|path| attempt.is_none_or(|attempt| self.run.asking(path) == Some(attempt)));
+        let (name, attempt) = step.map(meant).unzip();
+        let found =
+            waiting_step(&waiting, name).filter(|path| attempt.flatten().is_none_or(|attempt| self.run.asking(path) == Some(attempt)));
         found.cloned().ok_or_else(|| {
             let waiting = called(&waiting, name);
             Error::NotWaiting { run: self.id.clone(), step: step.map(str::to_owned), waiting }
