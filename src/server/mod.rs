@@ -16,6 +16,7 @@ mod error;
 mod routes;
 mod rpc;
 
+mod answer;
 mod ask;
 mod card;
 mod kept;
@@ -23,6 +24,7 @@ mod methods;
 mod own;
 mod plain;
 mod query;
+mod routing;
 mod seen;
 mod send;
 mod start;

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use super::ask::{self, Ask};
 use super::error::Failure;
-use super::send::{asked_back, decide, reconsider, routed};
+use super::routing::{asked_back, decide, reconsider, routed};
 use super::state::App;
 use super::tasks::{Dialogue, Kind, NewTask, now, play};
 use crate::a2a::{self, Artifact, ErrorCode, Message, Shape, TaskState};

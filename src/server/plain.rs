@@ -10,7 +10,7 @@ use super::ask::{self, Execute};
 use super::error::{Failure, OwnCode};
 use super::methods::Call;
 use super::query;
-use super::send;
+use super::routing;
 use super::start::{self, Begun, Key, Origin};
 use super::state::App;
 use super::tasks::Kind;
@@ -53,10 +53,10 @@ pub(super) async fn route(app: &Arc<App>, call: &Call, params: &Value) -> Result
         metadata: params.get("metadata").and_then(Value::as_object).cloned().unwrap_or_default(),
         ..Message::default()
     };
-    match send::decide(app, &text, &message).await? {
+    match routing::decide(app, &text, &message).await? {
         Decision::Run { run, reason } => {
-            let (found, input) = send::routed(app, &run, &text, data).await?;
-            let about = send::route_metadata(&reason, Some(&run.workflow));
+            let (found, input) = routing::routed(app, &run, &text, data).await?;
+            let about = routing::route_metadata(&reason, Some(&run.workflow));
             let origin = origin(app, call, params)?;
             let mut begun = start::begin(app, origin, found, input, about).await?;
             let output = output(app, &mut begun).await?;
@@ -69,7 +69,7 @@ pub(super) async fn route(app: &Arc<App>, call: &Call, params: &Value) -> Result
         },
         Decision::Reject { message, .. } => Err(Failure::new(ErrorCode::UnsupportedOperation, message)),
         Decision::Ask { candidates, reason } => {
-            let question = send::question(&candidates);
+            let question = routing::question(&candidates);
             let list: Vec<Value> = candidates
                 .iter()
                 .map(|c| json!({ "workflow_id": c.id, "description": c.description, "confidence": c.confidence }))
