@@ -6,6 +6,7 @@
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
+use super::callee::Callee;
 use super::exit::{Exit, Failure};
 use super::run::{rule, whole};
 use super::terminal::{self, Terminal, one_line, printable, say};
@@ -14,6 +15,7 @@ use crate::a2a::{
     Artifact, Message, Part, PartContent, SendMessageResponse, StreamResponse, Task, TaskArtifactUpdate, TaskState, TaskStatus,
     normalize_numbers,
 };
+use crate::agent::Updates;
 
 /// Characters of a status message that are shown while a task is under way.
 const STATUS_CHARACTERS_MAX: usize = 400;
@@ -50,9 +52,23 @@ impl Answer {
         Self { url: url.to_owned(), terminal, style, task, state, said: String::new(), open: None, answered: None }
     }
 
-    /// The task that the answer is about, once it is known.
-    pub(super) fn task(&self) -> Option<&str> {
-        self.task.as_deref()
+    /// Takes all that a stream says. It must not end before the task does.
+    pub(super) async fn stream(&mut self, callee: &Callee, mut updates: Updates) -> Result<(), Failure> {
+        let mut begun = false;
+        loop {
+            match callee.within(updates.next()).await {
+                Ok(Some(event)) => self.event(event)?,
+                Ok(None) if !begun => return Err(Failure::unavailable("the agent's stream ended before it said anything")),
+                Ok(None) if self.task.is_some() && !self.is_settled() => {
+                    return Err(Failure::unavailable("the agent's stream ended before its task did"));
+                }
+                Ok(None) => return Ok(()),
+                // The stream broke, and not the task.
+                Err(failure) if self.task.is_some() => return Err(Failure { exit: Exit::Unavailable, ..failure }),
+                Err(failure) => return Err(failure),
+            }
+            begun = true;
+        }
     }
 
     /// Nothing more comes, or not before the caller says something.

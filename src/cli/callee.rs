@@ -159,6 +159,8 @@ impl CalleeArguments {
 pub(super) fn failure(error: agent::Error) -> Failure {
     let exit = match error.kind {
         _ if is(&error, ErrorCode::TaskNotFound) => Exit::Unavailable,
+        // What was sent is not what the agent takes: an answer that does not fit, an input that a workflow cannot have.
+        _ if is(&error, ErrorCode::InvalidParams) => Exit::Usage,
         ErrorKind::Timeout | ErrorKind::Unavailable | ErrorKind::RateLimited | ErrorKind::Refused | ErrorKind::CircuitOpen => {
             Exit::Unavailable
         }

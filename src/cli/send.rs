@@ -125,21 +125,11 @@ async fn stream(callee: &Callee, message: Message, answer: &mut Answer) -> Resul
             }
         })
         .await?;
-    let mut updates = match opened {
-        Some(Opened::Updates(updates)) => updates,
-        Some(Opened::Reply(reply)) => return whole(callee, reply, true, answer).await,
+    match opened {
+        Some(Opened::Updates(updates)) => answer.stream(callee, updates).await,
+        Some(Opened::Reply(reply)) => whole(callee, reply, true, answer).await,
         // Refused before anything was begun, so that sending it again begins nothing twice; a task that has ended says so again.
-        None => return send(callee, message, true, answer).await,
-    };
-    let mut begun = false;
-    while let Some(event) = callee.within(updates.next()).await? {
-        begun = true;
-        answer.event(event)?;
-    }
-    match (begun, answer.task(), answer.is_settled()) {
-        (true, None, _) | (true, Some(_), true) => Ok(()),
-        (false, _, _) => Err(Failure::unavailable("the agent's stream ended before it said anything")),
-        (true, Some(_), false) => Err(Failure::unavailable("the agent's stream ended before its task did")),
+        None => send(callee, message, true, answer).await,
     }
 }
 

@@ -43,7 +43,7 @@ async fn follow(callee: &Callee, id: &str, answer: &mut Answer) -> Result<(), Fa
             }
         })
         .await?;
-    let Some(mut updates) = opened else {
+    let Some(updates) = opened else {
         // A task that has ended has no more events, but it has an end.
         let task = callee.within(callee.agent.get_task(id, None)).await?;
         if !task.status.state.is_terminal() {
@@ -55,8 +55,5 @@ async fn follow(callee: &Callee, id: &str, answer: &mut Answer) -> Result<(), Fa
         }
         return answer.event(StreamResponse::Task(task));
     };
-    while let Some(event) = callee.within(updates.next()).await? {
-        answer.event(event)?;
-    }
-    if answer.is_settled() { Ok(()) } else { Err(Failure::unavailable("the agent's stream ended before its task did")) }
+    answer.stream(callee, updates).await
 }

@@ -149,6 +149,43 @@ async fn nonsense_is_an_error_that_says_what() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_agent_does_not_take_is_the_callers_mistake() {
+    let server = agent(None, |request: &Request| {
+        let call: Value = serde_json::from_slice(&request.body).unwrap();
+        let error = json!({ "code": -32602, "message": "the answer does not fit: at `/sure`: is no boolean" });
+        ResponseTemplate::new(200).set_body_json(json!({ "jsonrpc": "2.0", "id": call["id"], "error": error }))
+    })
+    .await;
+    let ran = Machine::new().run(&["send", &server.uri(), "hi", "--task", "t"]).expect(2);
+    assert!(ran.stderr.contains("the answer does not fit"), "{}", ran.stderr);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_that_breaks_is_no_failure_of_its_task() {
+    let begun = json!({ "task": { "id": "t", "contextId": "c", "status": { "state": "TASK_STATE_WORKING" } } });
+    let error = json!({ "code": -32603, "message": "the agent is shutting down" });
+    for (last, part) in [(json!({ "error": error }), "the agent is shutting down"), (json!(null), "ended before its task did")] {
+        let begun = begun.clone();
+        let server = agent(None, move |request: &Request| {
+            let call: Value = serde_json::from_slice(&request.body).unwrap();
+            let mut text = format!("data: {}\n\n", json!({ "jsonrpc": "2.0", "id": call["id"], "result": begun }));
+            if let Some(last) = last.as_object() {
+                let mut last = last.clone();
+                last.extend([("jsonrpc".to_owned(), json!("2.0")), ("id".to_owned(), call["id"].clone())]);
+                text.push_str(&format!("data: {}\n\n", Value::Object(last)));
+            }
+            ResponseTemplate::new(200).set_body_raw(text, "text/event-stream")
+        })
+        .await;
+        let (machine, uri) = (Machine::new(), server.uri());
+        for arguments in [&["send", &uri, "hi", "--stream"][..], &["task", "subscribe", &uri, "t"]] {
+            let ran = machine.run(arguments).expect(3);
+            assert!(ran.stderr.contains(part) && ran.stderr.contains("gantry task subscribe"), "{arguments:?}: {}", ran.stderr);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_a_card_the_dialect_is_named() {
     let machine = Machine::new();
     let server = MockServer::start().await;
