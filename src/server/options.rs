@@ -171,7 +171,7 @@ pub struct LimitOptions {
     /// Time a client may leave what we send unread.
     #[serde(deserialize_with = "duration")]
     pub write_timeout: Duration,
-    /// Bytes that wait for one reader of a stream before it is cut. It can subscribe again.
+    /// Bytes that wait for one reader of a stream before it is cut, unless all of them came within the last second. It can subscribe again.
     pub stream_bytes_max: usize,
     /// Tasks kept; the oldest that have ended go first.
     pub tasks_max: usize,

@@ -9,12 +9,18 @@ use tokio::sync::Notify;
 
 use crate::a2a::StreamResponse;
 
+/// A reader that is behind by no more than this is not slow, however much came at once: the results of a run end with it, all of them at
+/// the same moment, before anybody can have taken the first.
+const PROMPT: Duration = Duration::from_secs(1);
+
 /// One reader's queue.
 #[derive(Debug)]
 pub(in crate::server) struct Queue {
     waiting: Mutex<Waiting>,
     changed: Notify,
     bytes_max: usize,
+    /// How long an event may wait while there are more bytes than that.
+    prompt: Duration,
     age_max: Duration,
 }
 
@@ -40,7 +46,7 @@ pub(in crate::server) enum Taken {
 
 impl Queue {
     pub(super) fn new(bytes_max: usize, age_max: Duration) -> Self {
-        Self { waiting: Mutex::default(), changed: Notify::new(), bytes_max, age_max }
+        Self { waiting: Mutex::default(), changed: Notify::new(), bytes_max, prompt: PROMPT, age_max }
     }
 
     /// Adds an event of about this size. False when the reader is gone or was cut: the queue can be forgotten.
@@ -49,9 +55,8 @@ impl Queue {
         if waiting.end.is_some() {
             return false;
         }
-        let stale = waiting.events.front().is_some_and(|(_, _, since)| since.elapsed() > self.age_max);
-        // One event may be larger than the bound: then it waits alone.
-        if stale || (!waiting.events.is_empty() && waiting.bytes + bytes > self.bytes_max) {
+        let age_max = if waiting.bytes + bytes > self.bytes_max { self.prompt } else { self.age_max };
+        if waiting.events.front().is_some_and(|(_, _, since)| since.elapsed() > age_max) {
             waiting.events.clear();
             waiting.bytes = 0;
             waiting.end = Some(Taken::Cut);
@@ -116,13 +121,32 @@ mod tests {
         Arc::new(StreamResponse::Message(Message::default()))
     }
 
+    fn queue(prompt: Duration) -> Queue {
+        Queue { prompt, ..Queue::new(100, Duration::from_secs(10)) }
+    }
+
     #[tokio::test]
     async fn a_reader_that_does_not_read_is_cut_by_bytes() {
-        let queue = Queue::new(100, Duration::from_secs(10));
-        assert!(queue.push(&event(), 1_000), "one event may be larger than the bound");
-        assert!(!queue.push(&event(), 1), "nothing may wait behind it");
+        let queue = queue(Duration::ZERO);
+        assert!(queue.push(&event(), 99));
+        std::thread::sleep(Duration::from_millis(2));
+        assert!(queue.push(&event(), 1), "as many bytes as may wait");
+        assert!(!queue.push(&event(), 1));
         assert!(!queue.push(&event(), 1));
         assert!(matches!(queue.take().await, Taken::Cut));
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_cannot_have_read_yet_is_not_cut() {
+        let queue = queue(Duration::from_secs(10));
+        for _ in 0..3 {
+            assert!(queue.push(&event(), 1_000));
+        }
+        queue.end();
+        for _ in 0..3 {
+            assert!(matches!(queue.take().await, Taken::Event(_)));
+        }
+        assert!(matches!(queue.take().await, Taken::End));
     }
 
     #[tokio::test]

@@ -109,6 +109,19 @@ async fn every_step_is_seen_to_begin_however_soon_it_ends() {
 }
 
 #[tokio::test]
+async fn a_stream_has_large_results_that_come_at_the_same_moment() {
+    let world = World::new().await;
+    let both = "  - {id: a, step_type: set, value: \"{{ workflow.input.value }}\"}\n  - {id: b, step_type: set, value: \"{{ steps.a.outputs }}\"}\n";
+    world.workflow("large", both).await;
+    let value = "x".repeat(gantry::server::Options::default().limits.stream_bytes_max);
+    let params = json!({ "message": execute("m-large", "large", json!({ "value": value })) });
+    let events = world.stream("SendStreamingMessage", params).await.rest().await;
+    let seen: Vec<String> = events.iter().map(short).collect();
+    let expected = ["task:SUBMITTED", "status:WORKING", "artifact:step:/0:a", "artifact:step:/1:b", "artifact:output", "status:COMPLETED"];
+    assert_eq!(seen, expected);
+}
+
+#[tokio::test]
 async fn what_repeated_steps_yield_is_told_however_soon_they_end_and_not_without_end() {
     let world = World::new().await;
     world
