@@ -137,8 +137,9 @@ def profile(home):
         subprocess.run([BINARY, *what, *to], cwd=home, check=True, stdout=subprocess.DEVNULL)
     out = home / "callgrind"
     valgrind = ["valgrind", "--tool=callgrind", "--dump-instr=yes", f"--callgrind-out-file={out}"]
-    server, said = serve(home, "serve", [*valgrind, BINARY, "serve", "--no-publish", "--data-dir", home / "data", *to])
-    time.sleep(1)
+    server, said = serve(home, "serve", [*valgrind, BINARY, "serve", "--data-dir", home / "data", *to])
+    # Its card is pushed, and looked at again a moment later.
+    time.sleep(5)
     subprocess.run(["callgrind_control", "-d", str(server.pid)], check=True, stdout=subprocess.DEVNULL)
     work(said["url"])
     time.sleep(3)

@@ -14,6 +14,8 @@ const ROUNDS: usize = 5;
 const MANY: usize = 64;
 /// After so long memory must be back.
 const SETTLE: Duration = Duration::from_secs(60);
+/// By then a server that has just started has nothing more to do.
+const STARTED: Duration = Duration::from_secs(10);
 /// The value that the steps of a heavy run pass on.
 const HEAVY_BYTES: usize = 1_000_000;
 
@@ -178,9 +180,15 @@ impl Bench<'_> {
         Ok(Subject { name: if data.is_some() { "raw + SQLite" } else { "raw" }, kind: Kind::Raw, process, data })
     }
 
+    /// One that leaves the registry as it is: several are measured beside each other.
     fn gantry(&self, data: Option<&str>) -> Result<Subject, Failure> {
+        self.gantry_with(data, &["--no-publish"])
+    }
+
+    fn gantry_with(&self, data: Option<&str>, more: &[&str]) -> Result<Subject, Failure> {
         let data = data.map(|name| self.directory(name)).transpose()?;
-        let mut arguments = vec!["serve", "--port", "0", "--no-publish", "--registry", &self.registry.url];
+        let mut arguments = vec!["serve", "--port", "0", "--registry", &self.registry.url];
+        arguments.extend(more);
         match &data {
             Some(data) => arguments.extend(["--data-dir", data.to_str().ok_or("no text")?]),
             None => arguments.push("--ephemeral"),
@@ -421,7 +429,11 @@ impl Bench<'_> {
         let group = "memory, durable";
         self.heading(group);
         let megabytes = |bytes: u64| bytes as f64 / 1e6;
-        let subject = self.gantry(Some("memory"))?;
+        let subject = self.gantry_with(Some("memory"), &[])?;
+        if !self.wish.quick {
+            // Its card is pushed, and looked at again.
+            tokio::time::sleep(STARTED).await;
+        }
         let idle = subject.process.memory("VmRSS")?;
         self.bar(group, "MB idle", megabytes(idle), 15.0, false);
         self.load(&subject, &shape("chain-3"), MANY, MANY * 20).await?;
