@@ -207,7 +207,7 @@ pub enum Error {
         /// The steps that do wait.
         waiting: Vec<String>,
     },
-    /// The input does not fit the workflow's schema. Every problem is listed.
+    /// The input does not fit the workflow's schema. The first problems are listed, the rest is counted.
     #[error("{}: {}", unfit(.0), .0.join("; "))]
     InvalidInput(Vec<String>),
     /// A bound was met.

@@ -13,10 +13,10 @@ use crate::plan::Plan;
 /// Compiled schemas by the digest of their plan: compiling costs more than a whole short run.
 static VALIDATORS: LazyLock<Cache<Digest, Arc<jsonschema::Validator>>> = LazyLock::new(|| Cache::new(1_000));
 
-/// Most problems that are listed.
+/// Most problems that are listed; the rest is counted.
 const PROBLEMS_MAX: usize = 20;
 
-/// Checks the size of `input`, and it against the `input:` schema of a workflow. Every problem is named, with its place in the input.
+/// Checks the size of `input`, and it against the `input:` schema of a workflow. The problems are named, each with its place in the input.
 pub fn check(plan: &Plan, input: &Value) -> Result<(), Error> {
     check_size("input", input)?;
     let Some(schema) = &plan.workflow().input else { return Ok(()) };
@@ -30,8 +30,7 @@ pub fn check(plan: &Plan, input: &Value) -> Result<(), Error> {
             validator
         }
     };
-    let problems: Vec<_> = validator.iter_errors(input).take(PROBLEMS_MAX).map(|error| describe("input", &error)).collect();
-    if problems.is_empty() { Ok(()) } else { Err(Error::InvalidInput(problems)) }
+    fits("input", &validator, input)
 }
 
 /// Refuses an input or answer that is larger than a run may be given, whoever gives it.
@@ -47,7 +46,16 @@ pub(super) fn check_size(what: &str, value: &Value) -> Result<(), Error> {
 pub(super) fn check_answer(schema: &Value, answer: &Value) -> Result<(), Error> {
     let validator = jsonschema::validator_for(schema)
         .map_err(|error| Error::InvalidInput(vec![format!("the step's schema is not a JSON Schema: {error}")]))?;
-    let problems: Vec<_> = validator.iter_errors(answer).take(PROBLEMS_MAX).map(|error| describe("answer", &error)).collect();
+    fits("answer", &validator, answer)
+}
+
+fn fits(what: &str, validator: &jsonschema::Validator, value: &Value) -> Result<(), Error> {
+    let mut errors = validator.iter_errors(value);
+    let mut problems: Vec<_> = errors.by_ref().take(PROBLEMS_MAX).map(|error| describe(what, &error)).collect();
+    let more = errors.count();
+    if more > 0 {
+        problems.push(format!("… and {more} more"));
+    }
     if problems.is_empty() { Ok(()) } else { Err(Error::InvalidInput(problems)) }
 }
 
@@ -89,13 +97,19 @@ mod tests {
     const INTEGERS: &str = r#"{"type": "object", "additionalProperties": {"type": "integer"}}"#;
 
     #[test]
-    fn so_many_problems_are_told_and_no_more() {
-        for (wrong, told) in [(PROBLEMS_MAX - 1, 19), (PROBLEMS_MAX, 20), (30, 20)] {
+    fn so_many_problems_are_told_and_the_others_counted() {
+        for (wrong, told, more) in [
+            (PROBLEMS_MAX - 1, 19, None),
+            (PROBLEMS_MAX, 20, None),
+            (PROBLEMS_MAX + 1, 20, Some("… and 1 more")),
+            (5_000, 20, Some("… and 4980 more")),
+        ] {
             let value: Value = (0..wrong).map(|n| (format!("p{n:02}"), json!("x"))).collect::<serde_json::Map<_, _>>().into();
             for what in ["input", "answer"] {
                 let problems = problems(what, INTEGERS, &value);
-                assert_eq!(problems.len(), told, "{wrong} in the {what}");
+                assert_eq!(problems.len(), told + more.iter().count(), "{wrong} in the {what}");
                 assert_eq!(problems[told - 1], format!("{what}.p{:02}: \"x\" is not of type \"integer\"", told - 1));
+                assert_eq!(problems.get(told).map(String::as_str), more, "{wrong} in the {what}");
             }
         }
     }
