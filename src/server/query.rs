@@ -431,3 +431,6 @@ pub(super) async fn delete_webhook(app: &Arc<App>, caller: &Caller, params: &Pus
     look_up(app, caller, &params.task_id).await?.with_webhooks(|webhooks| webhooks.remove(&params.id));
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;
