@@ -89,3 +89,36 @@ fn changes(task: &Task) -> Vec<StreamResponse> {
     });
     artifacts.chain([status]).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use futures_util::StreamExt as _;
+    use tokio::time::Instant;
+    use tokio_util::sync::CancellationToken;
+    use tokio_util::task::TaskTracker;
+
+    use super::super::tasks::{Begun, Tasks};
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_stream_shows_every_fifteen_seconds_that_it_is_there() {
+        let tasks = Tasks::new(TaskTracker::new(), CancellationToken::new());
+        let Some(Begun::New(entry)) = tasks.begin("m", None, 1) else { panic!("there is room") };
+        let mut frames = response(&entry, Wire::V1, json!(7)).into_body().into_data_stream();
+        let begun = Instant::now();
+        let happens = async {
+            tokio::time::sleep(Duration::from_secs(37)).await;
+            entry.cancel();
+        };
+        let reads = async {
+            let mut seen = Vec::new();
+            while let Some(frame) = frames.next().await {
+                let frame = String::from_utf8(frame.unwrap().to_vec()).unwrap();
+                seen.push((begun.elapsed().as_millis(), frame == ": keep-alive\n\n"));
+            }
+            seen
+        };
+        let ((), seen) = tokio::join!(happens, reads);
+        assert_eq!(seen, [(0, false), (15_000, true), (30_000, true), (37_000, false)]);
+    }
+}

@@ -103,3 +103,49 @@ impl Reader {
         format!("data: {{\"jsonrpc\":\"2.0\",\"id\":{},\"error\":{error}}}\n\n", self.id)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures_util::StreamExt as _;
+    use serde_json::{Map, json};
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::a2a::TaskState;
+    use crate::server::tasks::{Bounds, Kind, NewTask, Store, now};
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_stream_shows_every_fifteen_seconds_that_it_is_there() {
+        let bounds = Bounds { history_max: 9, stream_bytes_max: 64 * 1024, stream_age_max: Duration::from_secs(60) };
+        let task = Store::new(9, bounds, false).unlisted(NewTask {
+            id: "t".to_owned(),
+            context_id: String::new(),
+            caller: Arc::from("c"),
+            kind: Kind::Script,
+            history: Vec::new(),
+            about: None,
+            metadata: Map::new(),
+            since: now(),
+            is_remade: false,
+        });
+        let opened = Stream::Task { opened: task.subscribe(), dialect: Dialect::V1, until_settled: false };
+        let mut frames = respond(&json!(7), opened).into_body().into_data_stream();
+        let begun = Instant::now();
+        let happens = async {
+            tokio::time::sleep(Duration::from_secs(37)).await;
+            task.set_status(TaskState::Working, Vec::new(), now(), Map::new());
+            tokio::time::sleep(Duration::from_secs(20)).await;
+            task.set_status(TaskState::Completed, Vec::new(), now(), Map::new());
+        };
+        let reads = async {
+            let mut seen = Vec::new();
+            while let Some(frame) = frames.next().await {
+                let frame = String::from_utf8(frame.unwrap().to_vec()).unwrap();
+                seen.push((begun.elapsed().as_millis(), frame == ": keep-alive\n\n"));
+            }
+            seen
+        };
+        let ((), seen) = tokio::join!(happens, reads);
+        assert_eq!(seen, [(0, false), (15_000, true), (30_000, true), (37_000, false), (52_000, true), (57_000, false)]);
+    }
+}
