@@ -99,18 +99,14 @@ impl Surroundings {
         let store = self.away.take()?;
         let discovery = Arc::clone(&self.discovery);
         Some(async move {
-            let (mut rest, mut patience) = (AWAY_REST_MIN, PING_PATIENCE);
-            loop {
-                tokio::time::sleep(rest).await;
-                rest = (rest * 2).min(AWAY_REST_MAX);
-                // One that is far away and slow is there, too.
-                patience = (patience * 2).min(PING_PATIENCE_MAX);
-                if let Ok(Ok(())) = tokio::time::timeout(patience, store.ping()).await {
-                    tracing::info!("the registry answers");
-                    say("the registry answers");
-                    return discovery.await_registry(false);
-                }
-            }
+            until_it_answers(|| {
+                let store = store.clone();
+                async move { store.ping().await }
+            })
+            .await;
+            tracing::info!("the registry answers");
+            say("the registry answers");
+            discovery.await_registry(false);
         })
     }
 
@@ -230,6 +226,20 @@ async fn named(url: &str, terminal: Terminal, reference: Option<&str>) -> Result
     Ok(with(store, url, terminal, reference))
 }
 
+/// Asks until the answer is that it is there: more and more seldom, and each time with more time to answer.
+async fn until_it_answers<A: Future<Output = Result<(), E>>, E>(ask: impl Fn() -> A) {
+    let (mut rest, mut patience) = (AWAY_REST_MIN, PING_PATIENCE);
+    loop {
+        tokio::time::sleep(rest).await;
+        rest = (rest * 2).min(AWAY_REST_MAX);
+        // One that is far away and slow is there, too.
+        patience = (patience * 2).min(PING_PATIENCE_MAX);
+        if let Ok(Ok(())) = tokio::time::timeout(patience, ask()).await {
+            return;
+        }
+    }
+}
+
 fn unanswered(url: &str, error: &registry::Error) -> Failure {
     let hint = "start one with `gantry up`, name another with --registry, or use what is built in with --embedded";
     let message = match error {
@@ -308,8 +318,11 @@ async fn answers(port: u16) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
+
     use super::*;
     use tokio::net::TcpListener;
+    use tokio::time::Instant;
 
     async fn check(reply: &'static str, expected: bool) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -363,6 +376,28 @@ mod tests {
         check("HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n<html>", false).await;
         check("SSH-2.0-x\r\n", false).await;
         check("", false).await;
+    }
+
+    /// When a registry is asked that says no after so long, and yes the eighth time, and when it is known to be there, in milliseconds.
+    async fn asked(says_no_after: Duration, says_yes_after: Duration) -> (Vec<u128>, u128) {
+        let (begun, asked) = (Instant::now(), RefCell::new(Vec::new()));
+        until_it_answers(|| async {
+            asked.borrow_mut().push(begun.elapsed().as_millis());
+            let is_last = asked.borrow().len() == 8;
+            tokio::time::sleep(if is_last { says_yes_after } else { says_no_after }).await;
+            if is_last { Ok(()) } else { Err(()) }
+        })
+        .await;
+        (asked.into_inner(), begun.elapsed().as_millis())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_registry_that_is_away_is_asked_more_and_more_seldom_and_waited_for_longer_and_longer() {
+        let at_once = asked(Duration::ZERO, Duration::ZERO).await;
+        assert_eq!(at_once, (vec![250, 750, 1_750, 3_750, 7_750, 12_750, 17_750, 22_750], 22_750));
+        // It has 2, 4, 8, 16 and then always 30 seconds.
+        let never = asked(Duration::from_secs(3600), Duration::from_secs(29)).await;
+        assert_eq!(never, (vec![250, 2_750, 7_750, 17_750, 37_750, 72_750, 107_750, 142_750], 171_750));
     }
 
     #[tokio::test]

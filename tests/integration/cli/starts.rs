@@ -221,6 +221,21 @@ fn a_registry_that_is_away_holds_up_no_start_and_what_needs_it_waits() {
 }
 
 #[test]
+fn a_registry_that_takes_the_connection_and_says_nothing_is_waited_for_a_second() {
+    let (machine, silent) = (Machine::new(), std::net::TcpListener::bind("127.0.0.1:0").unwrap());
+    let (url, ready) = (format!("http://{}", silent.local_addr().unwrap()), machine.path("silent.json"));
+    let mut serve = machine.command(&["serve", "--port", "0", "--ephemeral", "--registry", &url]);
+    serve.arg("--ready-file").arg(&ready);
+    let began = Instant::now();
+    let (running, _) = Running::ready(serve, &ready);
+    assert!(began.elapsed() >= Duration::from_secs(1), "{:?}", began.elapsed());
+    running.signal("TERM");
+    let told = running.end().expect(0).stderr;
+    let expected = format!("no registry answers at {url}: it did not within 1 s; what needs it waits until one does");
+    assert!(told.contains(&expected), "{told}");
+}
+
+#[test]
 fn a_gantry_that_stops_while_the_registry_is_away_parks_what_waits_for_it() {
     let (world, gantry) = world_with_a_run();
     kill(gantry);
