@@ -13,6 +13,9 @@ pub mod interpreter;
 
 #[cfg(feature = "service")]
 mod addresses;
+#[cfg(test)]
+#[cfg(all(unix, feature = "service"))]
+mod deaf;
 #[cfg(feature = "service")]
 mod http_client;
 #[cfg(feature = "service")]

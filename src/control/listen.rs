@@ -206,3 +206,28 @@ pub(super) async fn line(read: &mut (impl AsyncBufRead + Unpin), bytes_max: usiz
     }
     Some(text)
 }
+
+#[cfg(test)]
+#[cfg(unix)]
+mod tests {
+    use super::*;
+    use crate::agent;
+    use crate::discovery::{self, Discovery};
+    use crate::engine::embedded::Options;
+    use crate::journal::Memory;
+    use crate::registry::Layout;
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_cannot_accept_rests_and_goes_on() {
+        let discovery = Arc::new(Discovery::new(Arc::new(Layout::ephemeral().unwrap()), discovery::Options::default()));
+        let agents = agent::Client::new(agent::Options::default());
+        let engine = Embedded::new(Options::default(), discovery, agents, Arc::new(Memory::default()));
+        let serve = |listener, stop| {
+            let secret = Arc::from("secret");
+            Listener { listener, secret }.serve(engine.clone(), CancellationToken::new(), stop)
+        };
+        let said = format!("secret\n{}\n", json!(Wish::Agents));
+        let heard = json!(Reply::Done(json!([]))).to_string();
+        crate::deaf::check(limits::CONTROL_CONNECTIONS_MAX, serve, said.as_bytes(), &heard).await;
+    }
+}

@@ -158,4 +158,12 @@ mod tests {
         kept.read_exact(&mut read).await.unwrap();
         assert_eq!(&read, b"HTTP/1.1 200 OK", "the place is free again");
     }
+
+    #[cfg(unix)]
+    #[tokio::test(start_paused = true)]
+    async fn whoever_cannot_accept_rests_and_goes_on() {
+        let routes = Router::new().fallback(|| async { "here" });
+        let serve = |listener, stop| serve_within(Arc::new(Semaphore::new(1)), listener, routes.clone(), stop);
+        crate::deaf::check(1, serve, GET, "HTTP/1.1 200 OK").await;
+    }
 }

@@ -236,3 +236,19 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Impatient<S> {
         self.judge(cx, shut)
     }
 }
+
+#[cfg(test)]
+#[cfg(unix)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_cannot_accept_rests_and_goes_on() {
+        let serve = |listener, stop| async {
+            let router = Router::new().fallback(|| async { "here" });
+            let limits = LimitOptions { connections_max: 1, ..LimitOptions::default() };
+            serve(listener, None, router, &limits, None, stop, Duration::from_secs(1)).await
+        };
+        crate::deaf::check(1, serve, b"GET / HTTP/1.1\r\nhost: x\r\n\r\n", "HTTP/1.1 200 OK").await;
+    }
+}

@@ -88,3 +88,17 @@ async fn accept(listener: &TcpListener, free: &Arc<Semaphore>) -> Option<(TcpStr
         }
     }
 }
+
+#[cfg(test)]
+#[cfg(unix)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_cannot_accept_rests_and_goes_on() {
+        let layout = Arc::new(Layout::ephemeral().unwrap());
+        let options = Options { connections_max: 1, ..Options::default() };
+        let serve = |listener, stop| serve(listener, Arc::clone(&layout), options.clone(), stop);
+        crate::deaf::check(1, serve, b"GET /v2/ HTTP/1.1\r\nhost: x\r\n\r\n", "HTTP/1.1 200 OK").await;
+    }
+}
