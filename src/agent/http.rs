@@ -234,8 +234,12 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use bytes::Bytes;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+    use tokio::task::JoinSet;
 
     use super::*;
+    use crate::agent::dial;
 
     #[test]
     fn retry_after_reads_seconds_and_dates() {
@@ -265,5 +269,63 @@ mod tests {
             assert_eq!((failure.kind, failure.message.matches('x').count()), (ErrorKind::Unavailable, pieces * 1024), "{media}");
             assert_eq!(read.load(Ordering::SeqCst), pieces, "{media}");
         }
+    }
+
+    /// Lets time pass in a moment, once what is on its way has arrived. Both sides are on the test's thread.
+    async fn pass(time: Duration) {
+        settle().await;
+        tokio::time::pause();
+        tokio::time::sleep(time).await;
+        settle().await;
+        tokio::time::resume();
+    }
+
+    async fn settle() {
+        for _ in 0..1_000 {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_is_idle_for_half_a_minute_is_closed_and_not_used_again() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = Url::parse(&format!("http://{}/", listener.local_addr().unwrap())).unwrap();
+        // How many were opened, and how many closed.
+        let counts = Arc::new([AtomicUsize::new(0), AtomicUsize::new(0)]);
+        let counted = || counts.each_ref().map(|count| count.load(Ordering::SeqCst));
+        let counting = Arc::clone(&counts);
+        let serving = tokio::spawn(async move {
+            let mut open = JoinSet::new();
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let counting = Arc::clone(&counting);
+                counting[0].fetch_add(1, Ordering::SeqCst);
+                open.spawn(async move {
+                    // A request is read at once.
+                    while stream.read(&mut [0; 4096]).await.is_ok_and(|bytes| bytes > 0) {
+                        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}").await.unwrap();
+                    }
+                    counting[1].fetch_add(1, Ordering::SeqCst);
+                });
+            }
+        });
+        let connect_timeout = Duration::from_secs(3600);
+        let http = Http::new(Guard::new(true, &[]), dial::system(), connect_timeout, 1024, BTreeMap::new(), BTreeMap::new());
+        let ask = async || assert_eq!(body::read(http.get(&url).await.unwrap(), 1024).await.unwrap(), "{}");
+        ask().await;
+        pass(Duration::from_secs(25)).await;
+        ask().await;
+        assert_eq!(counted(), [1, 0], "it is used again");
+        pass(Duration::from_secs(31)).await;
+        ask().await;
+        assert_eq!(counted()[0], 2, "another one is used");
+        // Those that are idle are looked for as often as they may be old.
+        pass(Duration::from_secs(61)).await;
+        let closed = async {
+            while counted() != [2, 2] {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), closed).await.expect("nobody has to ask for that");
+        serving.abort();
     }
 }
