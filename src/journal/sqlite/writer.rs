@@ -52,7 +52,7 @@ enum Done {
 /// Runs until every sender is gone. Nobody else has the connection, but for tests that hold up a write or set a bound.
 pub(super) fn write(connection: &Mutex<Connection>, mut requests: mpsc::Receiver<Request>) {
     let (mut batch, mut later) = (Vec::with_capacity(limits::JOURNAL_BATCH), Vec::new());
-    let mut known = Known::of(limits::JOURNAL_RUNS_KNOWN);
+    let mut known = Known::new();
     let written_ahead = WrittenAhead::of(&mut connection.lock().unwrap_or_else(PoisonError::into_inner));
     while let Some(first) = requests.blocking_recv() {
         let mut connection = connection.lock().unwrap_or_else(PoisonError::into_inner);

@@ -7,6 +7,7 @@ use crate::interpreter::RunStatus;
 use crate::journal::sqlite::failure;
 use crate::journal::sqlite::payloads::{self, Stored};
 use crate::journal::{Error, Header, Used};
+use crate::limits;
 use crate::time::Timestamp;
 
 /// How far a run's row may be behind its events.
@@ -42,8 +43,13 @@ struct Place {
 }
 
 impl Known {
-    /// Of so many runs.
-    pub(super) fn of(runs_max: usize) -> Self {
+    /// Of none yet, and of as many as are known at a time.
+    pub(super) fn new() -> Self {
+        Self::of(limits::JOURNAL_RUNS_KNOWN)
+    }
+
+    /// The same, of so many.
+    fn of(runs_max: usize) -> Self {
         Self { runs: quick_cache::unsync::Cache::new(runs_max) }
     }
 
@@ -172,6 +178,31 @@ mod tests {
             assert_eq!(stored(&db), expected, "{runs_max} known");
             assert!(known.runs.len() <= runs_max, "{} of {runs_max}", known.runs.len());
         }
+    }
+
+    #[test]
+    fn so_many_runs_are_known_and_the_others_looked_up() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(FILE);
+        let mut db = schema::open(&path).unwrap();
+        schema::migrate(&mut db, &path).unwrap();
+        let mut known = Known::new();
+        let transaction = db.transaction().unwrap();
+        let runs: Vec<String> = (1_000..6_000).map(|n| format!("run-{n}")).collect();
+        for (n, run) in runs.iter().enumerate() {
+            let first = payloads::encode(&started(run)).unwrap();
+            let Inserted::New(id) = insert_run(&transaction, &header(run, None), &[first], RunStatus::Running).unwrap() else {
+                panic!("{run}")
+            };
+            known.created(id, &header(run, None), 1, RunStatus::Running);
+            assert_eq!(known.runs.len(), (n + 1).min(4_096));
+        }
+        for run in &runs {
+            known.append(&transaction, &addition(run, 1)).unwrap();
+            assert_eq!(known.runs.len(), 4_096);
+        }
+        let expected: Vec<_> = runs.iter().flat_map(|run| [(run.clone(), 0), (run.clone(), 1)]).collect();
+        assert_eq!(stored(&transaction), expected);
     }
 
     #[test]
