@@ -25,7 +25,7 @@ const VERSION: HeaderName = HeaderName::from_static("a2a-version");
 const EXTENSIONS: HeaderName = HeaderName::from_static("a2a-extensions");
 /// How long telling an agent that a task is no longer wanted may take.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
-/// The answer to it is read, so that the connection can be used again, but not believed.
+/// As much of the answer to it is read.
 const CANCEL_REPLY_BYTES_MAX: usize = 64 * 1024;
 
 /// Which words are spoken.
@@ -206,8 +206,7 @@ impl Endpoint {
                 return;
             }
             let told = tokio::time::timeout(CANCEL_TIMEOUT, async {
-                let response = http.post(&url, headers, request).await?;
-                body::read_some(response, CANCEL_REPLY_BYTES_MAX).await;
+                hear_out(http.post(&url, headers, request).await?).await;
                 Ok::<_, Failure>(())
             });
             match told.await {
@@ -245,6 +244,34 @@ impl Endpoint {
     }
 }
 
+/// Reads what is answered to a cancellation, so that the connection can be used again, and believes nothing of it.
+async fn hear_out(response: Response) {
+    body::read_some(response, CANCEL_REPLY_BYTES_MAX).await;
+}
+
 fn null_result() -> Failure {
     Failure::new(ErrorKind::InvalidReply, "the answer's result is null")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::sync::atomic::AtomicUsize;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn so_much_of_the_answer_to_a_cancellation_is_read_and_no_more() {
+        for (bytes, expected) in [(65_535, 65_535), (65_536, 65_536), (65_537, 65_536), (100_000, 65_536)] {
+            let read = Arc::new(AtomicUsize::new(0));
+            let counter = Arc::clone(&read);
+            let piece = move |_| {
+                counter.fetch_add(1, Ordering::SeqCst);
+                Ok::<_, Infallible>(Bytes::from_static(b"x"))
+            };
+            let body = reqwest::Body::wrap_stream(futures_util::stream::iter((0..bytes).map(piece)));
+            hear_out(axum::http::Response::new(body).into()).await;
+            assert_eq!(read.load(Ordering::SeqCst), expected, "of {bytes}");
+        }
+    }
 }
