@@ -2,6 +2,7 @@
 //!
 //! Everything from outside is bounded in size, depth, count and time; a limit that is met is named in the error.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 /// Longest identifier. OCI repository names may have 255 bytes; ours are parts of those and of URLs.
@@ -77,6 +78,13 @@ pub const LOOP_ITERATIONS_MAX: u64 = 2_000_000;
 pub const RUN_STEPS_MAX: u64 = 10_000_000;
 /// Pieces of work that a run does at a time, a few for each step, before others have their turn and what changed is told.
 pub const TRANSITION_PART: usize = 512;
+/// Those that are done for one event, in new runs. What is left has an event of its own, so that a cancel, a deadline or a reply need not wait
+/// for a loop that calls nobody.
+pub const EVENT_WORK: NonZeroU32 = NonZeroU32::new(256).unwrap();
+/// How long the next of these events may take: it has more work when the one before took less, and less when it took longer.
+pub const EVENT_WORK_TIME: Duration = Duration::from_millis(100);
+/// Most work of one of them.
+pub const EVENT_WORK_MAX: u32 = 1 << 20;
 /// Largest input of a run, and largest answer, whoever gives it: both are held in memory as long as the run is, and the journal has them.
 pub const RUN_INPUT_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Runs under way at once in one engine. Each waits on a connection of its own, and those are bounded by the file limit.

@@ -166,6 +166,7 @@ impl History {
             | Event::TimerFired { .. }
             | Event::Exhausted { .. }
             | Event::CancelRequested { .. }
+            | Event::Continued { .. }
             | Event::Resumed { .. } => return,
         };
         let Some(entry) = self.open.get(path).map(|index| &mut self.entries[*index]).filter(|entry| entry.attempt == *attempt) else {
@@ -293,7 +294,15 @@ mod tests {
         let question = Question { remote, schema: None, auth: false, prompt: Arc::new(json!("which?")) };
         let value = Arc::new(json!({}));
         let events = vec![
-            Event::Started { run: run.clone(), workflow: digest.clone(), semantics: SEMANTICS, input: value.clone(), ancestry: vec![], at },
+            Event::Started {
+                run: run.clone(),
+                workflow: digest.clone(),
+                semantics: SEMANTICS,
+                input: value.clone(),
+                ancestry: vec![],
+                work: None,
+                at,
+            },
             Event::Asked { path: path.clone(), attempt: 1, question, by: Some(by), inputs: None, at },
             Event::Answered { path, answer: value, note: None, at },
         ];

@@ -4,6 +4,7 @@
 //! the digests of what its calls were made with and how it ended, counts for more than what today's interpreter makes of its workflow.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -44,27 +45,32 @@ pub fn replay(export: &Export, recorded: Arc<Plan>, plan: Arc<Plan>) -> Result<R
     let digest = plan.digest().clone();
     let asked_with = asked_with(&export.events);
     let (mut then, mut now) = (Run::new(recorded), Run::new(plan));
+    let mut since = [Transition::default(), Transition::default()];
     for (index, event) in export.events.iter().enumerate() {
         let diverged = |(step, recorded, now)| Replayed {
             events: index,
             divergence: Some(Divergence { event: index + 1, after: name(event), step, recorded, now }),
             outcome: None,
         };
-        let recorded = then.apply(event.clone())?;
-        let event = match event.clone() {
-            Event::Started { run, semantics, input, ancestry, at, .. } => {
-                Event::Started { run, workflow: digest.clone(), semantics, input, ancestry, at }
+        since[0].extend(then.apply(event.clone())?);
+        let taken = match event.clone() {
+            Event::Started { run, semantics, input, ancestry, work, at, .. } => {
+                now.apply(Event::Started { run, workflow: digest.clone(), semantics, input, ancestry, work, at })
             }
-            event => event,
+            event => go_on_until(&mut now, &mut since[1], |now| now.apply(event.clone())),
         };
-        let step = event.path().cloned();
-        match now.apply(event) {
-            Err(mismatch) => return Ok(diverged((step, "this event was taken".to_owned(), mismatch.to_string()))),
-            Ok(transition) => {
-                if let Some(difference) = difference(&recorded, &transition, &asked_with) {
-                    return Ok(diverged(difference));
-                }
-            }
+        match taken {
+            Err(mismatch) => return Ok(diverged((event.path().cloned(), "this event was taken".to_owned(), mismatch.to_string()))),
+            Ok(transition) => since[1].extend(transition),
+        }
+        // In the middle of a long transition the two need not be at the same place.
+        if then.is_cut() {
+            continue;
+        }
+        go_on(&mut now, &mut since[1])?;
+        let [recorded, now] = std::mem::take(&mut since);
+        if let Some(difference) = difference(&recorded, &now, &asked_with) {
+            return Ok(diverged(difference));
         }
     }
     let events = export.events.len();
@@ -75,6 +81,28 @@ pub fn replay(export: &Export, recorded: Arc<Plan>, plan: Arc<Plan>) -> Result<R
         return Ok(Replayed { events: events - 1, divergence, outcome: None });
     }
     Ok(Replayed { events, divergence: None, outcome: now.outcome().cloned() })
+}
+
+/// Takes an event, when need be after more of what its workflow does before: a changed one does so at another time.
+fn go_on_until(
+    run: &mut Run,
+    since: &mut Transition,
+    take: impl Fn(&mut Run) -> Result<Transition, Mismatch>,
+) -> Result<Transition, Mismatch> {
+    let taken = take(run);
+    if taken.is_ok() || !run.is_cut() {
+        return taken;
+    }
+    go_on(run, since)?;
+    take(run)
+}
+
+/// Makes the whole of a long transition.
+fn go_on(run: &mut Run, since: &mut Transition) -> Result<(), Mismatch> {
+    while run.is_cut() {
+        since.extend(run.apply(Event::Continued { work: NonZeroU32::MAX, at: run.changed_at() })?);
+    }
+    Ok(())
 }
 
 /// What each attempt was made with, as far as the record says so.
@@ -306,6 +334,7 @@ fn name(event: &Event) -> String {
     let about = |what: &str, path: &Path| format!("{what} `{}`", path.step());
     match event {
         Event::Started { .. } => "the start".to_owned(),
+        Event::Continued { .. } => "more of what followed".to_owned(),
         Event::Kept { path, .. } => about("what was kept of", path),
         Event::Replied { path, .. } => about("the reply to", path),
         Event::Failed { path, .. } => about("a failure of", path),

@@ -31,18 +31,30 @@ pub(super) fn seed(plan: &Arc<Plan>, old: &RunId, events: &[Event], new: &RunId,
     let mut run = Run::new(Arc::clone(plan));
     let mut history = Vec::new();
     let (started, later) = events.split_at(events.len().min(1));
+    let more = match started {
+        [Event::Started { work: Some(work), .. }] => Some(Event::Continued { work: *work, at }),
+        _ => None,
+    };
     for event in started.iter().chain(&kept).chain(later) {
         let event = event.clone().stamped(at);
         let event = match event {
-            Event::Started { workflow, semantics, input, ancestry, at, .. } => {
-                Event::Started { run: new.clone(), workflow, semantics, input, ancestry, at }
+            Event::Started { workflow, semantics, input, ancestry, work, at, .. } => {
+                Event::Started { run: new.clone(), workflow, semantics, input, ancestry, work, at }
             }
             event @ Event::Kept { .. } if history.len() <= kept.len() => event,
             event if is_left_out(&event, &blamed) => continue,
             event => event,
         };
         let is_early = matches!(&event, Event::Answered { path, .. } if run.unasked(path.as_str()).is_some());
-        match run.apply(event.clone()) {
+        let mut applied = run.apply(event.clone());
+        // Its step may have begun later in the old history, of which something is left out here.
+        while let (Err(_), true, Some(more)) = (&applied, run.is_cut(), &more) {
+            let more = more.clone();
+            run.apply(more.clone())?;
+            history.push(more);
+            applied = run.apply(event.clone());
+        }
+        match applied {
             // Nothing follows from it before its step asks, or its map begins.
             Ok(_) if is_early || matches!(event, Event::Kept { .. }) => history.push(event),
             // Late then and now, or about a step that this history does not lead to.

@@ -18,6 +18,17 @@ pub struct Transition {
     pub commands: Vec<Command>,
     /// To be shown.
     pub changes: Vec<Change>,
+    /// More follows, which waits for what was begun before: see [`Run::is_cut`](super::Run::is_cut).
+    pub follows: bool,
+}
+
+impl Transition {
+    /// Adds what follows later.
+    pub fn extend(&mut self, later: Self) {
+        self.commands.extend(later.commands);
+        self.changes.extend(later.changes);
+        self.follows |= later.follows;
+    }
 }
 
 /// Something to be done outside.

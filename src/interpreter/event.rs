@@ -1,5 +1,6 @@
 //! Facts: what happened outside. They are journalled, so every field here is part of a format that must be readable for ever.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -18,7 +19,9 @@ use crate::time::Timestamp;
 /// does not cover a `fail` step; percentages of `tolerate_failures` are reckoned exactly.
 ///
 /// 3: a `fail` step that passes on the error of another one has the author's code of that one.
-pub const SEMANTICS: u32 = 3;
+///
+/// 4: what follows from one event is done in pieces, if `Started` says so: `Continued` has the next.
+pub const SEMANTICS: u32 = 4;
 
 /// One fact. The first of a run is always `Started`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -37,6 +40,16 @@ pub enum Event {
         /// The runs above this one, outermost first.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         ancestry: Vec<Ancestor>,
+        /// Pieces of work that are done for one event; what is left waits for `Continued`. Without it all of them are.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        work: Option<NonZeroU32>,
+        /// When.
+        at: Timestamp,
+    },
+    /// More of what follows from the events before is done. What happened meanwhile came before this: a timer that ran out, the wish to cancel.
+    Continued {
+        /// Pieces of work.
+        work: NonZeroU32,
         /// When.
         at: Timestamp,
     },
@@ -168,7 +181,11 @@ impl Event {
             | Self::Answered { path, .. }
             | Self::TimerFired { path, .. }
             | Self::Called { path, .. } => Some(path),
-            Self::Started { .. } | Self::Exhausted { .. } | Self::CancelRequested { .. } | Self::Resumed { .. } => None,
+            Self::Started { .. }
+            | Self::Continued { .. }
+            | Self::Exhausted { .. }
+            | Self::CancelRequested { .. }
+            | Self::Resumed { .. } => None,
         }
     }
 
@@ -182,7 +199,8 @@ impl Event {
             Self::Asked { question: Question { prompt, schema, .. }, .. } => {
                 (Some(("/question/prompt", prompt)), schema.as_ref().map(|schema| ("/question/schema", schema)))
             }
-            Self::Failed { .. }
+            Self::Continued { .. }
+            | Self::Failed { .. }
             | Self::TimerFired { .. }
             | Self::Exhausted { .. }
             | Self::CancelRequested { .. }
@@ -202,7 +220,8 @@ impl Event {
             Self::Asked { question: Question { prompt, schema, .. }, .. } => {
                 (Some(("/question/prompt", prompt)), schema.as_mut().map(|schema| ("/question/schema", schema)))
             }
-            Self::Failed { .. }
+            Self::Continued { .. }
+            | Self::Failed { .. }
             | Self::TimerFired { .. }
             | Self::Exhausted { .. }
             | Self::CancelRequested { .. }
@@ -216,6 +235,7 @@ impl Event {
     pub fn stamped(mut self, time: Timestamp) -> Self {
         match &mut self {
             Self::Started { at, .. }
+            | Self::Continued { at, .. }
             | Self::Kept { at, .. }
             | Self::Replied { at, .. }
             | Self::Failed { at, .. }
@@ -234,6 +254,7 @@ impl Event {
     pub fn at(&self) -> Timestamp {
         match self {
             Self::Started { at, .. }
+            | Self::Continued { at, .. }
             | Self::Kept { at, .. }
             | Self::Replied { at, .. }
             | Self::Failed { at, .. }

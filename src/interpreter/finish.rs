@@ -91,6 +91,9 @@ impl Run {
 
     /// Somebody wants the run to end. While handlers run it is known what as: the one under way is ended, and `always` still runs after it.
     pub(super) fn cancel(&mut self, reason: String) {
+        if self.is_about_to_clean_up() {
+            return;
+        }
         self.stop_everything(&reason);
         match &self.phase {
             Phase::Handlers { outcome, current } => {
@@ -105,6 +108,16 @@ impl Run {
         }
     }
 
+    /// Whether `always` is to begin next: it runs, whatever came before it.
+    fn is_about_to_clean_up(&self) -> bool {
+        let Phase::Handlers { current: Handler::Always, .. } = self.phase else { return false };
+        let first = self.plan.handler(Handler::Always).and_then(|always| self.plan.sequence(always).steps.first());
+        first.is_some_and(|node| {
+            let place = Place { frame: FrameIndex(0), node: *node };
+            self.state(place).is_none() && !self.places.contains_key(&self.plan.node(*node).path)
+        })
+    }
+
     /// The run takes too long. Handlers have the deadline's time once more: nothing of theirs is bounded by it.
     pub(super) fn run_deadline(&mut self) {
         let Phase::Steps = self.phase else { return };
@@ -117,7 +130,6 @@ impl Run {
     /// The run goes round in circles. Like its deadline, whatever a step's `on_error` says; handlers may execute as many steps again.
     pub(super) fn too_many_steps(&mut self) {
         self.steps = 0;
-        self.work.clear();
         let message = format!("the run executed {} steps, repetitions included, which is the most it may", self.steps_max);
         self.stop_everything(&message);
         match &self.phase {
@@ -144,6 +156,8 @@ impl Run {
     }
 
     fn stop_everything(&mut self, reason: &str) {
+        self.work.clear();
+        self.held.clear();
         let open: Vec<Place> =
             self.places.values().filter(|place| !matches!(self.state(**place), Some(State::Settled(_)) | None)).copied().collect();
         self.stop(&open, reason);
@@ -192,6 +206,7 @@ impl Run {
                     self.out.commands.push(Command::CancelTimer { path, timer: Timer::Wait });
                     (0, None, Some(started_at))
                 }
+                State::Over { started_at } => (0, None, started_at),
                 State::Catching(record) => (record.attempts, record.by, record.started_at),
                 settled @ State::Settled(_) => {
                     self.set_state(*place, settled);

@@ -1,6 +1,7 @@
 //! One run as a state machine: the transition, and what can be read of it.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -54,7 +55,13 @@ pub struct Run {
     pub(super) executed: u64,
     /// When each settled step was over. Kept beside the records, which expressions never see.
     pub(super) ended: BTreeMap<Place, Timestamp>,
+    /// Pieces of work that are done for one event, if not all.
+    pub(super) work_max: Option<NonZeroU32>,
+    /// Those that may still be done for the last one.
+    pub(super) work_left: u64,
     pub(super) work: VecDeque<Work>,
+    /// What waits behind an event that came in the middle of a long transition, while it is looked at.
+    pub(super) held: VecDeque<Work>,
     pub(super) out: Transition,
 }
 
@@ -84,7 +91,10 @@ impl Run {
             steps_max: limits::RUN_STEPS_MAX,
             executed: 0,
             ended: BTreeMap::new(),
+            work_max: None,
+            work_left: 0,
             work: VecDeque::new(),
+            held: VecDeque::new(),
             out: Transition::default(),
         }
     }
@@ -101,13 +111,12 @@ impl Run {
 
     /// The one transition. The same events always give the same transitions.
     ///
+    /// Where [`Started`](Event::Started) bounds the work for one event, the rest is done for [`Continued`](Event::Continued) ones.
+    ///
     /// An event for a step that is over changes nothing. An event that cannot be is a [`Mismatch`], and nothing has changed.
     pub fn apply(&mut self, event: Event) -> Result<Transition, Mismatch> {
         let mut whole = Transition::default();
-        self.apply_in_parts(event, |part| {
-            whole.commands.extend(part.commands);
-            whole.changes.extend(part.changes);
-        })?;
+        self.apply_in_parts(event, |part| whole.extend(part))?;
         Ok(whole)
     }
 
@@ -129,11 +138,24 @@ impl Run {
         if let Phase::Ended(_) = self.phase {
             return Ok(Transition::default());
         }
+        let is_cut = self.is_cut();
+        if is_cut {
+            self.held = std::mem::take(&mut self.work);
+        }
+        self.work_left = self.work_max.map_or(u64::MAX, |most| u64::from(most.get()));
         match event {
-            Event::Started { run, semantics, input, ancestry, .. } => {
+            Event::Started { run, semantics, input, ancestry, work, .. } => {
                 self.semantics = semantics;
+                self.work_max = work;
+                self.work_left = work.map_or(u64::MAX, |most| u64::from(most.get()));
                 self.start(run, input, ancestry);
             }
+            Event::Continued { work, .. } if is_cut => {
+                self.work = std::mem::take(&mut self.held);
+                self.work_left = u64::from(work.get());
+                return Ok(Transition { follows: true, ..self.proceed() });
+            }
+            Event::Continued { .. } => {}
             Event::Kept { path, index, value, .. } => _ = self.kept.entry(path).or_default().insert(index, value),
             Event::Replied { path, attempt, value, by, .. } => self.replied(&path, attempt, value, by),
             Event::Failed { path, attempt, error, by, entropy, .. } => self.failed(&path, attempt, error, by, entropy),
@@ -147,12 +169,25 @@ impl Run {
             Event::CancelRequested { reason, .. } => self.cancel(reason),
             Event::Called { .. } | Event::Resumed { .. } => {}
         }
+        if is_cut {
+            // What follows from it comes after what waits, and is done with that.
+            let follows = !self.work.is_empty();
+            self.held.append(&mut self.work);
+            self.work = std::mem::take(&mut self.held);
+            self.work_left = 0;
+            return Ok(Transition { follows, ..self.proceed() });
+        }
         Ok(self.proceed())
     }
 
     /// Whether the transition of the last event has more parts.
     pub fn is_busy(&self) -> bool {
-        !self.work.is_empty()
+        !self.work.is_empty() && self.work_left > 0
+    }
+
+    /// Whether there is more to do than is done for one event: [`Event::Continued`] does more, and other events may come before it.
+    pub fn is_cut(&self) -> bool {
+        !self.work.is_empty() && self.work_left == 0
     }
 
     /// The next part of a transition.
@@ -161,7 +196,7 @@ impl Run {
         if !self.out.changes.is_empty() {
             self.told_at = self.now;
         }
-        std::mem::take(&mut self.out)
+        Transition { follows: self.is_cut(), ..std::mem::take(&mut self.out) }
     }
 
     fn keep(&mut self, note: Option<Arc<str>>) {
@@ -174,7 +209,7 @@ impl Run {
     /// Where the run is. In the middle of a transition it is at work, whatever waits by then.
     pub fn status(&self) -> RunStatus {
         match &self.phase {
-            Phase::New | Phase::Steps | Phase::Handlers { .. } if self.waiting > 0 && !self.is_busy() => RunStatus::InputRequired,
+            Phase::New | Phase::Steps | Phase::Handlers { .. } if self.waiting > 0 && self.work.is_empty() => RunStatus::InputRequired,
             Phase::New | Phase::Steps | Phase::Handlers { .. } => RunStatus::Running,
             Phase::Ended(outcome) => outcome.status(),
         }
@@ -229,6 +264,7 @@ impl Run {
                 | State::Map(_)
                 | State::Loop(_)
                 | State::Wait { .. }
+                | State::Over { .. }
                 | State::Catching(_)
                 | State::Settled(_),
             )
@@ -262,6 +298,7 @@ impl Run {
             | State::Map(_)
             | State::Loop(_)
             | State::Wait { .. }
+            | State::Over { .. }
             | State::Catching(_)
             | State::Settled(_) => None,
         }
@@ -298,7 +335,7 @@ impl Run {
                     Some(State::Call(call)) if *attempt > call.attempt || *attempt == 0 => {
                         Err(Mismatch::Attempt { path: path.clone(), attempt: *attempt })
                     }
-                    Some(State::Call(_) | State::Catching(_) | State::Settled(_)) => Ok(()),
+                    Some(State::Call(_) | State::Over { .. } | State::Catching(_) | State::Settled(_)) => Ok(()),
                     Some(
                         State::Group(_) | State::Body { .. } | State::Map(_) | State::Loop(_) | State::Wait { .. } | State::Input { .. },
                     )
@@ -310,7 +347,7 @@ impl Run {
             Event::TimerFired { path, .. } if *path == Path::run() => Ok(()),
             Event::Answered { path, .. } if self.is_unasked(path) => Ok(()),
             Event::Answered { path, .. } | Event::TimerFired { path, .. } | Event::Called { path, .. } => self.known(path).map(|_| ()),
-            Event::Exhausted { .. } | Event::CancelRequested { .. } | Event::Resumed { .. } => Ok(()),
+            Event::Continued { .. } | Event::Exhausted { .. } | Event::CancelRequested { .. } | Event::Resumed { .. } => Ok(()),
         }
     }
 
@@ -326,7 +363,7 @@ impl Run {
             let index = text[at + 1..].split(']').next().and_then(|index| index.parse::<usize>().ok());
             match (self.places.get(&Path::new(container)).and_then(|place| self.state(*place)), index) {
                 // A catch branch runs when everything in the container that failed is over.
-                (Some(State::Settled(_) | State::Catching(_)), _) => true,
+                (Some(State::Settled(_) | State::Catching(_) | State::Over { .. }), _) => true,
                 (Some(State::Map(map)), Some(index)) => match (map.reducing, in_reduce) {
                     (false, false) => index < map.next && !map.frames.contains_key(&index),
                     (false, true) => false,
@@ -378,8 +415,9 @@ impl Run {
     }
 
     fn drain(&mut self, most: usize) {
-        for _ in 0..most {
+        for _ in 0..self.work_left.min(most as u64) {
             let Some(work) = self.work.pop_front() else { return };
+            self.work_left -= 1;
             match work {
                 Work::Begin(frame, sequence) => self.begin(frame, sequence),
                 Work::Step(place) => self.step(place),
@@ -439,7 +477,15 @@ mod tests {
 
     fn started(plan: &Plan, input: Value) -> Event {
         let (run, at) = (RunId::parse("run").unwrap(), Timestamp::from_unix_ms(0));
-        Event::Started { run, workflow: plan.digest().clone(), semantics: SEMANTICS, input: Arc::new(input), ancestry: Vec::new(), at }
+        Event::Started {
+            run,
+            workflow: plan.digest().clone(),
+            semantics: SEMANTICS,
+            input: Arc::new(input),
+            ancestry: Vec::new(),
+            work: None,
+            at,
+        }
     }
 
     #[test]
@@ -485,5 +531,33 @@ mod tests {
             assert_eq!(in_parts.snapshot(), at_once.snapshot(), "{steps}");
             assert_eq!(in_parts.status(), RunStatus::Completed);
         }
+    }
+
+    #[test]
+    fn what_is_more_than_is_done_for_one_event_is_done_for_the_next() {
+        let plan = plan(
+            "- {id: l, step_type: loop, while: \"{{ iteration < 90 }}\", max_iterations: 90, steps: [{id: v, step_type: set, value: 1}]}",
+        );
+        let mut event = started(&plan, json!({}));
+        let whole = Run::new(Arc::clone(&plan)).apply(event.clone()).unwrap();
+        let most = NonZeroU32::new(16).unwrap();
+        let Event::Started { work, .. } = &mut event else { unreachable!() };
+        *work = Some(most);
+        let (mut run, mut changes, mut events) = (Run::new(plan), Vec::new(), 0);
+        changes.extend(run.apply(event).unwrap().changes);
+        while run.is_cut() {
+            assert!(!run.is_busy() && run.status() == RunStatus::Running && run.outcome().is_none());
+            let at = Timestamp::from_unix_ms(1000 + events);
+            let more = run.apply(Event::Continued { work: most, at }).unwrap();
+            assert!(more.follows && more.changes.len() <= 16, "{more:?}");
+            assert_eq!(run.changed_at(), at);
+            changes.extend(more.changes);
+            events += 1;
+        }
+        assert_eq!((changes, events > 10), (whole.changes, true), "{events} events");
+        assert_eq!(run.status(), RunStatus::Completed);
+        let finished = run.snapshot().finished_at.unwrap();
+        assert_eq!(finished.unix_ms(), 1000 + events - 1, "it ended when the last of it was done");
+        assert_eq!(run.apply(Event::Continued { work: most, at: finished }), Ok(Transition::default()), "there is no more");
     }
 }

@@ -46,6 +46,14 @@ impl Run {
         self.work.push_back(Work::Settle(place, Record::failed(error, self.now)));
     }
 
+    /// How a step ended is known: it is settled after what was begun before.
+    pub(super) fn over(&mut self, place: Place, record: Record) {
+        if let Some(state) = self.state_mut(place) {
+            *state = State::Over { started_at: record.started_at };
+        }
+        self.work.push_back(Work::Settle(place, record));
+    }
+
     fn skip(&mut self, place: Place) {
         for sequence in self.plan.sequences_below(place.node) {
             self.skip_sequence(place.frame, sequence);
@@ -199,12 +207,14 @@ impl Run {
     pub(super) fn forget_queued(&mut self, container: Place) {
         let path = self.path(container);
         let inside = |text: &str| text.strip_prefix(path.as_str()).is_some_and(|rest| rest.starts_with(['!', '[', '~']));
-        let mut work = std::mem::take(&mut self.work);
-        work.retain(|work| match work {
-            Work::Begin(frame, sequence) | Work::End(frame, sequence, _) => !inside(&self.prefix(*frame, *sequence)),
-            Work::Step(place) | Work::Settle(place, _) | Work::Reduce(place, ..) => !inside(self.path(*place).as_str()),
-        });
-        self.work = work;
+        let mut queues = [std::mem::take(&mut self.work), std::mem::take(&mut self.held)];
+        for queue in &mut queues {
+            queue.retain(|work| match work {
+                Work::Begin(frame, sequence) | Work::End(frame, sequence, _) => !inside(&self.prefix(*frame, *sequence)),
+                Work::Step(place) | Work::Settle(place, _) | Work::Reduce(place, ..) => !inside(self.path(*place).as_str()),
+            });
+        }
+        [self.work, self.held] = queues;
     }
 
     /// What the paths of a sequence's steps begin with, repetitions included.

@@ -75,6 +75,10 @@ impl Run {
                 report.status = StepStatus::Running;
                 report.started_at = Some(*started_at);
             }
+            Some(State::Over { started_at }) => {
+                report.status = StepStatus::Running;
+                report.started_at = *started_at;
+            }
             Some(State::Catching(record)) => {
                 report.status = StepStatus::Running;
                 report.attempts = record.attempts;

@@ -68,6 +68,8 @@ pub(super) enum State {
     Wait { started_at: Timestamp },
     /// A question of the workflow's own.
     Input { started_at: Timestamp, question: Question },
+    /// It is known how it ended, which is about to be settled. Calls have a phase for it.
+    Over { started_at: Option<Timestamp> },
     /// Failed, and its catch branch runs.
     Catching(Record),
     /// Over.
@@ -85,6 +87,7 @@ impl State {
             | Self::Body { .. }
             | Self::Wait { .. }
             | Self::Input { .. }
+            | Self::Over { .. }
             | Self::Catching(_)
             | Self::Settled(_) => Vec::new(),
         }

@@ -58,7 +58,15 @@ fn started(input: Value) -> Event {
 /// The start of a run that an earlier gantry may have begun.
 fn started_as(semantics: u32, input: Value) -> Event {
     let run = RunId::parse("run").unwrap();
-    Event::Started { run, workflow: digest(), semantics, input: Arc::new(input), ancestry: Vec::new(), at: Timestamp::from_unix_ms(0) }
+    Event::Started {
+        run,
+        workflow: digest(),
+        semantics,
+        input: Arc::new(input),
+        ancestry: Vec::new(),
+        work: None,
+        at: Timestamp::from_unix_ms(0),
+    }
 }
 
 struct Case {

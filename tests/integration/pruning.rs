@@ -40,8 +40,15 @@ async fn create(journal: &Sqlite, n: usize, plan: usize) {
         note: None,
         started_at: at,
     };
-    let first =
-        Event::Started { run, workflow: digest(plan), semantics: SEMANTICS, input: Arc::new(json!({ "n": n })), ancestry: vec![], at };
+    let first = Event::Started {
+        run,
+        workflow: digest(plan),
+        semantics: SEMANTICS,
+        input: Arc::new(json!({ "n": n })),
+        ancestry: vec![],
+        work: None,
+        at,
+    };
     assert!(matches!(journal.create(header, first).await.unwrap(), Created::New));
 }
 

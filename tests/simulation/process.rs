@@ -1,6 +1,7 @@
 //! A process of gantry: the engine on a runtime of its own, over a journal that can stop at any write.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -36,6 +37,8 @@ const IN_VAIN: &str = "in_vain";
 const TRIED_AGAIN: &str = "tried_again";
 /// Steps that a run may execute: more than any workflow of the corpus needs, but the one that goes on for ever.
 const STEPS_MAX: u64 = 40;
+/// Less than the longest workflow of the corpus does at once, and more than half of it: how many events that makes is no matter of time.
+const EVENT_WORK: NonZeroU32 = NonZeroU32::new(100).unwrap();
 
 pub(super) fn corpus() -> Vec<PathBuf> {
     yaml_files("tests/fixtures/corpus")
@@ -76,12 +79,25 @@ pub(super) fn kind(event: &Event) -> &'static str {
         Event::CancelRequested { .. } => "cancel_requested",
         Event::Called { .. } => "called",
         Event::Resumed { .. } => "resumed",
+        Event::Continued { .. } => "continued",
     }
 }
 
 /// Every kind that there is.
-pub(super) const KINDS: [&str; 11] =
-    ["answered", "asked", "called", "cancel_requested", "exhausted", "failed", "kept", "replied", "resumed", "started", "timer_fired"];
+pub(super) const KINDS: [&str; 12] = [
+    "answered",
+    "asked",
+    "called",
+    "cancel_requested",
+    "continued",
+    "exhausted",
+    "failed",
+    "kept",
+    "replied",
+    "resumed",
+    "started",
+    "timer_fired",
+];
 
 impl Deadly {
     pub(super) fn open(dir: &Path, last: usize, stores_the_last: bool) -> Arc<Self> {
@@ -197,7 +213,8 @@ impl Process {
             let store = Arc::new(Layout::ephemeral().unwrap());
             let discovery = Arc::new(Discovery::new(store, discovery::Options::default()));
             // At rest as soon as possible, so that crashes and answers meet runs on their way out of memory and back.
-            let options = Options { rest_after: Duration::from_millis(1), steps_max: STEPS_MAX, ..Options::default() };
+            let options =
+                Options { rest_after: Duration::from_millis(1), steps_max: STEPS_MAX, event_work: EVENT_WORK, ..Options::default() };
             let client = Client::new(ClientOptions { allow_private_addresses: true, ..ClientOptions::default() });
             (Arc::clone(&discovery), Embedded::new(options, discovery, client, journal))
         };

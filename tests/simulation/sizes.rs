@@ -40,8 +40,15 @@ fn run(plan: &Arc<Plan>, input: &Value) -> Cost {
     let at = Timestamp::from_unix_ms(0);
     let (workflow, input) = (plan.digest().clone(), Arc::new(input.clone()));
     let id = gantry::ids::RunId::parse("run").unwrap();
-    let mut events =
-        std::collections::VecDeque::from([Event::Started { run: id, workflow, semantics: SEMANTICS, input, ancestry: vec![], at }]);
+    let mut events = std::collections::VecDeque::from([Event::Started {
+        run: id,
+        workflow,
+        semantics: SEMANTICS,
+        input,
+        ancestry: vec![],
+        work: None,
+        at,
+    }]);
     let mut cost = Cost {
         calls: 0,
         commands: 0,

@@ -96,7 +96,7 @@ async fn write(journal: &Sqlite, n: usize) {
             started_at: at,
         };
         let (workflow, input) = (digest(), Arc::new(json!({"n": n})));
-        let first = Event::Started { run: run(n), workflow, semantics: SEMANTICS, input, ancestry: vec![], at };
+        let first = Event::Started { run: run(n), workflow, semantics: SEMANTICS, input, ancestry: vec![], work: None, at };
         journal.create(header, first).await.unwrap();
         return;
     }

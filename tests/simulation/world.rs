@@ -3,6 +3,7 @@
 //! Carries out commands as the engine does, and does to the run whatever may be done to it: outcomes in any order, late ones,
 //! repeated ones, questions, answers, timers, wishes to cancel, and crashes.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use gantry::ids::{Digest, RunId};
@@ -52,6 +53,8 @@ pub(super) struct World<'a> {
     plan: &'a Arc<Plan>,
     random: Random,
     run: Run,
+    /// How much is done for one event.
+    work: Option<NonZeroU32>,
     ledger: Ledger,
     now: i64,
     events: Vec<Event>,
@@ -75,6 +78,7 @@ impl<'a> World<'a> {
         let mut world = World {
             plan,
             run: Run::new(Arc::clone(plan)),
+            work: None,
             ledger: Ledger::new(plan),
             now: 0,
             events: Vec::new(),
@@ -88,6 +92,7 @@ impl<'a> World<'a> {
             early: *random.pick(&[0, 0, 10, 30]),
             random,
         };
+        world.work = NonZeroU32::new(*world.random.pick(&[0, 0, 1, 3, 20]));
         world.live(input);
         let World { run, ledger, events, transitions, .. } = world;
         History { events, transitions, snapshot: run.snapshot(), steps: ledger.finished, high_water: ledger.high_water }
@@ -96,7 +101,7 @@ impl<'a> World<'a> {
     fn live(&mut self, input: Value) {
         let run = RunId::parse("run").unwrap();
         let (workflow, input) = (self.plan.digest().clone(), Arc::new(input));
-        self.apply(Event::Started { run, workflow, semantics: SEMANTICS, input, ancestry: Vec::new(), at: self.at() });
+        self.apply(Event::Started { run, workflow, semantics: SEMANTICS, input, ancestry: Vec::new(), work: self.work, at: self.at() });
         while self.run.outcome().is_none() {
             assert!(self.events.len() < EVENTS_MAX, "the run does not end");
             self.now += self.random.below(400) as i64;
@@ -125,8 +130,8 @@ impl<'a> World<'a> {
         self.ledger.note(&event, &transition);
         match &event {
             Event::Started { .. } => assert!(self.run.apply(event.clone()).is_err(), "a run starts once"),
-            // A second wish to cancel is one of its own: it ends the handlers.
-            Event::CancelRequested { .. } => {}
+            // A second wish to cancel is one of its own: it ends the handlers. And more can be more than once.
+            Event::CancelRequested { .. } | Event::Continued { .. } => {}
             Event::Kept { .. }
             | Event::Replied { .. }
             | Event::Failed { .. }
@@ -151,7 +156,7 @@ impl<'a> World<'a> {
     fn check_status(&self) {
         let expected = match &self.ledger.outcome {
             Some(outcome) => outcome.status(),
-            None if !self.ledger.waiting.is_empty() => RunStatus::InputRequired,
+            None if !self.ledger.waiting.is_empty() && !self.run.is_cut() => RunStatus::InputRequired,
             None => RunStatus::Running,
         };
         assert_eq!(self.run.status(), expected);
@@ -193,6 +198,9 @@ impl<'a> World<'a> {
         }
         let (calls, waiting) = (self.ledger.calls.len(), self.ledger.waiting.len());
         let timers = usize::from(!self.ledger.timers.is_empty());
+        if self.run.is_cut() && (calls + waiting + timers == 0 || self.random.percent(70)) {
+            return Event::Continued { work: NonZeroU32::new(1 + self.random.below(30) as u32).unwrap(), at: self.at() };
+        }
         assert!(calls + waiting + timers > 0, "the run is stuck: it waits for nothing and has not ended");
         let chosen = self.random.below(calls + waiting + timers);
         if chosen < calls {

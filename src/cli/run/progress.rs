@@ -310,7 +310,8 @@ steps:
         let digest = Digest::parse(&format!("sha256:{}", "0".repeat(64))).unwrap();
         let mut run = Run::new(Arc::new(Plan::new(workflow, text, digest.clone())));
         let (input, at, ancestry) = (Arc::new(json!({})), Timestamp::default(), Vec::new());
-        let started = Event::Started { run: RunId::parse("r").unwrap(), workflow: digest, semantics: SEMANTICS, input, ancestry, at };
+        let started =
+            Event::Started { run: RunId::parse("r").unwrap(), workflow: digest, semantics: SEMANTICS, input, ancestry, work: None, at };
         let told: BTreeMap<Path, Option<String>> = run
             .apply(started)
             .unwrap()

@@ -24,8 +24,15 @@ async fn ended(journal: &dyn Journal, id: &str) {
         note: None,
         started_at: at,
     };
-    let first =
-        Event::Started { run: run.clone(), workflow: digest, semantics: SEMANTICS, input: Arc::new(json!({})), ancestry: vec![], at };
+    let first = Event::Started {
+        run: run.clone(),
+        workflow: digest,
+        semantics: SEMANTICS,
+        input: Arc::new(json!({})),
+        ancestry: vec![],
+        work: None,
+        at,
+    };
     journal.create(header, first).await.unwrap();
     journal.append(&run, &[Event::CancelRequested { reason: "no".to_owned(), at }], RunStatus::Canceled).await.unwrap();
 }

@@ -48,7 +48,15 @@ impl Embedded {
         };
         let workflow = start.plan.digest().clone();
         let same = (workflow.clone(), header.idempotency_key.clone(), Arc::clone(&start.input));
-        let first = Event::Started { run: run.clone(), workflow, semantics: SEMANTICS, input: start.input, ancestry: start.ancestry, at };
+        let first = Event::Started {
+            run: run.clone(),
+            workflow,
+            semantics: SEMANTICS,
+            input: start.input,
+            ancestry: start.ancestry,
+            work: Some(self.inner.options.event_work),
+            at,
+        };
         let history = vec![first.clone()];
         let (digest, key, input) = same;
         let usage = self.inner.trees.begin(&run, &start.plan, above);

@@ -5,6 +5,7 @@ mod carry_out;
 mod children;
 mod control;
 mod near;
+mod pace;
 mod record;
 
 use std::collections::{HashMap, VecDeque};
@@ -18,6 +19,7 @@ use tracing::{Instrument, debug, error, info, info_span};
 
 pub(super) use self::control::{Answer, Control};
 use self::near::Near;
+use self::pace::Pace;
 use super::invoke::{Lineage, Ties};
 use super::outstanding::{GivenUp, Outstanding};
 use super::registrar::Running;
@@ -39,6 +41,8 @@ enum Happened {
     Control(Control),
     Called(Event),
     Fired(Event),
+    /// There is more to do of what followed before.
+    Nothing,
     /// A call has ended without an outcome that anybody waits for: it was cancelled.
     Silence,
 }
@@ -66,6 +70,7 @@ pub(super) struct Driver {
     /// The questions that the run above this one may pass on: which step asks, and which attempt.
     asked: Vec<(Path, u32)>,
     timers: Timers,
+    pace: Pace,
     lineage: Arc<Lineage>,
     /// What of the run's own use is in the count of its tree.
     counted: Used,
@@ -99,6 +104,7 @@ impl Driver {
         inbox: mpsc::Receiver<Control>,
         usage: Arc<Usage>,
     ) -> Box<Self> {
+        let pace = Pace::new(engine.inner.options.event_work);
         Box::new(Self {
             engine,
             id,
@@ -116,6 +122,7 @@ impl Driver {
             holds: Vec::new(),
             asked: Vec::new(),
             timers: Timers::default(),
+            pace,
             lineage: Arc::new(Lineage::new(Vec::new(), usage)),
             counted: Used::default(),
             granted: None,
@@ -244,7 +251,7 @@ impl Driver {
         if self.recovered {
             self.given_up = outstanding.take_given_up(now());
         }
-        Ok(Transition { commands: outstanding.commands(), changes: Vec::new() })
+        Ok(Transition { commands: outstanding.commands(), ..Transition::default() })
     }
 
     /// Sees to what follows from the events that are in the journal.
@@ -297,6 +304,10 @@ impl Driver {
             let (events, change) = match happened {
                 Happened::Called(event) => (self.with_others(event), None),
                 Happened::Fired(event) => (vec![event], None),
+                Happened::Nothing => {
+                    Box::pin(self.do_more()).await?;
+                    continue;
+                }
                 Happened::Control(control) => (Vec::new(), self.look(control)),
                 Happened::Silence => continue,
             };
@@ -322,7 +333,7 @@ impl Driver {
     /// Nothing is under way, and no timer is due soon.
     fn may_rest(&self) -> bool {
         let soon = || Instant::now() + self.engine.inner.options.rest_after * 2;
-        self.is_idle() && !self.parking && self.timers.first().is_none_or(|(_, due)| due > soon())
+        self.is_idle() && !self.parking && !self.run.is_cut() && self.timers.first().is_none_or(|(_, due)| due > soon())
     }
 
     /// No call is under way.
@@ -350,6 +361,9 @@ impl Driver {
         if let Some(control) = self.deferred.pop_front() {
             return Happened::Control(control);
         }
+        if self.run.is_cut() && !self.parking {
+            return self.meanwhile().await;
+        }
         tokio::select! {
             event = self.near.outcome() => event.map_or(Happened::Silence, Happened::Called),
             Some(joined) = self.calls.join_next(), if !self.calls.is_empty() => match joined {
@@ -362,6 +376,29 @@ impl Driver {
             },
             Some(control) = self.inbox.recv() => Happened::Control(control),
             (path, timer) = self.timers.next() => Happened::Fired(Event::TimerFired { path, timer, at: self.now() }),
+        }
+    }
+
+    /// What has happened by now, if anything has.
+    async fn meanwhile(&mut self) -> Happened {
+        self.let_others().await;
+        if let Some(event) = self.heard.take() {
+            return Happened::Called(event);
+        }
+        if let Ok(control) = self.inbox.try_recv() {
+            return Happened::Control(control);
+        }
+        if let Some((path, timer)) = self.timers.take_due() {
+            return Happened::Fired(Event::TimerFired { path, timer, at: self.now() });
+        }
+        match self.calls.try_join_next() {
+            Some(Ok(Some(event))) => Happened::Called(event),
+            Some(Ok(None)) => Happened::Silence,
+            Some(Err(failure)) => {
+                error!(%failure, "a call's task failed");
+                Happened::Silence
+            }
+            None => Happened::Nothing,
         }
     }
 

@@ -18,6 +18,7 @@ mod timers;
 mod tree;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -58,6 +59,8 @@ pub struct Options {
     pub depth_max: u32,
     /// Steps that a run and the runs below it may execute together.
     pub steps_max: u64,
+    /// Pieces of work that follow from one event before others may come.
+    pub event_work: NonZeroU32,
     /// How long a run waits for nothing but people and timers before it leaves memory, unless more than half of `runs_max` are there.
     pub rest_after: Duration,
     /// How agents are called.
@@ -71,6 +74,7 @@ impl Default for Options {
             runs_resting_max: limits::RUNS_RESTING_MAX,
             depth_max: limits::RUN_DEPTH_MAX,
             steps_max: limits::RUN_STEPS_MAX,
+            event_work: limits::EVENT_WORK,
             rest_after: limits::RUN_REST_AFTER,
             calls: CallOptions::default(),
         }

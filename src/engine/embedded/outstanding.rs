@@ -50,6 +50,7 @@ impl Outstanding {
             | Event::Exhausted { .. }
             | Event::CancelRequested { .. }
             | Event::Called { .. }
+            | Event::Continued { .. }
             | Event::Resumed { .. } => {}
         }
     }
@@ -117,7 +118,8 @@ steps:
         let mut run = Run::new(Arc::new(plan));
         let id = RunId::parse("run").unwrap();
         let at = Timestamp::from_unix_ms(0);
-        let first = Event::Started { run: id, workflow: digest, semantics: SEMANTICS, input: Arc::default(), ancestry: vec![], at };
+        let first =
+            Event::Started { run: id, workflow: digest, semantics: SEMANTICS, input: Arc::default(), ancestry: vec![], work: None, at };
         let mut outstanding = Outstanding::default();
         for event in std::iter::once(&first).chain(events) {
             outstanding.note(event);

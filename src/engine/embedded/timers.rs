@@ -45,8 +45,18 @@ impl Timers {
     pub(super) async fn next(&mut self) -> (Path, Timer) {
         let Some((due, _, _)) = self.by_due.first() else { return std::future::pending().await };
         tokio::time::sleep_until(*due).await;
-        let (_, path, timer) = self.by_due.pop_first().expect("nothing was taken since it was seen");
+        self.take_first().expect("nothing was taken since it was seen")
+    }
+
+    /// Takes the next timer if it is due.
+    pub(super) fn take_due(&mut self) -> Option<(Path, Timer)> {
+        self.by_due.first().filter(|(due, _, _)| *due <= Instant::now())?;
+        self.take_first()
+    }
+
+    fn take_first(&mut self) -> Option<(Path, Timer)> {
+        let (_, path, timer) = self.by_due.pop_first()?;
         self.by_key.remove(&(path.clone(), timer));
-        (path, timer)
+        Some((path, timer))
     }
 }

@@ -37,7 +37,7 @@ fn export(text: &str, mut events: Vec<Event>) -> Export {
     let (run, at) = (RunId::parse("r").unwrap(), AT);
     let digest = plan(text, "0").digest().clone();
     let (workflow, input) = (digest.clone(), Arc::new(json!({})));
-    events.insert(0, Event::Started { run: run.clone(), workflow, semantics: SEMANTICS, input, ancestry: vec![], at });
+    events.insert(0, Event::Started { run: run.clone(), workflow, semantics: SEMANTICS, input, ancestry: vec![], work: None, at });
     let header = Header {
         run,
         workflow: "w".into(),
@@ -259,4 +259,35 @@ fn a_record_that_does_not_fit_itself_is_refused() {
     let mut export = recorded();
     export.events.remove(1);
     assert!(replay(&export, plan(RECORDED, "0"), plan(RECORDED, "0")).is_err());
+}
+
+/// A loop in pieces, whose deadline passes in the middle.
+const LONG: &str = "metadata: {id: w, name: W, version: 1.0.0}
+steps:
+  - {id: l, step_type: loop, while: \"{{ iteration < 40 }}\", max_iterations: 50, timeout: 5s, on_error: continue, steps: [{id: v, step_type: set, value: \"{{ iteration }}\"}]}
+  - {id: a, skill: first, inputs: {n: \"{{ steps.l.status }}\"}}
+";
+
+#[test]
+fn what_came_in_the_middle_of_a_long_transition_comes_there_again() {
+    let work = NonZeroU32::new(8).unwrap();
+    let more = || Event::Continued { work, at: AT };
+    let late = || Event::TimerFired { path: Path::new("/0:l"), timer: crate::interpreter::Timer::Deadline, at: AT };
+    let recorded = |middle: Vec<Event>| {
+        let mut export = export(LONG, [middle, vec![reply("/1:a", json!({}), None)]].concat());
+        let Event::Started { work: bound, .. } = &mut export.events[0] else { unreachable!() };
+        *bound = Some(work);
+        export
+    };
+    let whole = recorded((0..20).map(|_| more()).collect());
+    let ended = recorded(vec![more(), late(), more()]);
+    for export in [&whole, &ended] {
+        assert_eq!(replayed(export, LONG).divergence, None);
+        let other = replayed(export, &LONG.replace("{n: ", "{m: ")).divergence.expect("it is called with something else");
+        assert_eq!((other.step, other.recorded.starts_with("inputs.n is ")), (Some(Path::new("/1:a")), true));
+        // One that does less before is not at another place: what each step came to counts.
+        assert_eq!(replayed(export, &LONG.replace("value: \"{{ iteration }}\"", "value: \"{{ iteration + 0 }}\"")).divergence, None);
+    }
+    let shorter = replayed(&whole, &LONG.replace("iteration < 40", "iteration < 30")).divergence.expect("it has fewer repetitions");
+    assert_eq!((shorter.recorded.as_str(), shorter.now.as_str()), ("outputs is 39", "outputs is 29"));
 }

@@ -1,5 +1,7 @@
 //! A run, what it was told, and what a retry of it still knows and asks for.
 
+use std::num::NonZeroU32;
+
 use serde_json::json;
 
 use super::*;
@@ -66,9 +68,14 @@ fn called(path: &Path) -> String {
 }
 
 fn record(plan: &Arc<Plan>, script: &str) -> Vec<Event> {
+    record_with(plan, script, None)
+}
+
+/// `work`: how much is done for one event.
+fn record_with(plan: &Arc<Plan>, script: &str, work: Option<NonZeroU32>) -> Vec<Event> {
     let mut run = Run::new(Arc::clone(plan));
     let (at, input) = (Timestamp::from_unix_ms(0), Arc::new(json!({"items": ["a", "b", "c"]})));
-    let mut events = vec![Event::Started { run: id("old"), workflow: digest(), semantics: SEMANTICS, input, ancestry: vec![], at }];
+    let mut events = vec![Event::Started { run: id("old"), workflow: digest(), semantics: SEMANTICS, input, ancestry: vec![], work, at }];
     let mut calls = BTreeMap::new();
     let note = |transition: Transition, calls: &mut BTreeMap<String, (Path, u32)>| {
         for command in transition.commands {
@@ -78,7 +85,13 @@ fn record(plan: &Arc<Plan>, script: &str) -> Vec<Event> {
         }
     };
     note(run.apply(events[0].clone()).unwrap(), &mut calls);
-    for word in script.split_whitespace() {
+    for word in script.split_whitespace().map(Some).chain([None]) {
+        while run.is_cut() {
+            let more = Event::Continued { work: work.unwrap(), at };
+            note(run.apply(more.clone()).unwrap(), &mut calls);
+            events.push(more);
+        }
+        let Some(word) = word else { break };
         let event = event(&run, &calls, word);
         note(run.apply(event.clone()).unwrap(), &mut calls);
         events.push(event);
@@ -88,15 +101,29 @@ fn record(plan: &Arc<Plan>, script: &str) -> Vec<Event> {
 
 /// What a retry asks for at once, or why there is none.
 fn retried(steps: &str, script: &str) -> Result<String, String> {
+    let whole = retried_with(steps, script, None);
+    for work in [1, 2, 7] {
+        assert_eq!(retried_with(steps, script, NonZeroU32::new(work)), whole, "{steps}\nafter: {script}, {work} at a time");
+    }
+    whole
+}
+
+fn retried_with(steps: &str, script: &str, work: Option<NonZeroU32>) -> Result<String, String> {
     let plan = plan(steps);
-    let events = record(&plan, script);
+    let events = record_with(&plan, script, work);
     let at = Timestamp::from_unix_ms(5000);
     let Seed { history, status } = seed(&plan, &id("old"), &events, &id("new"), at).map_err(|error| error.to_string())?;
     assert!(history.iter().all(|event| event.at() == at), "timers count from the retry");
     // What follows from the history is what the engine would carry out.
     let mut run = Run::new(plan);
     let mut open: BTreeMap<Path, String> = BTreeMap::new();
-    for event in history {
+    let mut history = history.into_iter();
+    loop {
+        let event = match history.next() {
+            Some(event) => event,
+            None if run.is_cut() => Event::Continued { work: NonZeroU32::MIN, at },
+            None => break,
+        };
         if let Some(path) = event.path() {
             open.remove(path);
         }
@@ -108,7 +135,9 @@ fn retried(steps: &str, script: &str) -> Result<String, String> {
             }
         }
     }
-    assert_eq!(run.status(), status);
+    if work.is_none() {
+        assert_eq!(run.status(), status);
+    }
     let waiting = run.waiting().into_iter().map(|path| format!("{}?", path.step()));
     Ok(open.into_values().chain(waiting).collect::<Vec<_>>().join(" "))
 }

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::expression::Tree;
 use crate::interpreter::sequence::template_error;
-use crate::interpreter::state::{Place, Record, State, Work};
+use crate::interpreter::state::{Place, Record, State};
 use crate::interpreter::{Change, ErrorClass, Question, Run, StepError};
 use crate::plan::{Node, NodeKind};
 use crate::time::{Timestamp, humanize};
@@ -44,11 +44,11 @@ impl Run {
         self.waiting -= 1;
         let NodeKind::Input { default: Some(default), .. } = &node.kind else {
             let message = format!("no answer came within {}", humanize(node.timeout.unwrap_or_default()));
-            return self.work.push_back(Work::Settle(place, Record::failed(StepError::new(ErrorClass::Timeout, message), started_at)));
+            return self.over(place, Record::failed(StepError::new(ErrorClass::Timeout, message), started_at));
         };
         match self.with_scope(place.frame, |scope| default.evaluate(scope)) {
             Ok(value) => self.settle_value(place, node, value, started_at),
-            Err(error) => self.work.push_back(Work::Settle(place, Record::failed(template_error(node, "default", &error), started_at))),
+            Err(error) => self.over(place, Record::failed(template_error(node, "default", &error), started_at)),
         }
     }
 }

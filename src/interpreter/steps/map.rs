@@ -136,7 +136,7 @@ impl Run {
         }
         self.cancel_deadline(place);
         if let Some(error) = error {
-            self.work.push_back(Work::Settle(place, Record::failed(error, started_at)));
+            self.over(place, Record::failed(error, started_at));
         }
     }
 
@@ -158,7 +158,7 @@ impl Run {
         // Tolerated failures stay visible beside the results.
         let record = Record { error: failures(map), ..Record::completed(named(node, value), map.started_at) };
         self.cancel_deadline(place);
-        self.work.push_back(Work::Settle(place, record));
+        self.over(place, record);
     }
 }
 

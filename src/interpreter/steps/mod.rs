@@ -16,7 +16,7 @@ mod wait;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::state::{Frame, FrameIndex, GroupState, Home, LoopState, MapState, Place, Record, SequenceEnd, State, Work};
+use super::state::{Frame, FrameIndex, GroupState, Home, LoopState, MapState, Place, Record, SequenceEnd, State};
 use super::{Change, ErrorClass, Run, StepError, Timer};
 use crate::plan::{Node, NodeKind, Path};
 use crate::time::humanize;
@@ -85,12 +85,12 @@ impl Run {
         for frame in self.state(place).map(State::repetitions).unwrap_or_default() {
             self.close_frame(frame);
         }
-        self.work.push_back(Work::Settle(place, Record::failed(StepError::new(ErrorClass::Timeout, message), started_at)));
+        self.over(place, Record::failed(StepError::new(ErrorClass::Timeout, message), started_at));
     }
 
     /// A step that is neither a call nor a container has its value.
     fn settle_value(&mut self, place: Place, node: &Node, value: Arc<serde_json::Value>, started_at: crate::time::Timestamp) {
-        self.work.push_back(Work::Settle(place, Record::completed(named(node, value), started_at)));
+        self.over(place, Record::completed(named(node, value), started_at));
     }
 
     /// One repetition of a body is over.
@@ -179,7 +179,7 @@ impl Run {
             SequenceEnd::Completed(outputs) => Record::completed(named(node, outputs), started_at),
             SequenceEnd::Failed(error) => Record::failed(error, started_at),
         };
-        self.work.push_back(Work::Settle(place, record));
+        self.over(place, record);
     }
 }
 

@@ -61,7 +61,7 @@ impl Run {
         let reason = format!("branch `{}` failed", self.plan.sequence(branches[index]).name);
         self.stop_inside(place, &reason);
         self.cancel_deadline(place);
-        self.work.push_back(Work::Settle(place, Record::failed(error, started_at)));
+        self.over(place, Record::failed(error, started_at));
     }
 
     /// Every branch is over. Partial results stay: a branch that failed is null beside those that did not.
@@ -82,6 +82,6 @@ impl Run {
             Some(error) if all_failed => Record::failed(error, started_at),
             error => Record { error, ..Record::completed(named(node, Arc::new(Value::Object(outputs))), started_at) },
         };
-        self.work.push_back(Work::Settle(place, record));
+        self.over(place, record);
     }
 }

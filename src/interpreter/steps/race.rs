@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::named;
 use crate::interpreter::Run;
-use crate::interpreter::state::{GroupState, Place, Record, SequenceEnd, State, Work};
+use crate::interpreter::state::{GroupState, Place, Record, SequenceEnd, State};
 use crate::plan::{Node, SequenceIndex};
 
 impl Run {
@@ -39,6 +39,6 @@ impl Run {
             }
         };
         self.cancel_deadline(place);
-        self.work.push_back(Work::Settle(place, record));
+        self.over(place, record);
     }
 }

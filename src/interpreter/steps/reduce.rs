@@ -75,7 +75,7 @@ impl Run {
         let Some(State::Map(map)) = self.state(place) else { return };
         let started_at = map.started_at;
         self.cancel_deadline(place);
-        self.work.push_back(Work::Settle(place, Record::failed(error, started_at)));
+        self.over(place, Record::failed(error, started_at));
     }
 }
 

@@ -73,7 +73,7 @@ impl Run {
         self.close_frame(frame);
         match error {
             None => self.settle_value(place, node, last, started_at),
-            Some(error) => self.work.push_back(Work::Settle(place, Record::failed(error, started_at))),
+            Some(error) => self.over(place, Record::failed(error, started_at)),
         }
     }
 }

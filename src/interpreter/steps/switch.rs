@@ -30,13 +30,13 @@ impl Run {
                 self.start_container(place, node, State::Body { started_at: self.now });
                 self.work.push_back(Work::Begin(place.frame, taken));
             }
-            (None, NoMatch::Skip) => self.work.push_back(Work::Settle(place, Record::skipped())),
+            (None, NoMatch::Skip) => self.over(place, Record::skipped()),
             (None, NoMatch::Fail) => {
                 let names: Vec<_> = cases.iter().map(|case| format!("`{}`", self.plan.sequence(*case).name)).collect();
                 let shown: String = value.chars().take(100).collect();
                 let error = StepError::new(ErrorClass::NoMatch, format!("no case for `{shown}`"))
                     .with_hint(Some(format!("the cases are {}; add one, a `default`, or `on_no_match: skip`", names.join(", "))));
-                self.work.push_back(Work::Settle(place, Record::failed(error, self.now)));
+                self.over(place, Record::failed(error, self.now));
             }
         }
     }

@@ -61,6 +61,7 @@ fn impossible_events_are_mismatches_and_change_nothing() {
         semantics,
         input: Arc::clone(&input),
         ancestry: vec![],
+        work: None,
         at,
     };
     let other = Digest::parse(&format!("sha256:{}", "1".repeat(64))).unwrap();

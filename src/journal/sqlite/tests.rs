@@ -31,7 +31,15 @@ fn digest() -> Digest {
 
 pub(super) fn started(run: &str) -> Event {
     let (run, at) = (RunId::parse(run).unwrap(), Timestamp::from_unix_ms(5));
-    Event::Started { run, workflow: digest(), semantics: SEMANTICS, input: Arc::new(json!({"n": u64::MAX})), ancestry: vec![], at }
+    Event::Started {
+        run,
+        workflow: digest(),
+        semantics: SEMANTICS,
+        input: Arc::new(json!({"n": u64::MAX})),
+        ancestry: vec![],
+        work: None,
+        at,
+    }
 }
 
 pub(super) fn cancel(at: i64) -> Event {

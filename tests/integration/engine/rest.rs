@@ -280,7 +280,7 @@ async fn parked(journal: &Arc<dyn Journal>, plan: &Arc<Plan>, runs: usize, rests
             };
             let input = Arc::new(json!({"n": n, "text": "x".repeat(200)}));
             let workflow = plan.digest().clone();
-            let first = Event::Started { run: run.clone(), workflow, semantics: SEMANTICS, input, ancestry: vec![], at };
+            let first = Event::Started { run: run.clone(), workflow, semantics: SEMANTICS, input, ancestry: vec![], work: None, at };
             journal.create(header, first).await.unwrap();
             if rests {
                 let progress = Progress { rests: Some(None), ..Progress::at(RunStatus::InputRequired) };

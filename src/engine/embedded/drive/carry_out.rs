@@ -80,7 +80,7 @@ impl Driver {
                     debug!(step = %invocation.step, attempt = invocation.attempt, "call that was given up before the restart is taken back");
                     self.beside_calls(self.engine.clone().take_back(self.id.clone(), invocation, Arc::clone(&self.lineage)));
                 }
-                GivenUp::Task(command) => self.carry_out(self.at, Transition { commands: vec![command], changes: Vec::new() }),
+                GivenUp::Task(command) => self.carry_out(self.at, Transition { commands: vec![command], ..Transition::default() }),
             }
         }
     }

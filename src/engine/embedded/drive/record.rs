@@ -107,12 +107,7 @@ impl Driver {
     /// they are told. `at`: when its event happened.
     pub(super) async fn go_on(&mut self, at: Timestamp) -> Result<(), Error> {
         while self.run.is_busy() {
-            if self.watchers.have_room() {
-                tokio::task::yield_now().await;
-            } else {
-                // Once for each part, so that one who takes nothing does not hold up the run.
-                tokio::time::sleep(limits::WATCHER_REST).await;
-            }
+            self.let_others().await;
             while let Ok(control) = self.inbox.try_recv() {
                 match self.look(control) {
                     None => {}
@@ -127,9 +122,19 @@ impl Driver {
         Ok(())
     }
 
+    /// Between two parts: others have their turn, the call that the run's task makes itself among them, and watchers take what they are told.
+    pub(super) async fn let_others(&mut self) {
+        if self.watchers.have_room() {
+            beside(tokio::task::yield_now(), &mut self.near, &mut self.heard).await;
+        } else {
+            // Once for each part, so that one who takes nothing does not hold up the run.
+            beside(tokio::time::sleep(limits::WATCHER_REST), &mut self.near, &mut self.heard).await;
+        }
+    }
+
     /// A run may end, or wait, by its first event alone, or by a late part of a transition; the journal has it as it was before.
     pub(super) async fn settle_status(&mut self, transition: &Transition) -> Result<(), Error> {
-        if self.run.is_busy() {
+        if self.run.is_busy() || self.run.is_cut() {
             return Ok(());
         }
         let status = self.run.status();
@@ -144,7 +149,11 @@ impl Driver {
 
     /// Whether the run will wait for nothing but people and timers, and until when. What was kept back while parking is not known here.
     pub(super) fn rests_until(&self, status: RunStatus, transitions: &[Transition]) -> Option<Option<Timestamp>> {
-        if self.parking || self.run.is_busy() { None } else { rests_until(status, transitions, &self.ties, &self.timers) }
+        if self.parking || self.run.is_busy() || self.run.is_cut() {
+            None
+        } else {
+            rests_until(status, transitions, &self.ties, &self.timers)
+        }
     }
 
     /// Waits while the journal is full, so that the run goes on by itself when there is space again. A shutdown ends the wait:
