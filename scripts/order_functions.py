@@ -183,8 +183,14 @@ def sections(link_map):
 
 
 def any_compiler(name):
-    """A pattern for a function's section, whatever the compiler's version: each gives crates other numbers."""
-    return re.sub(r"Cs[0-9A-Za-z]+_", "Cs*_", name)
+    """A pattern for a function's section, whatever the compiler's version and the build.
+
+    Each gives crates other numbers, which need not be of the same length, so that places in a name that it refers back to move, too; and
+    what has one name in several crates is numbered.
+    """
+    name = re.sub(r"Cs[0-9A-Za-z]+_", "Cs*_", name)
+    name = re.sub(r"B[0-9A-Za-z]{0,3}_", "B*_", name)
+    return re.sub(r"\.[0-9]+$", ".*", name)
 
 
 def patterns(all_sections, start, work):

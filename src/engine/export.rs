@@ -49,8 +49,8 @@ pub struct ExportHeader {
 
 impl Export {
     /// The version that this gantry writes, and the newest that it reads. From 2 on there may be events that say when another process went
-    /// on, and who had a call that was given up.
-    pub const FORMAT: u32 = 2;
+    /// on, and who had a call that was given up; from 3 on those that do more of what followed before.
+    pub const FORMAT: u32 = 3;
 
     /// Puts together what a journal holds of a run.
     pub fn new(record: Record, events: Vec<Event>) -> Self {
