@@ -1,5 +1,6 @@
 //! How a run ends: its output, the handlers by outcome, cancellation, deadlines.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -157,7 +158,8 @@ impl Run {
 
     fn stop_everything(&mut self, reason: &str) {
         self.work.clear();
-        self.held.clear();
+        let held = std::mem::take(&mut self.held);
+        self.tell_over(held);
         let open: Vec<Place> =
             self.places.values().filter(|place| !matches!(self.state(**place), Some(State::Settled(_)) | None)).copied().collect();
         self.stop(&open, reason);
@@ -165,9 +167,21 @@ impl Run {
 
     /// Cancels every step inside a container.
     pub(super) fn stop_inside(&mut self, container: Place, reason: &str) {
+        let held = self.forget_queued(container);
+        self.tell_over(held);
         let open = self.open_inside(container);
         self.stop(&open, reason);
-        self.forget_queued(container);
+    }
+
+    /// Of what waited and is done no more: steps that were over have ended as they did.
+    fn tell_over(&mut self, forgotten: VecDeque<Work>) {
+        for work in forgotten {
+            if let Work::Settle(place, mut record) = work {
+                self.place_error(place, &mut record);
+                self.announce(place, &record);
+                self.remember(place, record);
+            }
+        }
     }
 
     fn stop(&mut self, places: &[Place], reason: &str) {

@@ -1,5 +1,6 @@
 //! Sequences: one step after another, guards, and what a settled step means for the steps around it.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -83,10 +84,7 @@ impl Run {
     pub(super) fn settle(&mut self, place: Place, mut record: Record) {
         let plan = Arc::clone(&self.plan);
         let node = plan.node(place.node);
-        if let Some(error) = &mut record.error {
-            error.step.get_or_insert_with(|| node.id.to_string());
-            error.line.get_or_insert(node.line);
-        }
+        self.place_error(place, &mut record);
         if let (StepStatus::Failed, CatchOrNot::Catch(sequence)) = (record.status, node.on_error) {
             // Visible to the catch branch; what the step ends as is decided there.
             self.show(place, &record);
@@ -97,6 +95,15 @@ impl Run {
             self.skip_branch(place.frame, sequence);
         }
         self.conclude(place, record);
+    }
+
+    /// The error of a step says where the step is.
+    pub(super) fn place_error(&self, place: Place, record: &mut Record) {
+        let node = self.plan.node(place.node);
+        if let Some(error) = &mut record.error {
+            error.step.get_or_insert_with(|| node.id.to_string());
+            error.line.get_or_insert(node.line);
+        }
     }
 
     /// The step is over for good: tell, and go on after it.
@@ -203,18 +210,19 @@ impl Run {
         ['!', '[', '~'].into_iter().flat_map(below).filter(open).collect()
     }
 
-    /// Drops what is queued for the inside of a container that is over.
-    pub(super) fn forget_queued(&mut self, container: Place) {
+    /// Drops what is queued for the inside of a container that is over. Returns what of it waited behind an event.
+    pub(super) fn forget_queued(&mut self, container: Place) -> VecDeque<Work> {
+        let (work, held) = (std::mem::take(&mut self.work), std::mem::take(&mut self.held));
         let path = self.path(container);
         let inside = |text: &str| text.strip_prefix(path.as_str()).is_some_and(|rest| rest.starts_with(['!', '[', '~']));
-        let mut queues = [std::mem::take(&mut self.work), std::mem::take(&mut self.held)];
-        for queue in &mut queues {
-            queue.retain(|work| match work {
-                Work::Begin(frame, sequence) | Work::End(frame, sequence, _) => !inside(&self.prefix(*frame, *sequence)),
-                Work::Step(place) | Work::Settle(place, _) | Work::Reduce(place, ..) => !inside(self.path(*place).as_str()),
-            });
-        }
-        [self.work, self.held] = queues;
+        let is_inside = |work: &Work| match work {
+            Work::Begin(frame, sequence) | Work::End(frame, sequence, _) => inside(&self.prefix(*frame, *sequence)),
+            Work::Step(place) | Work::Settle(place, _) | Work::Reduce(place, ..) => inside(self.path(*place).as_str()),
+        };
+        let split = |queue: VecDeque<Work>| -> (VecDeque<Work>, VecDeque<Work>) { queue.into_iter().partition(&is_inside) };
+        let ((_, work), (forgotten, held)) = (split(work), split(held));
+        (self.work, self.held) = (work, held);
+        forgotten
     }
 
     /// What the paths of a sequence's steps begin with, repetitions included.

@@ -79,7 +79,6 @@ async fn a_run_that_calls_nobody_is_canceled() {
     world.engine.cancel(&run, "enough").await.unwrap();
     let ended = world.end(&run).await;
     assert_eq!((ended.status, status(&ended, "busy")), (RunStatus::Canceled, StepStatus::Canceled));
-    assert!(ended.finished_at.unwrap() > ended.started_at, "it took its time");
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! What a run and the runs below it may use together: steps, and the calls that an author allows; also after a restart.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use gantry::agent::Client;
@@ -17,7 +18,10 @@ use crate::journal::Handled;
 use super::world::{World, client_options, end, failure, output, step};
 
 fn engine(world: &World, steps_max: u64) -> Embedded {
-    let options = Options { steps_max, ..Options::default() };
+    engine_of(world, Options { steps_max, ..Options::default() })
+}
+
+fn engine_of(world: &World, options: Options) -> Embedded {
     Embedded::new(options, Arc::clone(&world.discovery), Client::new(client_options()), Arc::clone(&world.journal))
 }
 
@@ -299,7 +303,8 @@ async fn the_parts_of_a_long_start_that_were_counted_before_a_restart_are_not_co
         let world = World::with(Arc::new(Sqlite::open(dir.path()).unwrap()));
         world.meet(&[&agent]);
         world.push_workflow("metadata: {id: single, name: S, version: 1.0.0}\nsteps: [{id: call, skill: work}]").await;
-        let before = engine(&world, steps);
+        // All of it follows from the one event.
+        let before = engine_of(&world, Options { steps_max: steps, event_work: NonZeroU32::MAX, ..Options::default() });
         let run = start(&before, &world, LONG, (0..items).collect()).await;
         agent.until("the call below", |seen| seen.in_flight == 1).await;
         before.shutdown(std::time::Duration::from_millis(1)).await;
