@@ -49,16 +49,16 @@ impl Sqlite {
     /// A journal that is damaged, or was written by a newer gantry, is refused and not touched.
     pub fn open(dir: &Path) -> Result<Self, Error> {
         let path = dir.join(FILE);
-        let torn = wal::torn_bytes(&dir.join(format!("{FILE}-wal"))).map_err(|error| schema::refused(&path, &error.to_string()))?;
+        let cut_bytes = schema::look_ahead(&path)?;
         let mut connection = schema::open(&path)?;
         schema::migrate(&mut connection, &path)?;
-        if let Some(bytes) = torn {
+        if let Some(bytes) = cut_bytes {
             tracing::warn!(
                 bytes,
                 "the last write to the journal was not finished when the process or the machine ended; it was cut, and nothing had followed from it"
             );
         }
-        Self::over(path, Arc::new(Mutex::new(connection)), torn)
+        Self::over(path, Arc::new(Mutex::new(connection)), cut_bytes)
     }
 
     /// A journal whose thread writes with this connection.

@@ -1,9 +1,11 @@
 //! The tables, their versions, and how an older journal becomes a newer one.
 
+use std::io;
 use std::path::Path;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
+use super::wal::{self, End};
 use crate::journal::Error;
 use crate::limits;
 
@@ -64,6 +66,31 @@ const MIGRATIONS: &[&str] = &[
     CREATE INDEX runs_of_parent ON runs (labels ->> 'parent') WHERE labels ->> 'root' IS NOT NULL;
 ",
 ];
+
+/// Looks at the write-ahead file before SQLite does, and makes it ready. Returns how many bytes SQLite will cut.
+pub(super) fn look_ahead(path: &Path) -> Result<Option<u64>, Error> {
+    let failed = |error: io::Error| match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => full(path),
+        _ => refused(path, &error.to_string()),
+    };
+    let end = wal::end(path).map_err(failed)?;
+    if let End::Damaged(at) = end {
+        let file = wal::of(path);
+        return Err(refused(
+            path,
+            &format!(
+                "its write-ahead file {} is damaged at byte {at}, and what was stored behind that would be lost. Bring back a copy of \
+                 both files",
+                file.display()
+            ),
+        ));
+    }
+    wal::settle(path, &end).map_err(failed)?;
+    Ok(match end {
+        End::Torn(bytes) | End::Void(bytes) => Some(bytes),
+        End::Whole | End::Damaged(_) => None,
+    })
+}
 
 pub(super) fn open(path: &Path) -> Result<Connection, Error> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -145,10 +172,11 @@ pub(super) fn damage(connection: &Connection, bytes: i64) -> rusqlite::Result<Op
 
 /// The journal cannot be opened: it is none, or the disk has no space for what opening one writes.
 fn failed(path: &Path, error: &rusqlite::Error) -> Error {
-    if is_full(Some(path), error) {
-        return Error::Full(format!("cannot open the journal {}: its disk is full; make room there and start again", path.display()));
-    }
-    refused(path, &error.to_string())
+    if is_full(Some(path), error) { full(path) } else { refused(path, &error.to_string()) }
+}
+
+fn full(path: &Path) -> Error {
+    Error::Full(format!("cannot open the journal {}: its disk is full; make room there and start again", path.display()))
 }
 
 /// Whether SQLite could not do it for want of space. It says so of most writes; of the others the file system is asked.
