@@ -76,13 +76,14 @@ impl Sqlite {
     /// None when there is no journal yet.
     pub fn open_to_read(dir: &Path) -> Result<Option<Self>, Error> {
         let path = dir.join(FILE);
+        schema::check_pair(&path)?;
         if !path.exists() {
             return Ok(None);
         }
         let reader = schema::open_to_read(&path)?;
         match schema::check(&reader, &path)? {
             // Its writer has just made the file, or stopped doing so.
-            0 => return Ok(None),
+            0 => return schema::check_header(&path).map(|()| None),
             version if schema::is_current(version) => {}
             version => {
                 let why = format!("it has format {version}, which `gantry serve` brings up to date when it starts on this directory");

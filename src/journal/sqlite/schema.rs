@@ -69,21 +69,14 @@ const MIGRATIONS: &[&str] = &[
 
 /// Looks at the write-ahead file before SQLite does, and makes it ready. Returns how many bytes SQLite will cut.
 pub(super) fn look_ahead(path: &Path) -> Result<Option<u64>, Error> {
+    check_pair(path)?;
     let failed = |error: io::Error| match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => full(path),
         _ => refused(path, &error.to_string()),
     };
     let end = wal::end(path).map_err(failed)?;
     if let End::Damaged(at) = end {
-        let file = wal::of(path);
-        return Err(refused(
-            path,
-            &format!(
-                "its write-ahead file {} is damaged at byte {at}, and what was stored behind that would be lost. Bring back a copy of \
-                 both files",
-                file.display()
-            ),
-        ));
+        return Err(damaged_at(path, at));
     }
     wal::settle(path, &end).map_err(failed)?;
     Ok(match end {
@@ -92,7 +85,39 @@ pub(super) fn look_ahead(path: &Path) -> Result<Option<u64>, Error> {
     })
 }
 
+fn damaged_at(path: &Path, at: u64) -> Error {
+    let file = wal::of(path);
+    let why = format!(
+        "its write-ahead file {} is damaged at byte {at}, and what was stored behind that would be lost. Bring back a copy of both files",
+        file.display()
+    );
+    refused(path, &why)
+}
+
+/// Whether a database without tables has them in a write-ahead file of which only the header is damaged. Who looks beside the process that
+/// writes can tell no more: the rest changes meanwhile.
+pub(super) fn check_header(path: &Path) -> Result<(), Error> {
+    match wal::end(path) {
+        Ok(End::Damaged(0)) => Err(damaged_at(path, 0)),
+        _ => Ok(()),
+    }
+}
+
+/// SQLite takes a write-ahead file away that stands beside an empty database, whatever is in it, also when it opens that only to read.
+pub(super) fn check_pair(path: &Path) -> Result<(), Error> {
+    if !wal::is_alone(path).map_err(|error| refused(path, &error.to_string()))? {
+        return Ok(());
+    }
+    let file = wal::of(path);
+    let why = format!(
+        "there is nothing in it, and its write-ahead file {} has runs, which would be lost. Bring back the file that belongs to it",
+        file.display()
+    );
+    Err(refused(path, &why))
+}
+
 pub(super) fn open(path: &Path) -> Result<Connection, Error> {
+    check_pair(path)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(|error| failed(path, &error))?;
     let prepare = || -> rusqlite::Result<()> {
@@ -106,6 +131,7 @@ pub(super) fn open(path: &Path) -> Result<Connection, Error> {
 
 /// Opens a journal that exists, to look at.
 pub(super) fn open_to_read(path: &Path) -> Result<Connection, Error> {
+    check_pair(path)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(|error| failed(path, &error))?;
     connection.busy_timeout(std::time::Duration::from_secs(5)).map_err(|error| failed(path, &error))?;
@@ -194,8 +220,11 @@ pub(super) fn is_want_of_space(error: &rusqlite::Error, left: impl FnOnce() -> O
 }
 
 pub(super) fn refused(path: &Path, why: &str) -> Error {
+    // What stands beside the file belongs to it: without it, it would be lost.
+    let directory = path.parent().unwrap_or(path);
     Error::Failed(format!(
-        "cannot open the journal {}: {why}. Nothing was changed; move the file away to start with an empty journal",
-        path.display()
+        "cannot open the journal {}: {why}. Nothing was changed; move the whole directory {} away to start with an empty journal",
+        path.display(),
+        directory.display()
     ))
 }

@@ -40,6 +40,13 @@ pub(super) fn of(database: &Path) -> PathBuf {
     path.into()
 }
 
+/// Whether the file has something while the database has nothing. Whoever makes a journal begins with the database, and has it on the disk
+/// before this file is there.
+pub(super) fn is_alone(database: &Path) -> io::Result<bool> {
+    // In this order, for who looks while the journal is made.
+    Ok(bytes(&of(database))? > 0 && bytes(database)? == 0)
+}
+
 /// How the write-ahead file of a database ends.
 pub(super) fn end(database: &Path) -> io::Result<End> {
     let mut file = match File::open(of(database)) {

@@ -254,3 +254,38 @@ fn a_registry_that_can_be_none_is_refused_at_once() {
         assert!(refused.stderr.contains("is not the address of a registry"), "{}", refused.stderr);
     }
 }
+
+/// What was stored last is in the write-ahead file alone, and nobody may lose it.
+#[test]
+fn a_journal_of_which_a_start_would_lose_runs_is_refused_and_left_as_it_is() {
+    let (world, gantry) = world_with_a_run();
+    kill(gantry);
+    let (path, kept) = (world.data_dir().join("runs/journal.sqlite3"), world.list());
+    let log = path.with_file_name("journal.sqlite3-wal");
+    let (database, whole) = (std::fs::read(&path).unwrap(), std::fs::read(&log).unwrap());
+    let mut damaged = whole.clone();
+    damaged[whole.len() / 2] ^= 1;
+    for (name, left, bytes, looks) in
+        [("damaged", Some(database.clone()), &damaged, false), ("empty", Some(Vec::new()), &whole, true), ("missing", None, &whole, true)]
+    {
+        match &left {
+            Some(database) => std::fs::write(&path, database).unwrap(),
+            None => std::fs::remove_file(&path).unwrap(),
+        }
+        std::fs::write(&log, bytes).unwrap();
+        let looked = [&["list"][..], &["show", "abcdef"], &["export", "abcdef"], &["prune", "--keep", "0"]];
+        let looked = looked.iter().filter(|_| looks).map(|arguments| world.runs(arguments));
+        for refused in looked.chain([Ran::from(world.command(&[]).output().unwrap())]) {
+            let told = &refused.expect(3).stderr;
+            for part in ["cannot open the journal", "journal.sqlite3-wal", "Nothing was changed; move the whole directory"] {
+                assert!(told.contains(part), "{name}: no {part:?} in {told}");
+            }
+        }
+        assert_eq!(std::fs::read(&path).ok(), left, "{name}");
+        assert!(std::fs::read(&log).unwrap() == *bytes, "{name}");
+    }
+    std::fs::write(&path, &database).unwrap();
+    std::fs::write(&log, &whole).unwrap();
+    world.serve(&[]).running.signal("TERM");
+    assert_eq!(world.list()[0]["run"], kept[0]["run"], "with its database it is as it was");
+}

@@ -8,9 +8,9 @@ use rusqlite::Connection;
 use super::*;
 use crate::ids::RunId;
 use crate::interpreter::RunStatus;
-use crate::journal::Journal;
 use crate::journal::sqlite::tests::{cancel, header, started};
 use crate::journal::sqlite::{FILE, Sqlite};
+use crate::journal::{Journal, Retention};
 
 /// The page size of journals.
 const PAGE: usize = 4096;
@@ -164,6 +164,65 @@ async fn a_header_that_was_torn_over_what_the_database_has_is_none_and_hides_not
         files[1][..bytes].copy_from_slice(&new[..bytes]);
         refusal(&files, &format!("{bytes} bytes"));
     }
+}
+
+#[tokio::test]
+async fn a_write_ahead_file_without_its_database_is_refused_by_whoever_opens_it() {
+    let (files, _) = killed(2).await;
+    for is_there in [true, false] {
+        let dir = put(&[Vec::new(), files[1].clone()]);
+        let path = dir.path().join(FILE);
+        if !is_there {
+            std::fs::remove_file(&path).unwrap();
+        }
+        for opened in [Sqlite::open(dir.path()).map(drop), Sqlite::open_to_read(dir.path()).map(drop)] {
+            let error = opened.unwrap_err().to_string();
+            for part in ["journal.sqlite3-wal has runs", &format!("move the whole directory {} away", dir.path().display())] {
+                assert!(error.contains(part), "{error}");
+            }
+            assert_eq!(path.exists(), is_there);
+            assert!(std::fs::read(of(&path)).unwrap() == files[1]);
+        }
+    }
+    // Under a process that has it open.
+    let dir = put(&files);
+    let path = dir.path().join(FILE);
+    let journal = Sqlite::open(dir.path()).unwrap();
+    std::fs::File::create(&path).unwrap();
+    assert!(journal.prune(Retention { ended_before: None, runs_max: Some(0) }).await.is_err());
+    assert!(std::fs::read(of(&path)).unwrap() == files[1]);
+}
+
+/// What the making of a journal leaves when it is interrupted.
+#[tokio::test]
+async fn a_journal_that_was_being_made_is_made() {
+    let made = tempfile::tempdir().unwrap();
+    let _journal = Sqlite::open(made.path()).unwrap();
+    let [database, log] = files(made.path());
+    assert!(database.len() == PAGE && log.len() > 20 * FRAME, "{} bytes and {}", database.len(), log.len());
+    let lengths = (0..log.len()).step_by(777).map(|length| [database.clone(), log[..length].to_vec()]);
+    for files in [[Vec::new(), Vec::new()]].into_iter().chain(lengths) {
+        let (dir, length) = (put(&files), files[1].len());
+        assert!(Sqlite::open_to_read(dir.path()).is_ok_and(|journal| journal.is_none()) || length > 8 * FRAME, "{length} bytes");
+        let journal = Sqlite::open(dir.path()).unwrap_or_else(|error| panic!("{length} bytes: {error}"));
+        store(&journal, 1).await;
+        assert_eq!(content(&journal).await.len(), 1, "{length} bytes");
+    }
+    let dir = put(&[Vec::new(), Vec::new()]);
+    std::fs::remove_file(dir.path().join(FILE)).unwrap();
+    assert!(Sqlite::open_to_read(dir.path()).unwrap().is_none());
+    store(&Sqlite::open(dir.path()).unwrap(), 1).await;
+}
+
+/// Who looks sees no table in such a journal.
+#[tokio::test]
+async fn a_journal_whose_header_hides_every_table_is_not_taken_for_an_empty_one() {
+    let (mut files, _) = killed(2).await;
+    files[1][1] ^= 1;
+    let dir = put(&files);
+    let error = Sqlite::open_to_read(dir.path()).map(drop).unwrap_err().to_string();
+    assert!(error.contains("is damaged at byte 0"), "{error}");
+    assert!(self::files(dir.path()) == files);
 }
 
 /// A write-ahead file that is made here. Bytes are given by what is written, so that frames of different writes differ.
