@@ -113,8 +113,11 @@ impl Sqlite {
 
     async fn read<T: Send + 'static>(&self, query: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static) -> Result<T, Error> {
         let reader = Arc::clone(&self.reader);
-        let read = tokio::task::spawn_blocking(move || query(&reader.lock().unwrap_or_else(PoisonError::into_inner)));
-        read.await.map_err(|error| Error::Failed(error.to_string()))?.map_err(|error| Error::Failed(error.to_string()))
+        let read = move || {
+            let db = reader.lock().unwrap_or_else(PoisonError::into_inner);
+            query(&db).map_err(|error| failure(&db, &error))
+        };
+        tokio::task::spawn_blocking(read).await.map_err(|error| Error::Failed(error.to_string()))?
     }
 
     /// Reads on a connection of its own: for what goes through all runs, so that no other read waits for it.

@@ -417,13 +417,74 @@ fn a_database_that_another_program_holds_is_no_failure_for_good() {
     }
 }
 
-#[test]
-fn a_database_that_is_damaged_is_named() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("j.sqlite3");
-    let db = rusqlite::Connection::open(&file).unwrap();
-    for code in [rusqlite::ffi::SQLITE_CORRUPT, rusqlite::ffi::SQLITE_NOTADB] {
-        let error = super::failure(&db, &rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), None)).to_string();
-        assert!(error.contains("is damaged") && error.contains(file.to_str().unwrap()), "{error}");
+#[tokio::test]
+async fn a_database_that_another_program_holds_is_read_a_little_later() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, run) = (dir.path().join(FILE), RunId::parse("a").unwrap());
+    let journal = Sqlite::open(dir.path()).unwrap();
+    journal.create(header("a", None), started("a")).await.unwrap();
+    drop(journal);
+    let other = Connection::open(&path).unwrap();
+    // Without a write-ahead file readers wait for who writes, as they do for a moment whenever one is begun. The journal's thread closes
+    // its own a little later.
+    let begun = std::time::Instant::now();
+    while other.query_row("PRAGMA journal_mode = DELETE", [], |row| row.get::<_, String>(0)).as_deref() != Ok("delete") {
+        assert!(begun.elapsed() < std::time::Duration::from_secs(30), "the journal is never closed");
+    }
+    let onlooker = Sqlite::open_to_read(dir.path()).unwrap().unwrap();
+    onlooker.reader.lock().unwrap().busy_timeout(std::time::Duration::ZERO).unwrap();
+    other.execute_batch("BEGIN EXCLUSIVE").unwrap();
+    let error = onlooker.record(&run).await.unwrap_err();
+    assert!(matches!(error, Error::Busy(_)) && error.is_transient(), "{error}");
+    other.execute_batch("ROLLBACK").unwrap();
+    assert_eq!(onlooker.events(&run).await.unwrap().len(), 1);
+}
+
+/// Whatever is asked for, on whichever connection, and whatever is written.
+#[tokio::test]
+async fn a_database_that_is_damaged_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join(FILE);
+    let journal = Sqlite::open(dir.path()).unwrap();
+    for n in 0..20 {
+        let id = format!("run-{n}");
+        journal.create(header(&id, None), started(&id)).await.unwrap();
+    }
+    let db = Connection::open(&path).unwrap();
+    db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
+    let whole = std::fs::read(&path).unwrap();
+    // The first page has the tables' names, without which nothing is opened at all.
+    let mut damaged = whole[..4096].to_vec();
+    damaged.resize(whole.len(), 0xff);
+    let broken = tempfile::tempdir().unwrap();
+    let path = broken.path().join(FILE);
+    std::fs::write(&path, damaged).unwrap();
+    let connection = Arc::new(Mutex::new(schema::open(&path).unwrap()));
+    let journal = Sqlite::over(path.clone(), connection, None).unwrap();
+    let run = RunId::parse("run-3").unwrap();
+    let all = Retention { ended_before: None, runs_max: Some(0) };
+    let errors = [
+        ("record", journal.record(&run).await.err()),
+        ("first", journal.first(&run).await.err()),
+        ("events", journal.events(&run).await.err()),
+        ("find", journal.find("key").await.err()),
+        ("list", journal.list().await.err()),
+        ("unfinished", journal.unfinished().await.err()),
+        ("resting", journal.resting().await.err()),
+        ("used", journal.used(&run).await.err()),
+        ("members", journal.members(&run).await.err()),
+        ("children", journal.children(&run).await.err()),
+        ("orphans", journal.orphans().await.err()),
+        ("stirred", journal.stirred().await.err()),
+        ("prune", journal.prune(all).await.err()),
+        ("append", journal.append(&run, &[cancel(1)], RunStatus::Canceled).await.err()),
+        ("create", journal.create(header("b", Some("key")), started("b")).await.err()),
+        ("list of an onlooker", Sqlite::open_to_read(broken.path()).unwrap().unwrap().list().await.err()),
+    ];
+    for (what, error) in errors {
+        let error = error.unwrap_or_else(|| panic!("{what} takes it for good"));
+        let told = error.to_string();
+        assert!(told.contains(&format!("the journal {} is damaged: ", path.display())), "{what}: {told}");
+        assert!(!error.is_transient(), "{what}");
     }
 }

@@ -583,3 +583,25 @@ fn the_end_says_not_ready_at_once_and_lets_what_is_in_flight_finish() {
     assert!(resumed.contains("seq=") && !resumed.contains("seq=0"), "{resumed}");
     assert!(!again.stderr.contains("run started"), "{}", again.stderr);
 }
+
+#[test]
+fn a_damaged_page_is_told_with_the_file_it_is_in() {
+    let machine = Machine::new();
+    machine.write("w.yaml", "metadata: {id: w, name: W, version: 1.0.0}\nsteps: [{id: v, step_type: set, value: 1}]");
+    machine.run(&["run", "-w", "w.yaml", "--embedded", "--data-dir", "data", "--no-save"]).expect(0);
+    let path = machine.path("data/runs/journal.sqlite3");
+    let db = rusqlite::Connection::open(&path).unwrap();
+    let page: i64 = db.query_row("SELECT rootpage FROM sqlite_schema WHERE name = 'runs_ended'", [], |row| row.get(0)).unwrap();
+    let run: String = db.query_row("SELECT run FROM runs", [], |row| row.get(0)).unwrap();
+    db.close().unwrap();
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[(page as usize - 1) * 4096..][..4096].fill(0xff);
+    std::fs::write(&path, bytes).unwrap();
+    let told = machine.run(&["runs", "list", "--data-dir", "data"]).expect(4).stderr;
+    for part in ["runs/journal.sqlite3 is damaged: ", "bring back a copy of it"] {
+        assert!(told.contains(part), "no {part:?} in {told}");
+    }
+    for command in ["show", "export"] {
+        machine.run(&["runs", command, &run, "--data-dir", "data"]).expect(0);
+    }
+}
