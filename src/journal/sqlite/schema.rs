@@ -3,6 +3,7 @@
 use std::io;
 use std::path::Path;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::wal::{self, End};
@@ -162,6 +163,9 @@ pub(super) fn check(connection: &Connection, path: &Path) -> Result<i32, Error> 
 /// Checks what the file is before anything is written to it, then brings it to this version.
 pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), Error> {
     let failed = |error: rusqlite::Error| failed(path, &error);
+    // Whoever closes a journal last brings its write-ahead file into it. One that is refused stays as it is.
+    let stays_as_it_is = |stays| connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, stays).map(drop).map_err(failed);
+    stays_as_it_is(true)?;
     let version = check(connection, path)?;
     if version > 0 {
         let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).map_err(failed);
@@ -170,6 +174,7 @@ pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), Er
             return Err(refused(path, &format!("it is damaged: {found}")));
         }
     }
+    stays_as_it_is(false)?;
     connection.pragma_update(None, "journal_mode", "WAL").map_err(failed)?;
     connection.pragma_update(None, "synchronous", "FULL").map_err(failed)?;
     connection.pragma_update(None, "journal_size_limit", limits::JOURNAL_WAL_BYTES_KEPT).map_err(failed)?;

@@ -214,6 +214,30 @@ async fn a_journal_that_was_being_made_is_made() {
     store(&Sqlite::open(dir.path()).unwrap(), 1).await;
 }
 
+#[tokio::test]
+async fn what_is_refused_stays_as_it_is_with_its_write_ahead_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = Sqlite::open(dir.path()).unwrap();
+    store(&journal, 1).await;
+    let db = Connection::open(dir.path().join(FILE)).unwrap();
+    db.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())).unwrap();
+    store(&journal, 2).await;
+    // A page that is in the database alone, and a format that is in the write-ahead file alone.
+    let mut damaged = files(dir.path());
+    let root = "SELECT rootpage FROM sqlite_schema WHERE name = 'runs_of_parent'";
+    let page = usize::try_from(db.query_row(root, [], |row| row.get::<_, i64>(0)).unwrap()).unwrap();
+    let written: Vec<_> = damaged[1][HEADER_BYTES..].chunks_exact(FRAME).take_while(|frame| frame[8..16] == damaged[1][16..24]).collect();
+    assert!(!written.is_empty() && written.iter().all(|frame| word(frame, 0) as usize != page));
+    damaged[0][(page - 1) * PAGE..page * PAGE].fill(0xff);
+    db.pragma_update(None, "user_version", 99).unwrap();
+    for (files, expected) in [(damaged, "it is damaged"), (files(dir.path()), "format 99")] {
+        let dir = put(&files);
+        let error = Sqlite::open(dir.path()).map(drop).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+        assert!(self::files(dir.path()) == files, "{expected}: it was touched");
+    }
+}
+
 /// Who looks sees no table in such a journal.
 #[tokio::test]
 async fn a_journal_whose_header_hides_every_table_is_not_taken_for_an_empty_one() {
