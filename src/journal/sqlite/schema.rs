@@ -66,6 +66,9 @@ const MIGRATIONS: &[&str] = &[
     -- A run finds those that its steps started without looking through its tree. The status is not in it: an event must not cost a change of it.
     CREATE INDEX runs_of_parent ON runs (labels ->> 'parent') WHERE labels ->> 'root' IS NOT NULL;
 ",
+    "
+    -- From here on an event may do more of what followed from the ones before, which a gantry of before does not know.
+",
 ];
 
 /// Looks at the write-ahead file before SQLite does, and makes it ready. Returns how many bytes SQLite will cut.

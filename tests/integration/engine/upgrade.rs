@@ -1,7 +1,8 @@
 //! A data directory of an earlier gantry: its runs are there, are as they were, and go on. One of a later gantry is let be.
 //!
-//! `tests/fixtures/journals/format-2/journal.sql` is what a gantry of that format left when it was stopped, `format-3/journal.sqlite3` what one
-//! left when it was killed; `runs.json` is what that gantry itself said of the runs. None of them is ever written again.
+//! `tests/fixtures/journals/format-2/journal.sql` is what a gantry of that format left when it was stopped, `format-3/journal.sqlite3` and
+//! `format-4/journal.sqlite3` what ones left when they were killed; `runs.json` is what that gantry itself said of the runs. None of them is ever
+//! written again.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -10,7 +11,7 @@ use std::sync::Arc;
 use gantry::engine::embedded::{Counts, Recovered};
 use gantry::engine::{Engine, Filter};
 use gantry::ids::RunId;
-use gantry::interpreter::{Outcome, RunStatus};
+use gantry::interpreter::{Event, Outcome, RunStatus};
 use gantry::journal::Sqlite;
 use gantry::limits::PAYLOAD_INLINE_BYTES_MAX;
 use rusqlite::Connection;
@@ -164,6 +165,27 @@ async fn the_runs_of_format_3_are_there_as_they_were_and_go_on() {
     let calls = counting.look(|seen| seen.calls.iter().filter(|call| call.message_id.starts_with(open("long").as_str())).count());
     let before = recorded.iter().find(|run| run.workflow == "long").unwrap().events - 1;
     assert_eq!(calls, 100 - before, "what had an answer is not asked again");
+}
+
+#[tokio::test]
+async fn the_runs_of_format_4_are_there_as_they_were_and_go_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("journal.sqlite3");
+    std::fs::copy(fixture("format-4/journal.sqlite3"), &path).unwrap();
+    assert_eq!(format_of(&path), 4);
+    let world = World::with(Arc::new(Sqlite::open(dir.path()).unwrap()));
+    assert_eq!(format_of(&path), current_format());
+    let recorded = recorded("format-4");
+    is_as_recorded(&world, &recorded).await;
+    assert_eq!(world.engine.recover().await.unwrap(), Recovered { resumed: 2, stuck: Vec::new() });
+    // Of one of them more followed from its start than would be done for one event today.
+    for (workflow, expected) in [("asks", json!({"n": 1, "said": "yes"})), ("counts", json!({"counted": 300, "said": "yes"}))] {
+        let run = &recorded.iter().find(|run| run.workflow == workflow && run.outcome.is_none()).unwrap().run;
+        world.engine.answer(run, Some("ask"), Arc::new(json!("yes"))).await.unwrap();
+        assert_eq!(output(&world.end(run).await), &expected);
+        let events = world.journal.events(run).await.unwrap();
+        assert!(!events.iter().any(|event| matches!(event, Event::Continued { .. })), "it goes by what it began with: {events:?}");
+    }
 }
 
 #[test]
