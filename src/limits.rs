@@ -141,6 +141,11 @@ pub const RUN_READ_REST_MAX: Duration = Duration::from_secs(5);
 pub const RUN_AGE_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
 /// Ended runs that are kept when nobody says otherwise.
 pub const RUNS_KEPT_MAX: usize = 100_000;
+/// Entries of a run's history that are told, the first half of them and the last: a loop has as many as it has repetitions, and nobody
+/// reads millions.
+pub const HISTORY_ENTRIES_MAX: u64 = 10_000;
+/// What two sides of a replay do after one event before what both did alike is let go: a loop that calls nobody does everything then.
+pub const REPLAY_CHANGES_HELD: usize = 20_000;
 /// Largest exported run that is read: a run of many steps with replies near their limit.
 pub const EXPORT_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 /// Longest line of the control protocol: an answer, or an update with a reply in it, which are bounded themselves.

@@ -26,7 +26,7 @@ pub async fn dispatch(command: Command, config: Config, terminal: Terminal) -> R
             Command::Send(arguments) => send::execute(arguments, &config, terminal).await,
             Command::Task(command) => task::execute(command, &config, terminal).await,
             Command::Runs(command) => runs::execute(command, config, terminal).await,
-            Command::Replay(arguments) => replay::execute(&arguments, terminal),
+            Command::Replay(arguments) => replay::execute(arguments, terminal).await,
             Command::Workflow(command) => workflow::execute(command, config, terminal).await,
             Command::Agent(command) => agent::execute(command, config, terminal).await,
             Command::SampleAgents(arguments) => sample_agents::execute(arguments, config, &shutdown).await,

@@ -3,6 +3,7 @@
 //! Data goes to standard output, everything else to standard error. What agents and registries say is shown, never obeyed.
 
 mod arguments;
+mod aside;
 mod dispatch;
 
 mod agent;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
+use super::aside::aside;
 use super::diagnostics;
 use super::exit::{Exit, Failure};
 use super::runs::plan_of;
@@ -28,7 +29,11 @@ pub struct ReplayArguments {
 }
 
 /// Succeeds when the replay agrees with the record, and fails at the first difference.
-pub(super) fn execute(arguments: &ReplayArguments, terminal: Terminal) -> Result<Exit, Failure> {
+pub(super) async fn execute(arguments: ReplayArguments, terminal: Terminal) -> Result<Exit, Failure> {
+    aside(move || compare(&arguments, terminal)).await
+}
+
+fn compare(arguments: &ReplayArguments, terminal: Terminal) -> Result<Exit, Failure> {
     let export = read(&arguments.file)?;
     let recorded = plan_of(&export.header.workflow, &export.source, export.header.digest.clone(), terminal)?;
     let plan = match &arguments.workflow {

@@ -1,6 +1,8 @@
 //! What happened in a run, when, and who did it: derived from its events, so that it can be told as long as they are kept.
+//!
+//! Of a run with very many steps the first and the last are told. The others are counted, and leave memory when they are over.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -10,8 +12,12 @@ use crate::ids::{RunId, SkillId};
 use crate::interpreter::{
     AgentUsed, Change, Command, Event, Invocation, Mismatch, Outcome, Payload, Question, Run, RunStatus, StepError, StepStatus,
 };
+use crate::limits::HISTORY_ENTRIES_MAX;
 use crate::plan::{Path, Plan};
 use crate::time::Timestamp;
+
+/// Entries that are told from the beginning, and from the end.
+const TOLD_FROM_EACH_END: u64 = HISTORY_ENTRIES_MAX / 2;
 
 /// The history of one run.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -25,7 +31,7 @@ pub struct Timeline {
     /// What the run is pinned to.
     pub digest: String,
     /// As given at the start.
-    pub labels: std::collections::BTreeMap<String, String>,
+    pub labels: BTreeMap<String, String>,
     /// Where it is.
     pub status: RunStatus,
     /// When it was accepted.
@@ -41,8 +47,10 @@ pub struct Timeline {
     pub outcome: Option<Outcome>,
     /// Its input, by digest and size.
     pub input: Option<Payload>,
-    /// Every attempt and every step that is no call, in the order they began.
+    /// Every attempt and every step that is no call, in the order they began. Of very many the first and the last, and what is not over.
     pub entries: Vec<Entry>,
+    /// Those in between that are over, and are not told.
+    pub left_out: u64,
 }
 
 /// One attempt of a call, or one step of another kind.
@@ -126,7 +134,8 @@ impl Timeline {
             changed_at: history.at,
             outcome: run.outcome().cloned(),
             input,
-            entries: history.entries,
+            left_out: history.begun - history.entries.len() as u64,
+            entries: history.entries.into_values().collect(),
         })
     }
 }
@@ -134,9 +143,12 @@ impl Timeline {
 #[derive(Default)]
 struct History {
     at: Timestamp,
-    entries: Vec<Entry>,
+    /// Those that are told, by their place in the order.
+    entries: BTreeMap<u64, Entry>,
+    /// How many began.
+    begun: u64,
     /// The entry of a step that is not over, by path.
-    open: HashMap<Path, usize>,
+    open: HashMap<Path, u64>,
 }
 
 impl History {
@@ -154,8 +166,7 @@ impl History {
             }
             // What it was given up for comes next.
             Event::Called { path, attempt, by, .. } => {
-                let entry = self.open.get(path).map(|index| &mut self.entries[*index]).filter(|entry| entry.attempt == *attempt);
-                if let Some(entry) = entry {
+                if let Some(entry) = self.under_way(path).filter(|entry| entry.attempt == *attempt) {
                     entry.agent = Some(Arc::clone(by));
                 }
                 return;
@@ -169,7 +180,8 @@ impl History {
             | Event::Continued { .. }
             | Event::Resumed { .. } => return,
         };
-        let Some(entry) = self.open.get(path).map(|index| &mut self.entries[*index]).filter(|entry| entry.attempt == *attempt) else {
+        let at = self.at;
+        let Some(entry) = self.under_way(path).filter(|entry| entry.attempt == *attempt) else {
             // Late: the attempt was over.
             return;
         };
@@ -182,17 +194,23 @@ impl History {
         entry.value = value;
         entry.error = error;
         if status != EntryStatus::Waiting {
-            entry.finished_at = Some(self.at);
-            self.open.remove(path);
+            entry.finished_at = Some(at);
+            if let Some(place) = self.open.remove(path) {
+                self.over(place);
+            }
         }
     }
 
     fn command(&mut self, command: Command) {
         let Command::Call(Invocation { path, step, attempt, skill, inputs, .. }) = command else { return };
         // Its question was answered just now, and the answer is on its way to the agent that asked: that is the next attempt.
-        let agent = self.open.get(&path).map(|index| &mut self.entries[*index]).and_then(|asked| {
+        let asked = self.open.remove(&path);
+        let agent = asked.and_then(|place| {
+            let asked = self.entries.get_mut(&place)?;
             (asked.status, asked.finished_at, asked.question) = (EntryStatus::Completed, Some(self.at), None);
-            asked.agent.clone()
+            let agent = asked.agent.clone();
+            self.over(place);
+            agent
         });
         let inputs = Some(payload::of(&inputs));
         let entry = Entry { skill: Some(skill), attempt, agent, inputs, ..self.entry(path, step.to_string()) };
@@ -212,29 +230,26 @@ impl History {
                     let entry = self.entry(path.clone(), step.to_string());
                     self.begin(entry);
                 }
-                if let Some(index) = self.open.get(&path) {
-                    let entry = &mut self.entries[*index];
+                if let Some(entry) = self.under_way(&path) {
                     (entry.status, entry.question) = (EntryStatus::Waiting, Some(question));
                 }
             }
             Change::StepFinished { path, step, status, outputs, error, attempts, .. } => {
                 let status = entry_status(status);
-                let index = match self.open.remove(&path) {
-                    Some(index) => index,
-                    // Its last attempt said so already.
-                    None if attempts > 0 => return,
-                    None => {
-                        let entry = self.entry(path, step.to_string());
-                        self.entries.push(entry);
-                        self.entries.len() - 1
-                    }
-                };
-                let entry = &mut self.entries[index];
-                entry.status = status;
-                entry.finished_at = Some(self.at);
-                entry.error = error;
-                entry.question = None;
-                entry.value = (status == EntryStatus::Completed).then(|| payload::of(&outputs));
+                // Of a call without an entry the last attempt said so already.
+                if attempts == 0 && !self.open.contains_key(&path) {
+                    let entry = self.entry(path.clone(), step.to_string());
+                    self.begin(entry);
+                }
+                let Some(place) = self.open.remove(&path) else { return };
+                if let Some(entry) = self.entries.get_mut(&place) {
+                    entry.status = status;
+                    entry.finished_at = Some(self.at);
+                    entry.error = error;
+                    entry.question = None;
+                    entry.value = (status == EntryStatus::Completed).then(|| payload::of(&outputs));
+                }
+                self.over(place);
             }
         }
     }
@@ -257,9 +272,27 @@ impl History {
         }
     }
 
+    fn under_way(&mut self, path: &Path) -> Option<&mut Entry> {
+        self.entries.get_mut(self.open.get(path)?)
+    }
+
     fn begin(&mut self, entry: Entry) {
-        self.open.insert(entry.path.clone(), self.entries.len());
-        self.entries.push(entry);
+        self.open.insert(entry.path.clone(), self.begun);
+        self.entries.insert(self.begun, entry);
+        self.begun += 1;
+        // One is no longer among the last.
+        if let Some(place) = self.begun.checked_sub(TOLD_FROM_EACH_END + 1)
+            && self.entries.get(&place).is_some_and(|entry| entry.finished_at.is_some())
+        {
+            self.over(place);
+        }
+    }
+
+    /// What is over is told when it is among the first or the last.
+    fn over(&mut self, place: u64) {
+        if place >= TOLD_FROM_EACH_END && place + TOLD_FROM_EACH_END < self.begun {
+            self.entries.remove(&place);
+        }
     }
 }
 
@@ -276,42 +309,70 @@ fn entry_status(status: StepStatus) -> EntryStatus {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
     use crate::engine::export::ExportHeader;
     use crate::ids::Digest;
     use crate::interpreter::{RemoteTask, SEMANTICS};
 
-    #[test]
-    fn an_answer_that_is_on_its_way_is_shown_with_the_agent_that_asked() {
-        let text = "metadata: {id: w, name: W, version: 1.0.0}\nsteps: [{id: a, skill: one}]\n";
+    /// The history of a run of this workflow to which this happened after its start.
+    fn told(text: &str, events: impl FnOnce(Timestamp) -> Vec<Event>) -> Timeline {
         let digest = Digest::parse(&format!("sha256:{}", "0".repeat(64))).unwrap();
         let plan = Plan::new(crate::workflow::parse(text).workflow.unwrap(), text, digest.clone());
-        let (run, path, at) = (RunId::parse("r").unwrap(), Path::new("/0:a"), Timestamp::default());
-        let by = Arc::new(AgentUsed { name: "asker".into(), card: None, reason: "only one".into() });
-        let remote = Some(RemoteTask { task_id: "t".into(), context_id: "c".into() });
-        let question = Question { remote, schema: None, auth: false, prompt: Arc::new(json!("which?")) };
-        let value = Arc::new(json!({}));
-        let events = vec![
-            Event::Started {
-                run: run.clone(),
-                workflow: digest.clone(),
-                semantics: SEMANTICS,
-                input: value.clone(),
-                ancestry: vec![],
-                work: None,
-                at,
-            },
-            Event::Asked { path: path.clone(), attempt: 1, question, by: Some(by), inputs: None, at },
-            Event::Answered { path, answer: value, note: None, at },
-        ];
+        let (run, at, input) = (RunId::parse("r").unwrap(), Timestamp::default(), Arc::new(json!({})));
+        let started = Event::Started { run: run.clone(), workflow: digest.clone(), semantics: SEMANTICS, input, ancestry: vec![], work: None, at };
         let (workflow, version) = ("w".to_owned(), "1.0.0".to_owned());
         let header = ExportHeader { run, workflow, version, digest, labels: Default::default(), started_at: at };
         let (gantry, source) = (String::new(), Arc::from(text));
+        let events = std::iter::once(started).chain(events(at)).collect();
         let export = Export { format: Export::FORMAT, gantry, header, status: RunStatus::Running, changed_at: at, source, events };
-        let told = Timeline::new(&export, Arc::new(plan)).unwrap();
+        Timeline::new(&export, Arc::new(plan)).unwrap()
+    }
+
+    #[test]
+    fn an_answer_that_is_on_its_way_is_shown_with_the_agent_that_asked() {
+        let told = told("metadata: {id: w, name: W, version: 1.0.0}\nsteps: [{id: a, skill: one}]\n", |at| {
+            let path = Path::new("/0:a");
+            let by = Arc::new(AgentUsed { name: "asker".into(), card: None, reason: "only one".into() });
+            let remote = Some(RemoteTask { task_id: "t".into(), context_id: "c".into() });
+            let question = Question { remote, schema: None, auth: false, prompt: Arc::new(json!("which?")) };
+            vec![
+                Event::Asked { path: path.clone(), attempt: 1, question, by: Some(by), inputs: None, at },
+                Event::Answered { path, answer: Arc::new(json!({})), note: None, at },
+            ]
+        });
         let shown: Vec<_> = told.entries.iter().map(|entry| (entry.status, entry.agent.as_ref().map(|by| by.name.as_str()))).collect();
         assert_eq!(shown, [(EntryStatus::Completed, Some("asker")), (EntryStatus::Running, Some("asker"))]);
+        assert_eq!(told.left_out, 0);
+    }
+
+    /// A loop, a question that is asked in the middle of it, and the loop again.
+    #[test]
+    fn of_very_many_steps_the_first_the_last_and_what_is_not_over_are_told() {
+        let text = "metadata: {id: w, name: W, version: 1.0.0}
+steps:
+  - {id: many, step_type: loop, max_iterations: 9000, until: \"{{ iteration == 8999 }}\", steps: [{id: one, step_type: set, value: 1}]}
+  - id: both
+    step_type: parallel
+    branches:
+      asks: [{id: ask, step_type: input, prompt: well?}]
+      goes_on: [{id: more, step_type: loop, max_iterations: 9000, until: \"{{ iteration == 8999 }}\", steps: [{id: two, step_type: set, value: 2}]}]
+";
+        let told = told(text, |_| Vec::new());
+        // Two loops, a group and a question beside the repetitions.
+        let begun = 2 * 9_000 + 4;
+        let ask = told.entries.iter().position(|entry| entry.step == "ask").expect("the question is told");
+        assert_eq!(told.entries[ask].status, EntryStatus::Waiting);
+        assert_eq!(told.entries.len() as u64 + told.left_out, begun);
+        // The group and the question are not over, and stand in the middle.
+        assert_eq!(told.entries.len() as u64, HISTORY_ENTRIES_MAX + 2);
+        let half = HISTORY_ENTRIES_MAX as usize / 2;
+        assert_eq!(told.entries[half - 1].path.as_str(), "/0:many[4998]/0:one", "the first are there");
+        assert_eq!(told.entries[half + 2].path.as_str(), "/1:both[1]/0:more[4000]/0:two", "and the last");
+        assert_eq!(told.entries.last().unwrap().path.as_str(), "/1:both[1]/0:more[8999]/0:two");
+        assert!(told.entries.iter().filter(|entry| entry.step == "two").all(|entry| entry.value.is_some()));
+        let shown: Value = serde_json::to_value(&told).unwrap();
+        assert_eq!(shown["left_out"], told.left_out);
     }
 }

@@ -3,7 +3,7 @@
 //! Pure: no agent is called and no time passes. Both workflows get the same events, side by side. What the record says of the run itself,
 //! the digests of what its calls were made with and how it ended, counts for more than what today's interpreter makes of its workflow.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use super::{Export, payload};
 use crate::interpreter::{Change, Command, Event, Invocation, Mismatch, Outcome, Payload, Run, Transition};
+use crate::limits;
 use crate::plan::{Path, Plan};
 
 /// What came of it.
@@ -46,30 +47,46 @@ pub fn replay(export: &Export, recorded: Arc<Plan>, plan: Arc<Plan>) -> Result<R
     let asked_with = asked_with(&export.events);
     let (mut then, mut now) = (Run::new(recorded), Run::new(plan));
     let mut since = [Transition::default(), Transition::default()];
+    let mut held_max = limits::REPLAY_CHANGES_HELD;
     for (index, event) in export.events.iter().enumerate() {
         let diverged = |(step, recorded, now)| Replayed {
             events: index,
             divergence: Some(Divergence { event: index + 1, after: name(event), step, recorded, now }),
             outcome: None,
         };
-        since[0].extend(then.apply(event.clone())?);
+        since[0].extend(then.enter(event.clone())?);
         let taken = match event.clone() {
             Event::Started { run, semantics, input, ancestry, work, at, .. } => {
-                now.apply(Event::Started { run, workflow: digest.clone(), semantics, input, ancestry, work, at })
+                now.enter(Event::Started { run, workflow: digest.clone(), semantics, input, ancestry, work, at })
             }
-            event => go_on_until(&mut now, &mut since[1], |now| now.apply(event.clone())),
+            event => go_on_until(&mut now, &mut since[1], |now| now.enter(event.clone())),
         };
         match taken {
             Err(mismatch) => return Ok(diverged((event.path().cloned(), "this event was taken".to_owned(), mismatch.to_string()))),
             Ok(transition) => since[1].extend(transition),
         }
+        let [recorded, transition] = &mut since;
+        while then.is_busy() || now.is_busy() {
+            // Who has told less goes on, so that both are about equally far.
+            let then_is_next = then.is_busy() && (recorded.changes.len() <= transition.changes.len() || !now.is_busy());
+            let (side, told) = if then_is_next { (&mut then, &mut *recorded) } else { (&mut now, &mut *transition) };
+            told.extend(side.proceed());
+            if recorded.changes.len().min(transition.changes.len()) >= held_max {
+                if let Some(difference) = let_go(recorded, transition) {
+                    return Ok(diverged(difference));
+                }
+                // What one side alone has done, so far, is looked through again when there is as much once more.
+                held_max = limits::REPLAY_CHANGES_HELD.max(2 * recorded.changes.len().max(transition.changes.len()));
+            }
+        }
         // In the middle of a long transition the two need not be at the same place.
         if then.is_cut() {
             continue;
         }
-        go_on(&mut now, &mut since[1])?;
-        let [recorded, now] = std::mem::take(&mut since);
-        if let Some(difference) = difference(&recorded, &now, &asked_with) {
+        go_on(&mut now, transition)?;
+        let [recorded, transition] = std::mem::take(&mut since);
+        held_max = limits::REPLAY_CHANGES_HELD;
+        if let Some(difference) = difference(&recorded, &transition, &asked_with) {
             return Ok(diverged(difference));
         }
     }
@@ -124,6 +141,26 @@ fn asked_with(events: &[Event]) -> AskedWith<'_> {
 
 type Difference = (Option<Path>, String, String);
 
+/// Forgets what both sides did alike: of a loop with millions of repetitions they would hold everything. A step that came to something
+/// else is told at once.
+fn let_go(recorded: &mut Transition, now: &mut Transition) -> Option<Difference> {
+    let (then, after) = (settlements(recorded), settlements(now));
+    let both = || then.iter().filter_map(|(path, then)| Some((*path, then, after.get(path)?)));
+    if let Some(difference) = both().find_map(|(path, then, now)| otherwise(path, then, now)) {
+        return Some(difference);
+    }
+    let same: BTreeSet<Path> = both().map(|(path, ..)| path.clone()).collect();
+    for side in [recorded, now] {
+        side.changes.retain(|change| match change {
+            Change::StepFinished { path, .. } => !same.contains(path),
+            Change::StepWaiting { .. } | Change::RunFinished { .. } => true,
+            // No difference, whatever they say.
+            Change::RunStarted | Change::StepStarted { .. } | Change::StepRetrying { .. } => false,
+        });
+    }
+    None
+}
+
 /// The first difference that matters: what is called with what, what is asked, what steps and the run end as. Not: timeouts, lines.
 fn difference(recorded: &Transition, now: &Transition, asked_with: &AskedWith<'_>) -> Option<Difference> {
     settled(recorded, now).or_else(|| asked(recorded, now)).or_else(|| called(recorded, now, asked_with)).or_else(|| ended(recorded, now))
@@ -133,22 +170,30 @@ fn difference(recorded: &Transition, now: &Transition, asked_with: &AskedWith<'_
 fn settled(recorded: &Transition, now: &Transition) -> Option<Difference> {
     let (transition_then, transition_now) = (recorded, now);
     let (then, now) = (settlements(recorded), settlements(now));
-    for (path, (status, outputs, error)) in &then {
-        let Some((status_now, outputs_now, error_now)) = now.get(path) else {
+    for (path, settled) in &then {
+        let Some(settled_now) = now.get(path) else {
+            let (status, _, error) = settled;
             let now = not(path, "over", transition_now);
             return Some((Some((*path).clone()), format!("it is over ({})", describe(status, error.as_deref())), now));
         };
-        let step = Some((*path).clone());
-        if (status, error) != (status_now, error_now) {
-            return Some((step, describe(status, error.as_deref()), describe(status_now, error_now.as_deref())));
-        }
-        if let Some((place, before, after)) = first_difference(outputs, outputs_now, "outputs") {
-            return Some((step, format!("{place} is {before}"), format!("{place} is {after}")));
+        if let found @ Some(_) = otherwise(path, settled, settled_now) {
+            return found;
         }
     }
     let (path, (status, _, error)) = now.iter().find(|(path, _)| !then.contains_key(*path))?;
     let then = not(path, "over", transition_then);
     Some((Some((*path).clone()), then, format!("it is over ({})", describe(status, error.as_deref()))))
+}
+
+/// What is different about a step that is over on both sides.
+fn otherwise(path: &Path, then: &Settlement<'_>, now: &Settlement<'_>) -> Option<Difference> {
+    let ((status, outputs, error), (status_now, outputs_now, error_now)) = (then, now);
+    let step = Some(path.clone());
+    if (status, error) != (status_now, error_now) {
+        return Some((step, describe(status, error.as_deref()), describe(status_now, error_now.as_deref())));
+    }
+    let (place, before, after) = first_difference(outputs, outputs_now, "outputs")?;
+    Some((step, format!("{place} is {before}"), format!("{place} is {after}")))
 }
 
 fn describe(status: &str, error: Option<&str>) -> String {

@@ -1,11 +1,13 @@
 //! `gantry runs export`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use super::super::aside::aside;
 use super::super::exit::{Exit, Failure};
 use super::super::terminal::{self, say};
 use super::directory::DirectoryChoice;
 use crate::config::Config;
+use crate::engine::Export;
 
 /// Arguments of `gantry runs export`.
 #[derive(Debug, clap::Args)]
@@ -23,11 +25,15 @@ pub struct ExportArguments {
 pub(super) async fn execute(arguments: ExportArguments, config: &Config) -> Result<Exit, Failure> {
     let directory = arguments.directory.open(config)?;
     let export = directory.export(&arguments.run).await?;
-    let Some(out) = &arguments.out else {
-        terminal::json(&export)?;
+    aside(move || write(&export, arguments.out.as_deref())).await
+}
+
+fn write(export: &Export, out: Option<&Path>) -> Result<Exit, Failure> {
+    let Some(out) = out else {
+        terminal::json(export)?;
         return Ok(Exit::Ok);
     };
-    let text = serde_json::to_string_pretty(&export).map_err(|error| Failure::internal(format!("cannot write JSON: {error}")))?;
+    let text = serde_json::to_string_pretty(export).map_err(|error| Failure::internal(format!("cannot write JSON: {error}")))?;
     terminal::write_file(out, &text).map_err(|error| Failure::usage(format!("cannot write `{}`: {error}", out.display())))?;
     say(&format!(
         "run {} with {} events is in {}; it holds everything that agents and people said",

@@ -1,5 +1,6 @@
 //! `gantry runs show`.
 
+use super::super::aside::aside;
 use super::super::exit::{Exit, Failure};
 use super::super::terminal::{self, Terminal};
 use super::directory::{Directory, DirectoryChoice, now, plan_of};
@@ -34,6 +35,9 @@ pub(super) async fn execute(arguments: ShowArguments, config: &Config, terminal:
 /// The history of a run that is in the journal.
 pub(super) async fn timeline_of(directory: &Directory, run: &str, terminal: Terminal) -> Result<Timeline, Failure> {
     let export = directory.export(run).await?;
-    let plan = plan_of(&export.header.workflow, &export.source, export.header.digest.clone(), terminal)?;
-    Timeline::new(&export, plan).map_err(|error| Failure::internal(format!("run `{}` cannot be replayed: {error}", export.header.run)))
+    aside(move || {
+        let plan = plan_of(&export.header.workflow, &export.source, export.header.digest.clone(), terminal)?;
+        Timeline::new(&export, plan).map_err(|error| Failure::internal(format!("run `{}` cannot be replayed: {error}", export.header.run)))
+    })
+    .await
 }

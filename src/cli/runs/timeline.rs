@@ -10,7 +10,7 @@ use crate::time::{Timestamp, humanize};
 
 /// Characters of the whole time.
 const BAR_CHARACTERS: u64 = 30;
-/// Lines that are drawn; the whole is in `--json`.
+/// Lines that are drawn; `--json` has more.
 const LINES_MAX: usize = 300;
 
 /// The run, its steps, its end. What is not over lasts until `now`.
@@ -39,8 +39,14 @@ pub(super) fn render(told: &Timeline, now: Timestamp) -> String {
     text.push('\n');
     let rows: Vec<Vec<String>> = told.entries.iter().take(LINES_MAX).map(|entry| row(entry, told.started_at, until)).collect();
     text.push_str(&table(&["STEP", "TRY", "STATUS", "WHEN", "TOOK", "AGENT", "INPUTS", "VALUE"], &rows));
-    if told.entries.len() > LINES_MAX {
-        text.push_str(&format!("… {} more; --json has them all\n", told.entries.len() - LINES_MAX));
+    let more = told.entries.len().saturating_sub(LINES_MAX);
+    match told.left_out {
+        0 if more == 0 => {}
+        0 => text.push_str(&format!("… {more} more; --json has them all\n")),
+        left_out => text.push_str(&format!(
+            "… {} more; --json has {more} of them: the first and the last, and what is not over\n",
+            more as u64 + left_out
+        )),
     }
     for entry in told.entries.iter().take(LINES_MAX) {
         if let Some(error) = &entry.error {

@@ -3,8 +3,8 @@
 use serde_json::json;
 
 use super::*;
-use crate::ids::{Digest, RunId};
-use crate::interpreter::{ErrorClass, RunStatus, SEMANTICS, StepError};
+use crate::ids::{Digest, RunId, StepId};
+use crate::interpreter::{ErrorClass, RunStatus, SEMANTICS, StepError, StepStatus};
 use crate::journal::{Header, Record};
 use crate::time::Timestamp;
 
@@ -290,4 +290,54 @@ fn what_came_in_the_middle_of_a_long_transition_comes_there_again() {
     }
     let shorter = replayed(&whole, &LONG.replace("iteration < 40", "iteration < 30")).divergence.expect("it has fewer repetitions");
     assert_eq!((shorter.recorded.as_str(), shorter.now.as_str()), ("outputs is 39", "outputs is 29"));
+}
+
+/// A loop that calls nobody does everything after one event: more than both sides hold.
+#[test]
+fn long_loops_agree_and_differ_like_short_ones() {
+    let counting = |iterations: usize, odd: usize| {
+        format!(
+            "metadata: {{id: w, name: W, version: 1.0.0}}
+steps:
+  - id: many
+    step_type: loop
+    max_iterations: {iterations}
+    until: \"{{{{ iteration == {iterations} - 1 }}}}\"
+    steps: [{{id: one, step_type: set, value: \"{{{{ 2 if iteration == {odd} else 1 }}}}\"}}]
+"
+        )
+    };
+    let many = 2 * limits::REPLAY_CHANGES_HELD + 17;
+    let text = counting(many, many);
+    let recorded = export(&text, Vec::new());
+    assert_eq!(replayed(&recorded, &text).divergence, None);
+    for odd in [17, many - 2] {
+        let Divergence { step, recorded, now, .. } = replayed(&recorded, &counting(many, odd)).divergence.expect("they differ");
+        assert_eq!(step.unwrap().to_string(), format!("/0:many[{odd}]/0:one"));
+        assert_eq!((recorded.as_str(), now.as_str()), ("outputs is 1", "outputs is 2"));
+    }
+    let fewer = replayed(&recorded, &counting(many - 1, many)).divergence.unwrap();
+    assert_eq!(fewer.step.unwrap().to_string(), format!("/0:many[{}]/0:one", many - 1));
+    assert_eq!(fewer.now, "it is not over: `many` ends without it (completed)");
+}
+
+#[test]
+fn what_both_sides_did_alike_is_let_go() {
+    let finished = |step: &str, outputs: Value| Change::StepFinished {
+        path: Path::new(format!("/0:{step}")),
+        step: StepId::parse(step).unwrap(),
+        kind: "set",
+        status: StepStatus::Completed,
+        outputs: Arc::new(outputs),
+        error: None,
+        attempts: 0,
+        by: None,
+    };
+    let side = |changes: Vec<Change>| Transition { changes, ..Transition::default() };
+    let mut then = side(vec![Change::RunStarted, finished("a", json!(1)), finished("b", json!(2))]);
+    let mut now = side(vec![Change::RunStarted, finished("a", json!(1))]);
+    assert_eq!(let_go(&mut then, &mut now), None);
+    assert_eq!((then.changes, now.changes), (vec![finished("b", json!(2))], vec![]), "one side is ahead");
+    let (mut then, mut now) = (side(vec![finished("a", json!(1))]), side(vec![finished("a", json!(2))]));
+    assert!(let_go(&mut then, &mut now).is_some(), "it is told at once");
 }
