@@ -19,6 +19,12 @@ pub enum Error {
     /// No gantry holds the directory, or it does not listen.
     #[error("no gantry is running on this data directory")]
     Nobody,
+    /// It drives its own run alone and takes no wishes, as `gantry run` does.
+    #[error("{holder}, which holds the data directory, takes no commands")]
+    Deaf {
+        /// Which process it is.
+        holder: String,
+    },
     /// It went away, or says what cannot be understood.
     #[error("process {process}, which holds the data directory, went away or does not answer")]
     Silent {
@@ -48,7 +54,7 @@ pub struct Asked {
 
 /// Says a wish to the gantry that holds a data directory.
 pub async fn ask(directory: &Path, wish: &Wish) -> Result<Asked, Error> {
-    let announced = DataDir::announced(directory).ok_or(Error::Nobody)?;
+    let announced = DataDir::announced(directory).ok_or_else(|| nobody(directory))?;
     let Announcement { process, address, secret } = serde_json::from_str(&announced).map_err(|_| Error::Nobody)?;
     if !address.ip().is_loopback() {
         return Err(Error::Nobody);
@@ -62,6 +68,11 @@ pub async fn ask(directory: &Path, wish: &Wish) -> Result<Asked, Error> {
         Ok(Asked { process, patience, read: BufReader::new(read), _write: write })
     };
     tokio::time::timeout(limits::CONTROL_TIMEOUT, said).await.unwrap_or(Err(Error::Silent { process }))
+}
+
+/// Nobody listens: whoever holds the directory is named.
+fn nobody(directory: &Path) -> Error {
+    DataDir::holder(directory).map_or(Error::Nobody, |holder| Error::Deaf { holder })
 }
 
 /// Whether a gantry listens for the wishes of those who own this directory.

@@ -77,6 +77,12 @@ impl DataDir {
         text.lines().skip(1).find(|line| !line.starts_with(PLACE)).map(str::to_owned)
     }
 
+    /// Who holds a directory now, in a few words; none when nobody does. Who looks at the same time is not taken for a holder.
+    pub fn holder(path: &Path) -> Option<String> {
+        let lock = File::open(path.join(LOCK)).ok()?;
+        FileExt::try_lock_shared(&lock).is_err().then(|| holder(&text(&lock).unwrap_or_default()))
+    }
+
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path

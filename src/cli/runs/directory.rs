@@ -123,6 +123,9 @@ impl Directory {
             control::Error::Nobody => {
                 failure.hint(format!("start `{}`: it goes on with the runs, and this command reaches it", self.start()))
             }
+            control::Error::Deaf { .. } => failure.hint(
+                "a `gantry run` takes none, and a server that starts none yet: wait for its end, or press Ctrl-C there, which cancels its run",
+            ),
             control::Error::Silent { .. } | control::Error::Slow { .. } => {
                 failure.hint("look at the run with `gantry runs show`, and try again")
             }

@@ -83,3 +83,17 @@ fn a_lock_file_that_says_nothing_or_nonsense_is_one_of_its_own() {
         assert!(DataDir::lock(&path).is_ok(), "{text:?}");
     }
 }
+
+#[test]
+fn whoever_holds_a_directory_can_be_named_and_who_looks_holds_nothing() {
+    let site = Site::new();
+    assert_eq!(DataDir::holder(&site.path("live")), None, "there is none");
+    let held = DataDir::lock(&site.path("live")).unwrap();
+    let name = format!("process {}", std::process::id());
+    assert_eq!(DataDir::holder(&site.path("live")).as_deref(), Some(name.as_str()));
+    copy(&site.path("live"), &site.path("copy"));
+    assert_eq!(DataDir::holder(&site.path("copy")), None, "its copy is held by nobody");
+    drop(held);
+    assert_eq!(DataDir::holder(&site.path("live")), None);
+    assert!(DataDir::lock(&site.path("live")).is_ok());
+}

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::faults::limited;
 use super::runs::{Counting, Gantry, World};
-use super::{Running, wait_for};
+use super::{Machine, Running, Silent, one_step, wait_for};
 
 const ONE: &str = "steps:\n- {id: a, skill: one}\n";
 
@@ -79,4 +79,27 @@ fn a_follower_is_told_that_the_run_alone_stopped() {
     let _gantry = world.serve(&[]);
     world.until(&run, "completed");
     world.machine.run(&follow).expect(0);
+}
+
+/// A process that drives its own run alone holds the directory, and is no gantry that could be started there.
+#[test]
+fn a_command_to_a_process_that_takes_none_names_it_and_what_to_do() {
+    let (machine, silent) = (Machine::new(), Silent::start());
+    machine.write("w.yaml", &one_step("wait"));
+    machine.write("card.json", &silent.card("wait"));
+    let run = ["run", "--embedded", "-w", "w.yaml", "--agent-card", "card.json", "--no-save", "--data-dir", "data"];
+    let running = Running::spawn(machine.command(&run));
+    silent.wait_for_call();
+    let listed = machine.run(&["runs", "list", "--json", "--data-dir", "data"]).expect(0).json();
+    let run = listed[0]["run"].as_str().unwrap();
+    for command in [&["cancel", run][..], &["answer", run, "1"], &["retry", run], &["follow", run]] {
+        let refused = machine.run(&[&["runs"], command, &["--data-dir", "data"]].concat()).expect(3).stderr;
+        let named = format!("error: process {}, which holds the data directory, takes no commands (data)", running.child.id());
+        assert!(refused.starts_with(&named), "{command:?}: {refused}");
+        assert!(refused.contains("Ctrl-C") && !refused.contains("start `gantry"), "{command:?}: {refused}");
+    }
+    running.signal("INT");
+    running.end().expect(130);
+    let nobody = machine.run(&["runs", "cancel", run, "--data-dir", "data"]).expect(3).stderr;
+    assert!(nobody.contains("no gantry is running on this data directory"), "{nobody}");
 }
