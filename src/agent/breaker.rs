@@ -123,7 +123,7 @@ enum Phase {
 pub(super) struct Why {
     /// Failures in a row, or failures among calls.
     pub(super) count: String,
-    /// The last failure, in short.
+    /// The last failure, in short. The agent's own words may be in it, which are not for the log.
     pub(super) last: String,
 }
 

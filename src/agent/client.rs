@@ -187,7 +187,7 @@ impl Client {
         match self.endpoint(card, &format!("cancel/{task_id}")) {
             None => {}
             Some(Ok(endpoint)) => endpoint.cancel_later(task_id.to_owned()),
-            Some(Err(failure)) => debug!(task = %task_id, reason = %failure.message, "remote task not canceled"),
+            Some(Err(failure)) => debug!(task = %task_id, code = failure.kind.code(), "remote task not canceled"),
         }
     }
 
@@ -197,7 +197,7 @@ impl Client {
         match self.endpoint(&call.card, &call.message_id) {
             None => {}
             Some(Ok(endpoint)) => follow::take_back(&Arc::new(endpoint), call),
-            Some(Err(failure)) => debug!(message = %call.message_id, reason = %failure.message, "call not taken back"),
+            Some(Err(failure)) => debug!(message = %call.message_id, code = failure.kind.code(), "call not taken back"),
         }
     }
 

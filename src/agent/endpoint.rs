@@ -211,7 +211,9 @@ impl Endpoint {
             });
             match told.await {
                 Ok(Ok(())) => debug!(task = %task_id, "remote task canceled"),
-                Ok(Err(failure)) => debug!(task = %task_id, reason = %failure.message, "remote task not canceled"),
+                Ok(Err(failure)) => {
+                    debug!(task = %task_id, code = failure.kind.code(), http_status = failure.status, "remote task not canceled");
+                }
                 Err(_) => debug!(task = %task_id, "remote task not canceled in time"),
             }
         };

@@ -32,6 +32,22 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
+    /// As the log says it, with the words that the error of a step has.
+    pub(super) fn code(self) -> &'static str {
+        match self {
+            Self::Timeout => "timeout",
+            Self::Unavailable => "unavailable",
+            Self::RateLimited => "rate_limited",
+            Self::AgentError => "agent_error",
+            Self::Rejected => "rejected",
+            Self::InvalidReply => "invalid_reply",
+            Self::TooLarge => "too_large",
+            Self::Refused => "refused",
+            Self::Canceled => "canceled",
+            Self::CircuitOpen => "circuit_open",
+        }
+    }
+
     /// Whether a repeat may succeed.
     pub fn is_transient(self) -> bool {
         match self {
@@ -80,6 +96,8 @@ pub struct Error {
     pub message: String,
     /// The remote error code, when there is one.
     pub code: Option<i64>,
+    /// The HTTP status, when that is how it failed.
+    pub status: Option<u16>,
     /// When the agent asked to be called again.
     pub retry_after: Option<Duration>,
     /// How far the call came.
@@ -125,13 +143,14 @@ pub(super) struct Failure {
     pub(super) kind: ErrorKind,
     pub(super) message: String,
     pub(super) code: Option<i64>,
+    pub(super) status: Option<u16>,
     pub(super) retry_after: Option<Duration>,
     pub(super) reach: Reach,
 }
 
 impl Failure {
     pub(super) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), code: None, retry_after: None, reach: Reach::of(kind) }
+        Self { kind, message: message.into(), code: None, status: None, retry_after: None, reach: Reach::of(kind) }
     }
 
     pub(super) fn reaching(mut self, reach: Reach) -> Self {
@@ -158,8 +177,8 @@ impl Failure {
 
     /// The error as the caller gets it: here, and nowhere before, what the agent said is cut, once it holds no secret any more.
     pub(super) fn at(self, agent: &str, skill: &str) -> Error {
-        let Self { kind, message, code, retry_after, reach } = self;
-        Error { kind, agent: clip(agent), skill: skill.to_owned(), message: clip(&message), code, retry_after, reach }
+        let Self { kind, message, code, status, retry_after, reach } = self;
+        Error { kind, agent: clip(agent), skill: skill.to_owned(), message: clip(&message), code, status, retry_after, reach }
     }
 }
 

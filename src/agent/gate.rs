@@ -249,12 +249,14 @@ impl Gate {
         }
     }
 
-    fn tell(&self, turn: Option<Turn>) {
+    fn tell(&self, turn: Option<Turn>, last: Option<&Error>) {
         match turn {
             None => {}
             Some(Turn::Closed) => info!(agent = %self.name, "circuit closed: the agent answers again"),
             Some(Turn::Opened { pause, why }) => {
-                warn!(agent = %self.name, pause = %humanize(pause), %why, "circuit open: the agent is left alone");
+                // What the agent said stays out of the log.
+                let (code, http_status) = (last.map(|error| error.kind.code()), last.and_then(|error| error.status));
+                warn!(agent = %self.name, pause = %humanize(pause), why = why.count, code, http_status, "circuit open: the agent is left alone");
             }
         }
     }
@@ -273,7 +275,7 @@ impl Pass {
     pub fn succeeded(&mut self) {
         if !self.told {
             self.told = true;
-            self.gate.tell(self.gate.breaker.succeeded(self.admission, Instant::now()));
+            self.gate.tell(self.gate.breaker.succeeded(self.admission, Instant::now()), None);
         }
     }
 
@@ -284,7 +286,7 @@ impl Pass {
             _ if at_work => self.succeeded(),
             _ if error.is_outage() && !self.told => {
                 self.told = true;
-                self.gate.tell(self.gate.breaker.failed(self.admission, Instant::now(), error));
+                self.gate.tell(self.gate.breaker.failed(self.admission, Instant::now(), error), Some(error));
             }
             Reach::Answered if error.kind != ErrorKind::Refused => self.succeeded(),
             Reach::Answered | Reach::Nowhere | Reach::NotBegun | Reach::Unknown => {}

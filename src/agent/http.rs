@@ -186,6 +186,7 @@ async fn refused(response: Response) -> Failure {
         _ => ErrorKind::Rejected,
     };
     let mut failure = Failure::new(kind, format!("HTTP {status}"));
+    failure.status = Some(status.as_u16());
     failure.retry_after = retry_after;
     if status == StatusCode::SERVICE_UNAVAILABLE {
         failure.reach = Reach::NotBegun;

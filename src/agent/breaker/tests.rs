@@ -12,6 +12,7 @@ fn error(message: &str) -> Error {
         skill: "s".to_owned(),
         message: message.to_owned(),
         code: None,
+        status: None,
         retry_after: None,
         reach: Reach::NotBegun,
     }

@@ -192,7 +192,7 @@ impl Embedded {
         }
         let failed = |kind, message: String| {
             let (agent, skill, reach) = (agent.to_owned(), skill.to_owned(), Reach::Nowhere);
-            agent::Error { kind, agent, skill, message, code: None, retry_after: None, reach }
+            agent::Error { kind, agent, skill, message, code: None, status: None, retry_after: None, reach }
         };
         let left = invocation.timeout.saturating_sub(started.elapsed());
         // Dropping the wait leaves the queue.

@@ -277,7 +277,7 @@ impl Embedded {
             }
             match news {
                 Progress::Task(remote) => debug!(%step, task = %remote.task_id, "agent made a task"),
-                Progress::Status(text) => debug!(%step, text, "agent says"),
+                Progress::Status(text) => debug!(%step, bytes = text.len(), "agent says how far it is"),
             }
         };
         match self.inner.agents.call_held(&call, ties.cancel.clone(), &ties.hold, progress).await {

@@ -171,3 +171,29 @@ async fn credentials_are_in_no_snapshot_update_journal_or_log() {
     assert!(failed.iter().all(|line| line.contains(&format!("attempt failed run_id={run} step="))), "{failed:#?}");
     refuse("the log", &logged);
 }
+
+/// What an agent says may be anybody's: the log has what kind of failure it was, and the error of the step has the words.
+#[tokio::test]
+async fn the_words_of_an_agent_that_fails_are_in_no_log() {
+    const WORDS: &str = "words-of-the-agent-4b1d";
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_ansi(false).with_writer(move || writer.clone());
+    let _guard = tracing::subscriber::set_default(subscriber.finish());
+    let plain = vec![("content-type", "text/plain".to_owned())];
+    let busy = Agent::start("busy", &["work"], Speaks::Plain, move |_| Act::Http(429, plain.clone(), WORDS.to_owned())).await;
+    let says = Agent::start("says", &["talk"], Speaks::A2a1, |_| Act::Fail(WORDS.to_owned())).await;
+    let yaml = "steps:
+  - {id: a, skill: work, on_error: continue, retry: {max_attempts: 6, initial: 1ms, jitter: false}}
+  - {id: b, skill: talk}
+";
+    let ended = World::knowing(&[&busy, &says]).run(yaml, json!({})).await;
+    assert!(failure(&ended).message.contains(WORDS), "{:?}", failure(&ended));
+    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let opened = log.lines().find(|line| line.contains("circuit open")).expect("the circuit opens");
+    for part in ["agent=busy", "5 failures in a row", "code=\"rate_limited\"", "http_status=429"] {
+        assert!(opened.contains(part), "{part} in {opened}");
+    }
+    let told: Vec<&str> = log.lines().filter(|line| line.contains(WORDS)).collect();
+    assert!(told.is_empty(), "{told:#?}");
+}
