@@ -110,6 +110,16 @@ pub(super) fn with_code(message: &str, error: &StepError) -> String {
     }
 }
 
+/// Where a run failed, to stand before the message: the step and its line in the workflow's text, which is this file if that is known.
+pub(super) fn place(error: &StepError, file: Option<&str>) -> String {
+    match (&error.step, error.line, file) {
+        (Some(step), Some(line), Some(file)) => format!("step `{step}` ({file}:{line}): "),
+        (Some(step), Some(line), None) => format!("step `{step}` (line {line}): "),
+        (Some(step), None, _) => format!("step `{step}`: "),
+        (None, ..) => String::new(),
+    }
+}
+
 /// The same on one line, cut to at most `characters_max`.
 pub(super) fn one_line(text: &str, characters_max: usize) -> String {
     let line = printable(text).split_whitespace().collect::<Vec<_>>().join(" ");

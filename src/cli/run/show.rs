@@ -6,7 +6,7 @@ use std::time::Duration;
 use owo_colors::OwoColorize;
 use serde_json::Value;
 
-use super::super::terminal::{Terminal, one_line, printable, with_code};
+use super::super::terminal::{Terminal, one_line, place, printable, with_code};
 use super::report::Report;
 use super::result::Form;
 use crate::interpreter::RunStatus;
@@ -77,11 +77,7 @@ pub(super) fn outcome(report: &Report, terminal: Terminal) -> String {
         RunStatus::Running | RunStatus::InputRequired => format!("{} {what} has not ended · run {}", paint("✗", false), report.run_id),
     };
     if let Some(error) = &report.error {
-        let place = match (&error.step, error.line) {
-            (Some(step), Some(line)) => format!("step `{step}` ({}:{line}): ", report.workflow.reference),
-            (Some(step), None) => format!("step `{step}`: "),
-            (None, _) => String::new(),
-        };
+        let place = place(error, Some(&report.workflow.reference));
         let message = printable(&error.message).into_owned();
         // That a canceled run was canceled stands in the line above.
         let message = if report.status == RunStatus::Canceled { message } else { with_code(&message, error) };

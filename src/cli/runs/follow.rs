@@ -1,14 +1,16 @@
 //! `gantry runs follow`.
 
+use serde::Deserialize as _;
 use serde_json::{Value, json};
 
 use super::super::exit::{Exit, Failure};
-use super::super::terminal::{self, Terminal, one_line};
+use super::super::terminal::{self, Terminal, one_line, place};
 use super::directory::{DirectoryChoice, now};
 use super::show::timeline_of;
 use super::timeline;
 use crate::config::Config;
 use crate::control::{self, Reply, Wish};
+use crate::interpreter::StepError;
 
 /// Arguments of `gantry runs follow`.
 #[derive(Debug, clap::Args)]
@@ -102,11 +104,18 @@ fn tell(update: &Value) -> Result<(), Failure> {
         "run_finished" => match (&update["outcome"]["error"], &update["outcome"]["reason"]) {
             (Value::Null, Value::Null) => "the run completed".to_owned(),
             (Value::Null, reason) => format!("the run was canceled: {}", one_line(&text(reason), 200)),
-            (error, _) => format!("the run failed: {}", message(error)),
+            (error, _) => format!("the run failed: {}", whole(error)),
         },
         other => one_line(other, 40),
     };
     terminal::data(&format!("{} {said}", text(&update["at"])))
+}
+
+/// An error with its place in the workflow's text, and what to do about it.
+fn whole(error: &Value) -> String {
+    let place = StepError::deserialize(error).map_or(String::new(), |error| place(&error, None));
+    let hint = error["hint"].as_str().map_or(String::new(), |hint| format!("; {}", one_line(hint, 200)));
+    format!("{place}{}{hint}", message(error))
 }
 
 fn message(error: &Value) -> String {

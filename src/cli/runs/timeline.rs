@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::super::terminal::{one_line, printable, table, with_code};
+use super::super::terminal::{one_line, place, printable, table, with_code};
 use crate::engine::{Entry, EntryStatus, RETRY_OF_LABEL, Timeline};
 use crate::ids::Digest;
 use crate::interpreter::{Outcome, Payload};
@@ -50,12 +50,18 @@ pub(super) fn render(told: &Timeline, now: Timestamp) -> String {
     }
     for entry in told.entries.iter().take(LINES_MAX) {
         if let Some(error) = &entry.error {
-            let place = if entry.attempt > 0 { format!("{} try {}", entry.step, entry.attempt) } else { entry.step.clone() };
+            let mut place = if entry.attempt > 0 { format!("{} try {}", entry.step, entry.attempt) } else { entry.step.clone() };
+            if let Some(line) = error.line {
+                place.push_str(&format!(" (line {line})"));
+            }
             let message = one_line(&error.message, 200);
             text.push_str(&match entry.status {
                 EntryStatus::Canceled => format!("  {place}: canceled: {message}\n"),
                 _ => format!("  {place}: {}\n", with_code(&message, error)),
             });
+            if let Some(hint) = &error.hint {
+                text.push_str(&format!("    hint: {}\n", one_line(hint, 200)));
+            }
         }
     }
     for entry in &told.entries {
@@ -70,7 +76,13 @@ pub(super) fn render(told: &Timeline, now: Timestamp) -> String {
     }
     match &told.outcome {
         Some(Outcome::Completed { output }) => text.push_str(&format!("\noutput: {}\n", one_line(&output.to_string(), 400))),
-        Some(Outcome::Failed { error }) => text.push_str(&format!("\nfailed: {}\n", printable(&error.to_string()))),
+        Some(Outcome::Failed { error }) => {
+            let message = with_code(&printable(&error.message), error);
+            text.push_str(&format!("\nfailed: {}{message}\n", place(error, None)));
+            if let Some(hint) = &error.hint {
+                text.push_str(&format!("  hint: {}\n", printable(hint)));
+            }
+        }
         Some(Outcome::Canceled { reason }) => text.push_str(&format!("\ncanceled: {}\n", one_line(reason, 200))),
         None => {}
     }

@@ -15,7 +15,7 @@ use crate::a2a::extension::OUTPUT;
 use crate::a2a::{Artifact, Part, PartContent, TaskState};
 use crate::engine::{Engine, Next, Subscription, called};
 use crate::ids::RunId;
-use crate::interpreter::{Change, Outcome, RunStatus, Snapshot, StepError, StepReport, StepStatus};
+use crate::interpreter::{Change, ErrorClass, Outcome, RunStatus, Snapshot, StepError, StepReport, StepStatus};
 use crate::plan::{Path, Plan};
 use crate::server::kept::written;
 use crate::time::Timestamp;
@@ -460,11 +460,20 @@ pub(super) fn has_own_output(kind: &str) -> bool {
     !matches!(kind, "parallel" | "conditional" | "switch")
 }
 
+/// Why a run failed. A template that has no value is a mistake in the workflow's text, so that its author is told the line.
 fn told(error: &StepError) -> String {
-    match &error.hint {
-        Some(hint) => format!("{error}. {hint}"),
-        None => error.to_string(),
+    let mut text = match (&error.step, error.line) {
+        (Some(step), Some(line)) if error.code == ErrorClass::Template => {
+            let without_place = error.clone().with(|error| error.step = None);
+            format!("step `{step}` (line {line}): {without_place}")
+        }
+        _ => error.to_string(),
+    };
+    if let Some(hint) = &error.hint {
+        text.push_str(". ");
+        text.push_str(hint);
     }
+    text
 }
 
 fn step_metadata(path: &str, step: &str, status: &str, more: Value) -> Map<String, Value> {

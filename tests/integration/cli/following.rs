@@ -103,3 +103,20 @@ fn a_command_to_a_process_that_takes_none_names_it_and_what_to_do() {
     let nobody = machine.run(&["runs", "cancel", run, "--data-dir", "data"]).expect(3).stderr;
     assert!(nobody.contains("no gantry is running on this data directory"), "{nobody}");
 }
+
+/// The author of a workflow that was served is told where its template failed, as one at a terminal is.
+#[test]
+fn a_template_without_a_value_is_told_with_its_line_and_a_hint_wherever_the_run_is_looked_at() {
+    let steps = "steps:\n- {id: a, skill: one}\n- id: b\n  step_type: set\n  value: \"{{ steps.a.outputs.reslt }}\"\n";
+    let world = World::new(steps, Counting::start(|_, _| (Duration::ZERO, Ok(json!({ "result": 1 })))));
+    let gantry = world.serve(&[]);
+    let run = world.start(&gantry, 1).unwrap();
+    world.until(&run, "failed");
+    let shown = world.runs(&["show", &run]).expect(0).stdout;
+    let followed = world.runs(&["follow", &run]).expect(1).stdout;
+    let task = world.machine.run(&["task", "get", &gantry.url, &run]).expect(0);
+    let sent = world.machine.run(&["send", &gantry.url, "--data", "{\"workflow_id\": \"chain\"}"]).expect(1);
+    for told in [shown, followed, task.stdout + &task.stderr, sent.stdout + &sent.stderr] {
+        assert!(told.contains("step `b` (line 4): ") && told.contains("did you mean"), "{told}");
+    }
+}
