@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::wish::{Announcement, Reply, Wish};
-use crate::engine::embedded::Embedded;
+use crate::engine::embedded::{Embedded, Forgotten};
 use crate::engine::{self, Engine, Next};
 use crate::ids::RunId;
 use crate::interpreter::Change;
@@ -124,6 +124,9 @@ async fn serve_one(
         Ok(None) => {}
         Ok(Some(reply)) => _ = send(&mut write, &reply).await,
         Err(error @ engine::Error::InvalidInput(_)) => _ = send(&mut write, &Reply::Misfit(error.to_string())).await,
+        Err(error @ (engine::Error::Damaged(_) | engine::Error::Journal(_) | engine::Error::Mismatch(_))) => {
+            _ = send(&mut write, &Reply::Broken(error.to_string())).await;
+        }
         Err(error) => _ = send(&mut write, &Reply::Refused(error.to_string())).await,
     }
 }
@@ -145,6 +148,11 @@ async fn carry_out(engine: &Embedded, wish: Wish) -> Result<Reply, engine::Error
             json!({ "run": started.run, "new": started.new, "retry_of": run })
         }
         Wish::Prune { ended_before, runs_max } => json!({ "forgotten": engine.prune(Retention { ended_before, runs_max }).await? }),
+        Wish::Forget { run } => match engine.forget(&run).await? {
+            Forgotten::Yes => json!({ "run": run }),
+            Forgotten::NotEnded => return Ok(Reply::Refused(format!("run `{run}` has not ended"))),
+            Forgotten::Needed => return Ok(Reply::Refused(format!("run `{run}` is part of a run that has not ended, and may ask for it"))),
+        },
         Wish::Agents => json!(engine.agents()),
         Wish::Follow { .. } => Value::Null,
     };

@@ -41,6 +41,11 @@ pub enum Wish {
         /// All but the latest of them.
         runs_max: Option<usize>,
     },
+    /// Forget one run that has ended or cannot be read.
+    Forget {
+        /// Which.
+        run: RunId,
+    },
     /// The agents that were called lately, whether they are, and how busy they are.
     Agents,
     /// The run as it stands, and every update after, until its end.
@@ -55,7 +60,7 @@ impl Wish {
     pub(super) fn patience(&self) -> Duration {
         match self {
             Self::Prune { .. } => limits::CONTROL_PRUNE_TIMEOUT,
-            Self::Cancel { .. } | Self::Answer { .. } | Self::Retry { .. } | Self::Agents | Self::Follow { .. } => {
+            Self::Cancel { .. } | Self::Answer { .. } | Self::Retry { .. } | Self::Forget { .. } | Self::Agents | Self::Follow { .. } => {
                 limits::CONTROL_REPLY_TIMEOUT
             }
         }
@@ -72,6 +77,8 @@ pub enum Reply {
     Refused(String),
     /// It was not, because what was given does not fit.
     Misfit(String),
+    /// It was not, because of a fault: what the journal has of the run, say, is damaged.
+    Broken(String),
     /// The run as it stands.
     Snapshot(Value),
     /// What changed.

@@ -244,6 +244,11 @@ pub trait Journal: Send + Sync + std::fmt::Debug {
     async fn prune(&self, _retention: Retention) -> Result<usize, Error> {
         Ok(0)
     }
+    /// Forgets one run as [`prune`](Self::prune) does, whatever its status says: that it has ended, or cannot be read, is for the caller to
+    /// know. False when it stays, because a run that has not ended may ask for it, or nothing is ever forgotten.
+    async fn forget(&self, _run: &RunId) -> Result<bool, Error> {
+        Ok(false)
+    }
     /// Appends events. `progress` is where the run is after them. Without events only that is stored: a run may get somewhere by its
     /// first event alone.
     ///

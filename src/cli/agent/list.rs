@@ -84,7 +84,13 @@ async fn statuses(data_dir: Option<PathBuf>) -> Option<Vec<GateStatus>> {
         let mut asked = control::ask(&data_dir?.join(RUNS_DIR), &Wish::Agents).await.ok()?;
         match asked.next().await.ok()? {
             Reply::Done(statuses) => serde_json::from_value(statuses).ok(),
-            Reply::Refused(_) | Reply::Misfit(_) | Reply::Snapshot(_) | Reply::Update(_) | Reply::Parked | Reply::Stopped => None,
+            Reply::Refused(_)
+            | Reply::Misfit(_)
+            | Reply::Broken(_)
+            | Reply::Snapshot(_)
+            | Reply::Update(_)
+            | Reply::Parked
+            | Reply::Stopped => None,
         }
     };
     tokio::time::timeout(PATIENCE, asked).await.ok()?

@@ -22,7 +22,7 @@ pub enum RunsCommand {
     Answer(answer::AnswerArguments),
     /// Write a run with its workflow and events as one JSON file, for `gantry replay`
     Export(export::ExportArguments),
-    /// Forget runs that ended
+    /// Forget runs that ended, or one that cannot be read
     Prune(prune::PruneArguments),
 }
 
@@ -35,6 +35,6 @@ pub(in crate::cli) async fn execute(command: RunsCommand, config: Config, termin
         RunsCommand::Retry(arguments) => retry::execute(arguments, &config).await,
         RunsCommand::Answer(arguments) => answer::execute(arguments, &config, terminal).await,
         RunsCommand::Export(arguments) => export::execute(arguments, &config).await,
-        RunsCommand::Prune(arguments) => prune::execute(arguments, &config).await,
+        RunsCommand::Prune(arguments) => prune::execute(arguments, &config, terminal).await,
     }
 }

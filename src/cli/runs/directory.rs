@@ -100,7 +100,14 @@ impl Directory {
     /// A run with everything that is known of it.
     pub(super) async fn export(&self, text: &str) -> Result<Export, Failure> {
         let (journal, record) = self.find(text).await?;
-        let events = journal.events(&record.header.run).await.map_err(|error| Failure::internal(chain(&error)))?;
+        let run = &record.header.run;
+        let events = journal.events(run).await.map_err(|error| {
+            let failure = Failure::internal(chain(&error));
+            match error {
+                journal::Error::Damaged { .. } => failure.hint(format!("`gantry runs prune {run}` forgets the run")),
+                _ => failure,
+            }
+        })?;
         Ok(Export::new(record, events))
     }
 
@@ -111,6 +118,7 @@ impl Directory {
             Reply::Done(done) => Ok(done),
             Reply::Refused(why) => Err(Failure::new(super::super::Exit::Failed, why)),
             Reply::Misfit(why) => Err(Failure::usage(why)),
+            Reply::Broken(why) => Err(Failure::internal(why)),
             Reply::Snapshot(_) | Reply::Update(_) | Reply::Parked | Reply::Stopped => {
                 Err(Failure::internal("the running gantry answers something else; is it of another version?"))
             }

@@ -70,6 +70,7 @@ pub(super) async fn execute(arguments: FollowArguments, config: &Config, termina
                 return Err(Failure::internal(format!("run `{run}` stopped before its end; the log of its gantry says why"))
                     .hint("it goes on when that gantry starts again"));
             }
+            Reply::Broken(why) => return Err(Failure::internal(why)),
             Reply::Refused(why) | Reply::Misfit(why) => return Err(Failure::new(Exit::Failed, why)),
         }
     }

@@ -90,6 +90,17 @@ pub struct Recovered {
     pub stuck: Vec<RunId>,
 }
 
+/// What became of one run that was to be forgotten.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Forgotten {
+    /// It is gone.
+    Yes,
+    /// It can be read, and has not ended.
+    NotEnded,
+    /// A run above it has not ended, and may ask for it.
+    Needed,
+}
+
 /// Runs that have not ended, as this process has them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Counts {
@@ -229,6 +240,26 @@ impl Embedded {
     /// Forgets ended runs. Returns how many.
     pub async fn prune(&self, retention: Retention) -> Result<usize, Error> {
         self.inner.journal.prune(retention).await.map_err(|error| Error::Journal(error.to_string()))
+    }
+
+    /// Forgets one run that has ended, or whose record cannot be read and never will be.
+    pub async fn forget(&self, run: &RunId) -> Result<Forgotten, Error> {
+        let record = self.inner.journal.record(run).await.map_err(|error| journal_error(run, error))?;
+        if !record.status.is_terminal() {
+            // One that rests is woken: if it cannot be read, it is out of reach from then on.
+            if self.ask(run, Control::Snapshot).await.is_some() {
+                return Ok(Forgotten::NotEnded);
+            }
+            match self.replay(run).await {
+                Err(Error::Damaged(_) | Error::Mismatch(_) | Error::NotFound(_)) => {}
+                Ok(_) => return Ok(Forgotten::NotEnded),
+                Err(error) => return Err(error),
+            }
+        }
+        match self.inner.journal.forget(run).await.map_err(|error| journal_error(run, error))? {
+            true => Ok(Forgotten::Yes),
+            false => Ok(Forgotten::Needed),
+        }
     }
 
     async fn load(&self, record: &journal::Record) -> Result<(Arc<Plan>, Vec<Event>), Error> {

@@ -18,7 +18,6 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use tokio::sync::{mpsc, oneshot};
 
 use self::payloads::{Stored, decode, encode};
-use self::prune::Forget;
 use self::writer::{Addition, Request, Write};
 use super::{Child, Created, Error, Found, Header, Journal, Member, Progress, Query, Record, Resting, Retention, Used};
 use crate::ids::{Digest, RunId};
@@ -153,21 +152,11 @@ impl Journal for Sqlite {
     }
 
     async fn prune(&self, retention: Retention) -> Result<usize, Error> {
-        // What was found must stay so until it is gone.
-        let _alone = self.pruning.lock().await;
-        let ids = self.read_aside(move |db| prune::find(db, retention)).await?;
-        let mut forgotten = 0;
-        for batch in ids.chunks(prune::BATCH) {
-            let ids = batch.to_vec();
-            forgotten += self.write(|reply| Request::Forget(Forget::Runs { ids, reply })).await?;
-        }
-        if forgotten > 0 {
-            let unused = self.read_aside(prune::unused_plans).await?;
-            if !unused.is_empty() {
-                self.write(|reply| Request::Forget(Forget::Plans { unused, reply })).await?;
-            }
-        }
-        Ok(forgotten)
+        self.forget_found(move |db| prune::find(db, retention)).await
+    }
+
+    async fn forget(&self, run: &RunId) -> Result<bool, Error> {
+        self.forget_one(run).await
     }
 
     async fn advance(&self, run: &RunId, events: &[Event], progress: Progress) -> Result<(), Error> {

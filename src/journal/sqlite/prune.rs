@@ -4,7 +4,8 @@
 use rusqlite::{Connection, TransactionBehavior, params};
 use tokio::sync::oneshot;
 
-use super::{failure, payloads};
+use super::{Request, Sqlite, failure, payloads};
+use crate::ids::RunId;
 use crate::journal::{Error, Retention};
 use crate::time::Timestamp;
 
@@ -46,6 +47,36 @@ impl Forget {
     }
 }
 
+impl Sqlite {
+    /// Forgets the runs that are found, and what only they were pinned to. Returns how many.
+    pub(super) async fn forget_found(
+        &self,
+        find: impl FnOnce(&Connection) -> rusqlite::Result<Vec<i64>> + Send + 'static,
+    ) -> Result<usize, Error> {
+        // What was found must stay so until it is gone.
+        let _alone = self.pruning.lock().await;
+        let ids = self.read_aside(find).await?;
+        let mut forgotten = 0;
+        for batch in ids.chunks(BATCH) {
+            let ids = batch.to_vec();
+            forgotten += self.write(|reply| Request::Forget(Forget::Runs { ids, reply })).await?;
+        }
+        if forgotten > 0 {
+            let unused = self.read_aside(unused_plans).await?;
+            if !unused.is_empty() {
+                self.write(|reply| Request::Forget(Forget::Plans { unused, reply })).await?;
+            }
+        }
+        Ok(forgotten)
+    }
+
+    /// Forgets one run, whatever its status, unless a run above it has not ended.
+    pub(super) async fn forget_one(&self, run: &RunId) -> Result<bool, Error> {
+        let run = run.to_string();
+        Ok(self.forget_found(move |db| find_one(db, &run)).await? > 0)
+    }
+}
+
 /// The ended runs that are to be forgotten, the longest ended first. A run whose parent has not ended stays: the parent may ask for it
 /// again by its key. So does one whose root has not: what it has used counts there. A run that may go may go for ever.
 pub(super) fn find(db: &Connection, retention: Retention) -> rusqlite::Result<Vec<i64>> {
@@ -60,6 +91,16 @@ pub(super) fn find(db: &Connection, retention: Retention) -> rusqlite::Result<Ve
          ORDER BY changed_at, id",
     )?
     .query_map(params![ended_before, runs_max], |row| row.get(0))?
+    .collect()
+}
+
+fn find_one(db: &Connection, run: &str) -> rusqlite::Result<Vec<i64>> {
+    db.prepare_cached(
+        "SELECT id FROM runs WHERE run = ?1 AND NOT EXISTS ( \
+             SELECT 1 FROM runs AS parent WHERE parent.run IN (runs.labels ->> 'parent', runs.labels ->> 'root') \
+             AND parent.status IN ('running', 'input_required'))",
+    )?
+    .query_map([run], |row| row.get(0))?
     .collect()
 }
 
