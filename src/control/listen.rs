@@ -137,8 +137,13 @@ async fn carry_out(engine: &Embedded, wish: Wish) -> Result<Reply, engine::Error
             engine.cancel(&run, &reason).await?;
             json!({ "run": run })
         }
-        Wish::Answer { run, step, answer } => {
-            engine.answer(&run, step.as_deref(), Arc::new(answer)).await?;
+        Wish::Answer { run, step, answer, text } => {
+            let given = |answer| engine.answer(&run, step.as_deref(), Arc::new(answer));
+            match (given(answer).await, text) {
+                // Only the step knows whether it wants the text or what that spells. Of two refusals the first is told.
+                (Err(refused @ engine::Error::InvalidInput(_)), Some(text)) => given(Value::String(text)).await.map_err(|_| refused)?,
+                (outcome, _) => outcome?,
+            }
             json!({ "run": run })
         }
         Wish::Retry { run } => {

@@ -28,6 +28,9 @@ pub enum Wish {
         step: Option<String>,
         /// The answer.
         answer: Value,
+        /// The text that it was read from, when the step may want that instead.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        text: Option<String>,
     },
     /// Go on where a run went wrong, in a new one.
     Retry {

@@ -41,12 +41,15 @@ pub(super) async fn execute(arguments: AnswerArguments, config: &Config, termina
         (None, Some(file)) => read(&file)?,
         (None, None) => return Err(Failure::usage("there is no answer")),
     };
-    // As at the A2A endpoint: data when it is JSON, else a text.
-    let answer = serde_json::from_str(&text).unwrap_or(Value::String(text));
+    // As at the A2A endpoint: data when it is JSON, unless the step wants the text; else a text.
+    let (answer, text) = match serde_json::from_str(&text) {
+        Ok(answer) => (answer, Some(text)),
+        Err(_) => (Value::String(text), None),
+    };
     let (_, record) = directory.find(&arguments.run).await?;
     let run = record.header.run.clone();
     let waits_for_nobody = arguments.step.is_none() && record.status == RunStatus::Running;
-    let asked = directory.ask(&Wish::Answer { run: run.clone(), step: arguments.step.clone(), answer }).await;
+    let asked = directory.ask(&Wish::Answer { run: run.clone(), step: arguments.step.clone(), answer, text }).await;
     if let Err(failure) = asked {
         if failure.exit != Exit::Failed {
             return Err(failure);
@@ -55,8 +58,11 @@ pub(super) async fn execute(arguments: AnswerArguments, config: &Config, termina
             None if waits_for_nobody => failure
                 .hint(format!("`gantry runs show {run}` shows what the run is at; with --step ID a step gets its answer before it asks")),
             None => failure,
-            Some(step) => match meant(&record.header, &step, terminal) {
-                Some(meant) => failure.hint(format!("the workflow has no step `{step}`; did you mean `{meant}`?")),
+            Some(step) => match unknown(&record.header, &step, terminal) {
+                Some(Some(meant)) => {
+                    Failure { exit: Exit::Usage, ..failure }.hint(format!("the workflow has no step `{step}`; did you mean `{meant}`?"))
+                }
+                Some(None) => Failure { exit: Exit::Usage, ..failure },
                 None => failure,
             },
         });
@@ -65,13 +71,13 @@ pub(super) async fn execute(arguments: AnswerArguments, config: &Config, termina
     Ok(Exit::Ok)
 }
 
-/// The step that has nearly this id, when none has it or is at this path.
-fn meant(header: &Header, step: &str, terminal: Terminal) -> Option<String> {
+/// Set when the workflow has no step of this id, and it is no path: to the step that has nearly this id, if one has.
+fn unknown(header: &Header, step: &str, terminal: Terminal) -> Option<Option<String>> {
     let plan = plan_of(&header.workflow, &header.source, header.digest.clone(), terminal).ok()?;
     if step.starts_with('/') || plan.find(step).is_some() {
         return None;
     }
-    closest(step, plan.nodes().map(|(_, node)| node.id.as_str())).map(str::to_owned)
+    Some(closest(step, plan.nodes().map(|(_, node)| node.id.as_str())).map(str::to_owned))
 }
 
 fn read(file: &PathBuf) -> Result<String, Failure> {

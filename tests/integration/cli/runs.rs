@@ -391,10 +391,10 @@ output: {said: \"{{ steps.publish.outputs.yes }}\"}
     let waits = world.machine.run(&["task", "get", &gantry.url, &first]).expect(0).stderr;
     assert!(waits.contains(&format!("gantry send {} --task {first} --data '{{\"yes\": …}}'", gantry.url)), "{waits}");
     assert!(world.runs(&["answer", &first, "{\"no\": 1}"]).expect(2).stderr.contains("yes"), "the schema counts");
-    let nobody = world.runs(&["answer", &first, "{\"yes\": true}", "--step", "zzz"]).expect(1).stderr;
+    let nobody = world.runs(&["answer", &first, "{\"yes\": true}", "--step", "zzz"]).expect(2).stderr;
     assert!(nobody.contains("no step `zzz`") && nobody.contains("those that do: publish"), "{nobody}");
     assert!(!nobody.contains("did you mean"), "nothing is like it: {nobody}");
-    let misspelt = world.runs(&["answer", &first, "{\"yes\": true}", "--step", "publsh"]).expect(1).stderr;
+    let misspelt = world.runs(&["answer", &first, "{\"yes\": true}", "--step", "publsh"]).expect(2).stderr;
     assert!(misspelt.contains("the workflow has no step `publsh`; did you mean `publish`?"), "{misspelt}");
     world.runs(&["answer", &first, "{\"yes\": true}", "--step", "publish"]).expect(0);
     world.until(&first, "completed");
@@ -604,4 +604,28 @@ fn a_damaged_page_is_told_with_the_file_it_is_in() {
     for command in ["show", "export"] {
         machine.run(&["runs", command, &run, "--data-dir", "data"]).expect(0);
     }
+}
+
+/// An answer is what the step wants, as over A2A: a text that looks like a number, or a number.
+#[test]
+fn an_answer_is_read_as_the_step_wants_it() {
+    let steps = "steps:
+- {id: a, step_type: input, prompt: which?, schema: {type: string}}
+- {id: b, step_type: input, prompt: how many?, schema: {type: number}}
+- {id: c, step_type: input, prompt: well?}
+- {id: d, step_type: input, prompt: whether?, schema: {type: boolean}}
+output: [\"{{ steps.a.outputs }}\", \"{{ steps.b.outputs }}\", \"{{ steps.c.outputs }}\", \"{{ steps.d.outputs }}\"]
+";
+    let world = World::new(steps, Counting::start(|_, _| (Duration::ZERO, Ok(json!(1)))));
+    let gantry = world.serve(&[]);
+    let run = world.start(&gantry, 1).unwrap();
+    for step in ["a", "b", "c"] {
+        world.runs(&["answer", &run, "5", "--step", step]).expect(0);
+    }
+    let refused = world.runs(&["answer", &run, "5", "--step", "d"]).expect(2).stderr;
+    assert!(refused.contains("boolean") && refused.contains('5'), "{refused}");
+    world.runs(&["answer", &run, "true", "--step", "d"]).expect(0);
+    world.until(&run, "completed");
+    let shown = world.runs(&["show", &run, "--json"]).expect(0).json();
+    assert_eq!(shown["outcome"]["output"], json!(["5", 5, 5, true]));
 }

@@ -94,7 +94,7 @@ async fn followers_that_have_gone_make_room_while_the_run_tells_nothing() {
         }
         drop(followers);
     }
-    let wish = Wish::Answer { run: run.clone(), step: None, answer: json!("yes") };
+    let wish = Wish::Answer { run: run.clone(), step: None, answer: json!("yes"), text: None };
     let mut asked = ask(served.dir.path(), &wish).await.unwrap();
     let answered = tokio::time::timeout(PATIENCE, asked.next()).await.expect("there is a place");
     assert!(matches!(answered, Ok(Reply::Done(_))), "{answered:?}");
@@ -207,7 +207,7 @@ async fn followers_take_no_place_from_the_others_and_are_bounded_themselves() {
     assert!(matches!(&refused, Ok(Reply::Refused(why)) if why.contains("follow")), "{refused:?}");
     let (agents, _) = said(&Wish::Agents).await;
     assert!(matches!(agents, Ok(Reply::Done(_))), "{agents:?}");
-    let (answered, _) = said(&Wish::Answer { run: run.clone(), step: None, answer: json!("yes") }).await;
+    let (answered, _) = said(&Wish::Answer { run: run.clone(), step: None, answer: json!("yes"), text: None }).await;
     assert!(matches!(answered, Ok(Reply::Done(_))), "{answered:?}");
     for mut follower in followers {
         let told = async { while !matches!(follower.next().await.unwrap(), Reply::Done(_)) {} };
