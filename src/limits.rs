@@ -144,6 +144,8 @@ pub const RUNS_KEPT_MAX: usize = 100_000;
 /// Entries of a run's history that are told, the first half of them and the last: a loop has as many as it has repetitions, and nobody
 /// reads millions.
 pub const HISTORY_ENTRIES_MAX: u64 = 10_000;
+/// Runs below a run that are told with its history: each is looked up.
+pub const HISTORY_CHILDREN_MAX: usize = 1_000;
 /// What two sides of a replay do after one event before what both did alike is let go: a loop that calls nobody does everything then.
 pub const REPLAY_CHANGES_HELD: usize = 20_000;
 /// Largest exported run that is read: a run of many steps with replies near their limit.

@@ -98,7 +98,7 @@ impl Directory {
     }
 
     /// A run with everything that is known of it.
-    pub(super) async fn export(&self, text: &str) -> Result<Export, Failure> {
+    pub(super) async fn export(&self, text: &str) -> Result<(Sqlite, Export), Failure> {
         let (journal, record) = self.find(text).await?;
         let run = &record.header.run;
         let events = journal.events(run).await.map_err(|error| {
@@ -108,7 +108,7 @@ impl Directory {
                 _ => failure,
             }
         })?;
-        Ok(Export::new(record, events))
+        Ok((journal, Export::new(record, events)))
     }
 
     /// Asks the gantry that holds the directory, and waits for what it did.

@@ -24,7 +24,7 @@ pub struct ExportArguments {
 
 pub(super) async fn execute(arguments: ExportArguments, config: &Config) -> Result<Exit, Failure> {
     let directory = arguments.directory.open(config)?;
-    let export = directory.export(&arguments.run).await?;
+    let (_, export) = directory.export(&arguments.run).await?;
     aside(move || write(&export, arguments.out.as_deref())).await
 }
 

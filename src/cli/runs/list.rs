@@ -27,6 +27,9 @@ pub struct ListArguments {
     /// Only runs that changed within this time: `90`, `30m`, `2h`, `7d`
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     since: Option<Duration>,
+    /// Only runs that did not change within this time
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    until: Option<Duration>,
     /// Most runs that are listed
     #[arg(long, value_name = "N", default_value_t = 50)]
     limit: usize,
@@ -46,6 +49,8 @@ pub(super) async fn execute(arguments: ListArguments, config: &Config) -> Result
         workflow: arguments.workflow,
         status: arguments.status,
         changed_after: arguments.since.map(ago),
+        // Whatever its id: none comes before it at that moment.
+        before: arguments.until.map(|until| (ago(until), String::new())),
         runs_max: Some(arguments.limit),
         ..Query::default()
     };
@@ -62,10 +67,19 @@ pub(super) async fn execute(arguments: ListArguments, config: &Config) -> Result
         let rows: Vec<Vec<String>> = shown.iter().map(|record| row(record, now)).collect();
         terminal::data(&table(&["RUN", "WORKFLOW", "STATUS", "STARTED", "LASTED", "NOTE"], &rows))?;
     }
-    let count = if total == 1 { "1 run".to_owned() } else { format!("{total} runs") };
+    if arguments.until.is_some() {
+        // How many there are in all counts the later ones, too.
+        let bound = if shown.len() == arguments.limit { ", or more; --limit shows more" } else { "" };
+        say(&format!("{}{bound} in {}", count_of(shown.len()), directory.data_dir.display()));
+        return Ok(Exit::Ok);
+    }
     let more = if shown.len() < total { format!(", the latest {} shown; --limit shows more", shown.len()) } else { String::new() };
-    say(&format!("{count} in {}{more}", directory.data_dir.display()));
+    say(&format!("{} in {}{more}", count_of(total), directory.data_dir.display()));
     Ok(Exit::Ok)
+}
+
+fn count_of(runs: usize) -> String {
+    if runs == 1 { "1 run".to_owned() } else { format!("{runs} runs") }
 }
 
 fn object(record: &Record) -> serde_json::Value {

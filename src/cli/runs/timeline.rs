@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use super::super::terminal::{one_line, place, printable, table, with_code};
-use crate::engine::{Entry, EntryStatus, RETRY_OF_LABEL, Timeline};
+use super::show::Told;
+use crate::engine::{Entry, EntryStatus, RETRY_OF_LABEL};
 use crate::ids::Digest;
 use crate::interpreter::{Outcome, Payload};
+use crate::plan::Path;
 use crate::time::{Timestamp, humanize};
 
 /// Characters of the whole time.
@@ -14,7 +16,8 @@ const BAR_CHARACTERS: u64 = 30;
 const LINES_MAX: usize = 300;
 
 /// The run, its steps, its end. What is not over lasts until `now`.
-pub(super) fn render(told: &Timeline, now: Timestamp) -> String {
+pub(super) fn render(told: &Told, now: Timestamp) -> String {
+    let Told { timeline: told, children } = told;
     let until = if told.outcome.is_some() { told.changed_at } else { now.max(told.changed_at) };
     let lasted = Duration::from_millis(until.since_ms(told.started_at));
     let lasted = if told.outcome.is_some() { format!("lasted {}", humanize(lasted)) } else { format!("lasts {}…", humanize(lasted)) };
@@ -73,6 +76,16 @@ pub(super) fn render(told: &Timeline, now: Timestamp) -> String {
                 text.push_str(&format!("  an answer must fit: {}\n", one_line(&schema.to_string(), 400)));
             }
         }
+    }
+    for child in children.iter().take(LINES_MAX) {
+        let path = Path::new(child.step.as_str());
+        // In a map or loop the id alone does not say which.
+        let name = one_line(if child.step.contains('[') { path.as_str() } else { path.step() }, 80);
+        let workflow = one_line(&child.workflow, 60);
+        text.push_str(&format!("  {name} started run {} of {workflow} ({})\n", child.run, child.status.as_str()));
+    }
+    if children.len() > LINES_MAX {
+        text.push_str(&format!("  … {} more runs; --json has them\n", children.len() - LINES_MAX));
     }
     match &told.outcome {
         Some(Outcome::Completed { output }) => text.push_str(&format!("\noutput: {}\n", one_line(&output.to_string(), 400))),

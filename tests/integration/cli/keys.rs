@@ -64,6 +64,11 @@ fn a_run_whose_process_was_killed_goes_on_with_the_same_key_and_is_told_ever_aft
     assert!(resumed.len() == 1 && resumed[0].as_str().unwrap() > started, "{told:#}");
     let shown = show(run, &[]).stdout;
     assert!(shown.contains(&format!("\nresumed      {}\n", resumed[0].as_str().unwrap())), "{shown}");
+    // The run of its sub-workflow is named; that one has none.
+    let child = left.iter().find(|run| run["workflow"] == "child").unwrap()["run"].as_str().unwrap();
+    assert_eq!(told["children"], json!([{"step": "/1:below", "run": child, "workflow": "child", "status": "completed"}]));
+    assert!(shown.contains(&format!("\n  below started run {child} of child (completed)\n")), "{shown}");
+    assert_eq!(show(child, &["--json"]).json()["children"], Value::Null);
     machine.run(&["runs", "export", run, "--data-dir", "data", "--out", "run.json"]).expect(0);
     machine.run(&["replay", "run.json"]).expect(0);
 

@@ -409,6 +409,8 @@ output: {said: \"{{ steps.publish.outputs.yes }}\"}
     assert_eq!(listed(&["list", "--json", "--status", "completed"]), 1);
     assert_eq!(listed(&["list", "--json", "--status", "canceled", "--workflow", "chain", "--since", "1h"]), 1);
     assert_eq!(listed(&["list", "--json", "--workflow", "other"]), 0);
+    assert_eq!((listed(&["list", "--json", "--until", "1h"]), listed(&["list", "--json", "--until", "0", "--since", "1h"])), (0, 2));
+    assert!(world.runs(&["list", "--until", "1h"]).expect(0).stderr.starts_with("0 runs in "));
     assert!(world.runs(&["list", "--status", "lost"]).expect(2).stderr.contains("input_required"));
     assert!(world.runs(&["prune"]).expect(2).stderr.contains("--older-than"));
     // Through the gantry that holds it, then without one.
