@@ -164,6 +164,8 @@ pub const ACCEPT_REST: Duration = Duration::from_millis(50);
 pub const CONTROL_CONNECTIONS_MAX: usize = 64;
 /// Updates of a run of which `gantry run --json` lists what steps in maps and loops came to.
 pub const REPORT_UPDATES_MAX: u64 = 20_000;
+/// Lines that `gantry run` shows of one step of the workflow while it runs, however often that is repeated; the others are counted.
+pub const PROGRESS_LINES_PER_STEP: u64 = 1_000;
 /// Those who follow a run, beside the others: they stay for as long as the run goes on, and each is a connection and a few updates.
 pub const CONTROL_FOLLOWERS_MAX: usize = 256;
 /// Finished runs the in-memory journal keeps.

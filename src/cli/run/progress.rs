@@ -8,6 +8,7 @@ use owo_colors::OwoColorize;
 
 use super::super::terminal::{Terminal, one_line, say, with_code};
 use crate::interpreter::{AgentUsed, Change, Outcome, Snapshot, StepError, StepReport, StepStatus};
+use crate::limits;
 use crate::plan::{EXECUTE_WORKFLOW, Path};
 use crate::time::humanize;
 
@@ -26,6 +27,8 @@ pub(super) struct Progress {
     settled: BTreeSet<Path>,
     /// Failures whose reason was not told yet: of those that end the run, the report at its end tells it.
     untold: Vec<(String, StepError)>,
+    /// Lines that each step of the workflow had.
+    lines: BTreeMap<String, u64>,
 }
 
 #[derive(Debug)]
@@ -59,7 +62,14 @@ impl Progress {
             (false, true) => Display::Live(MultiProgress::new()),
             (false, false) => Display::Lines,
         };
-        Self { display, color: terminal.color_err, started: BTreeMap::new(), settled: BTreeSet::new(), untold: Vec::new() }
+        Self {
+            display,
+            color: terminal.color_err,
+            started: BTreeMap::new(),
+            settled: BTreeSet::new(),
+            untold: Vec::new(),
+            lines: BTreeMap::new(),
+        }
     }
 
     /// Shows what happened before the watch began, or while updates were lost.
@@ -109,7 +119,7 @@ impl Progress {
             }
             Change::StepRetrying { path, step, attempt, error, .. } => {
                 let mark = self.paint("↻", StepStatus::Waiting);
-                self.line(&format!("{mark} {step} {}; attempt {attempt} follows", brief(error)));
+                self.line_of(step.as_str(), &format!("{mark} {step} {}; attempt {attempt} follows", brief(error)));
                 if let Some(Begun { spinner: Some(spinner), .. }) = self.started.get(path) {
                     spinner.set_message(format!("{step} waits for attempt {attempt}"));
                 }
@@ -159,6 +169,20 @@ impl Progress {
         }
     }
 
+    /// Says something of a step, unless it is repeated so often that it had enough lines. False when it is left out.
+    fn line_of(&mut self, step: &str, text: &str) -> bool {
+        let lines = match self.lines.get_mut(step) {
+            Some(lines) => lines,
+            None => self.lines.entry(step.to_owned()).or_default(),
+        };
+        *lines += 1;
+        let is_shown = *lines <= limits::PROGRESS_LINES_PER_STEP;
+        if is_shown {
+            self.line(text);
+        }
+        is_shown
+    }
+
     /// Says something between the changes.
     pub(super) fn line(&self, text: &str) {
         match &self.display {
@@ -177,6 +201,12 @@ impl Progress {
             Some(Outcome::Failed { error }) => Some(error.message.clone()),
             Some(Outcome::Completed { .. } | Outcome::Canceled { .. }) | None => None,
         });
+        for (step, lines) in std::mem::take(&mut self.lines) {
+            let more = lines.saturating_sub(limits::PROGRESS_LINES_PER_STEP);
+            if more > 0 {
+                self.line(&format!("  {step}: … {more} more lines left out"));
+            }
+        }
         for begun in std::mem::take(&mut self.started).into_values() {
             if let Some(spinner) = begun.spinner {
                 spinner.finish_and_clear();
@@ -196,7 +226,7 @@ impl Progress {
             Display::Lines | Display::Quiet => {
                 // The line of the first attempt says it; a retry has said its own.
                 if attempt == 1 && skill.is_some() {
-                    self.line(&format!("  {message} …"));
+                    self.line_of(step, &format!("  {message} …"));
                 }
                 None
             }
@@ -209,7 +239,6 @@ impl Progress {
 
     fn finish(&mut self, path: &Path, step: &str, skill: Option<String>, told: &Told<'_>) {
         let begun = self.started.remove(path);
-        self.settled.insert(path.clone());
         if let Some(spinner) = begun.as_ref().and_then(|begun| begun.spinner.as_ref()) {
             spinner.finish_and_clear();
         }
@@ -232,14 +261,17 @@ impl Progress {
             (other, _) => text.push_str(&format!(" · {}", other.as_str())),
         }
         match (told.status, told.error) {
-            (StepStatus::Failed, Some(error)) => {
-                text.push_str(&format!(" · {}", one_line(error.shown_code(), 60)));
-                self.untold.push((step.to_owned(), error.clone()));
-            }
+            (StepStatus::Failed, Some(error)) => text.push_str(&format!(" · {}", one_line(error.shown_code(), 60))),
             (_, Some(error)) => text.push_str(&format!(" · {}", one_line(&error.message, 160))),
             (_, None) => {}
         }
-        self.line(&text);
+        if !self.line_of(step, &text) {
+            return;
+        }
+        self.settled.insert(path.clone());
+        if let (StepStatus::Failed, Some(error)) = (told.status, told.error) {
+            self.untold.push((step.to_owned(), error.clone()));
+        }
     }
 
     fn paint(&self, mark: &str, status: StepStatus) -> String {
