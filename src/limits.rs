@@ -129,6 +129,9 @@ pub const JOURNAL_SPACE_MIN: u64 = 64 * 1024;
 pub const JOURNAL_FULL_REST: Duration = Duration::from_millis(200);
 /// Longest such rest: how much later than the free space a run goes on.
 pub const JOURNAL_FULL_REST_MAX: Duration = Duration::from_secs(5);
+/// How long after a new run was refused for want of space `/readyz` says so, unless one is taken meanwhile: whoever is asked to come again
+/// later does within that time.
+pub const JOURNAL_FULL_TOLD: Duration = Duration::from_secs(60);
 /// First rest of a step whose run cannot begin because too many are under way.
 pub const RUN_START_REST: Duration = Duration::from_millis(50);
 /// Longest such rest: how much later than a place is free the run begins.

@@ -337,6 +337,10 @@ pub trait Engine: Send + Sync {
     async fn page(&self, filter: &Filter) -> Result<Page, Error>;
     /// The agents that were called lately: whether they are, and how busy they are.
     fn agents(&self) -> Vec<GateStatus>;
+    /// Whether the last run that was to begin was refused a short while ago because the journal has no space.
+    fn is_full(&self) -> bool {
+        false
+    }
     /// One run's line, with its labels.
     async fn summary(&self, run: &RunId) -> Result<RunSummary, Error>;
 }

@@ -73,6 +73,10 @@ async fn ready(State(rpc): State<Rpc>) -> Response {
     if rpc.app.discovery.awaits_registry() {
         ready["registry"] = json!("away");
     }
+    if rpc.app.engine.is_full() {
+        // What is under way and what is asked goes on: no reason to send callers elsewhere, but one to make room.
+        ready["storage"] = json!("full");
+    }
     json(Bytes::from(ready.to_string()))
 }
 

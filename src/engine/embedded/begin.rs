@@ -146,6 +146,7 @@ impl Embedded {
         let beginning = Beginning::new(self, driver, history);
         match stored.await {
             Ok(Created::New) => {
+                self.inner.space.found();
                 beginning.go();
                 Ok(None)
             }
@@ -154,6 +155,9 @@ impl Embedded {
                 Ok(Some(record))
             }
             Err(error) => {
+                if matches!(error, journal::Error::Full(_)) {
+                    self.inner.space.missed();
+                }
                 beginning.forget();
                 Err(journal_error(run, error))
             }

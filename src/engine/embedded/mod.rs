@@ -14,6 +14,7 @@ mod own;
 mod references;
 mod registrar;
 mod rest;
+mod space;
 mod timers;
 mod tree;
 
@@ -35,6 +36,7 @@ use self::drive::{Answer, Control, Driver};
 use self::references::Followed;
 use self::registrar::Registrar;
 use self::rest::Resting;
+use self::space::Space;
 use self::tree::{Tree, Trees};
 use super::{Engine, Error, Filter, OwnSkills, Page, RunSummary, Start, Started, Subscription, Update};
 use crate::a2a::Card;
@@ -137,6 +139,7 @@ struct Inner {
     readers: Semaphore,
     followed: Followed,
     trees: Trees,
+    space: Space,
 }
 
 #[derive(Debug)]
@@ -168,6 +171,7 @@ impl Embedded {
             readers,
             followed,
             trees,
+            space: Space::default(),
         };
         Self { inner: Arc::new(inner) }
     }
@@ -481,6 +485,10 @@ impl Engine for Embedded {
 
     fn agents(&self) -> Vec<GateStatus> {
         self.inner.gates.statuses()
+    }
+
+    fn is_full(&self) -> bool {
+        self.inner.space.is_missing()
     }
 
     async fn summary(&self, run: &RunId) -> Result<RunSummary, Error> {

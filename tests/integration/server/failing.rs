@@ -69,9 +69,12 @@ async fn a_full_disk_has_a_name_of_its_own_and_is_worth_another_try() {
         let told = refused.body["error"]["message"].as_str().unwrap();
         assert!(told.contains("disk of gantry's journal is full"), "{told}");
     }
+    let (status, ready) = world.ready().await;
+    assert_eq!((status, &ready["status"], &ready["storage"]), (200, &json!("ready"), &json!("full")), "{ready:#}");
     site.journal.heal();
     let done = world.call("SendMessage", send("m-1")).await;
     assert_eq!(done.result()["task"]["status"]["state"], "TASK_STATE_COMPLETED", "the same message is taken then");
+    assert_eq!(world.ready().await.1["storage"], Value::Null);
 }
 
 #[tokio::test]

@@ -205,9 +205,15 @@ impl World {
         Events { response, buffer: String::new() }
     }
 
+    /// What it says of itself, with its status.
+    pub(super) async fn ready(&self) -> (u16, Value) {
+        let response = self.http.get(format!("{}/readyz", self.url)).send().await.unwrap();
+        (response.status().as_u16(), response.json().await.unwrap())
+    }
+
     /// How many tasks are in memory, and how many runs are followed for them.
     pub(super) async fn in_memory(&self) -> (u64, u64) {
-        let ready: Value = self.http.get(format!("{}/readyz", self.url)).send().await.unwrap().json().await.unwrap();
+        let (_, ready) = self.ready().await;
         let count = |name: &str| ready["tasks"][name].as_u64().unwrap();
         (count("in_memory"), count("followed"))
     }
