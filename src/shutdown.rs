@@ -53,10 +53,17 @@ struct Signals {
     terminate: tokio::signal::unix::Signal,
 }
 
+/// `SIGXFSZ`, which has this number on Linux, macOS and the BSDs.
+#[cfg(unix)]
+const FILE_TOO_LARGE: i32 = 25;
+
 #[cfg(unix)]
 impl Signals {
     fn new() -> io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
+        // Whoever listens to it is not ended by it: a write that would make a file larger than the process may then fails, and is told
+        // as one that the disk refuses. It stays so when nobody listens any more.
+        drop(signal(SignalKind::from_raw(FILE_TOO_LARGE))?);
         Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
     }
 

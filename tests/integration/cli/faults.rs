@@ -51,11 +51,11 @@ fn behind(machine: &Machine, wrapper: &[&str]) -> Command {
     command
 }
 
-/// The same command where no file may have more than this many kilobytes: who writes more would be killed by a signal; ignored, the write
-/// fails. The disk has space, so that it counts as one that does not do what it should.
+/// The same command where no file may have more than this many kilobytes: who writes more gets a signal, and is killed by it when he does
+/// not listen; the write fails. The disk has space, so that it counts as one that does not do what it should.
 pub(super) fn limited(command: &Command, kilobytes: u32) -> Command {
     let mut limited = Command::new("sh");
-    limited.args(["-c", &format!("trap '' XFSZ; ulimit -f {}; exec \"$@\"", kilobytes * 2), "sh"]);
+    limited.args(["-c", &format!("ulimit -f {}; exec \"$@\"", kilobytes * 2), "sh"]);
     limited.arg(command.get_program()).args(command.get_args()).current_dir(command.get_current_dir().unwrap()).env_clear();
     limited.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?)))).stdin(std::process::Stdio::null());
     limited
