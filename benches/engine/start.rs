@@ -107,7 +107,8 @@ async fn leave(journal: &Sqlite, plan: &Arc<Plan>, n: usize, parked: Parked) -> 
         started_at: at,
     };
     let input = Arc::new(json!({"n": n, "text": "x".repeat(200)}));
-    let first = Event::Started { run: run.clone(), workflow: plan.digest().clone(), semantics: SEMANTICS, input, ancestry: vec![], at };
+    let first =
+        Event::Started { run: run.clone(), workflow: plan.digest().clone(), semantics: SEMANTICS, input, ancestry: vec![], work: None, at };
     journal.create(header, first).await?;
     if let Parked::AtRest = parked {
         let progress = Progress { status: RunStatus::InputRequired, rests: Some(None), asks_access: false, used: None };

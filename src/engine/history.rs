@@ -321,7 +321,8 @@ mod tests {
         let digest = Digest::parse(&format!("sha256:{}", "0".repeat(64))).unwrap();
         let plan = Plan::new(crate::workflow::parse(text).workflow.unwrap(), text, digest.clone());
         let (run, at, input) = (RunId::parse("r").unwrap(), Timestamp::default(), Arc::new(json!({})));
-        let started = Event::Started { run: run.clone(), workflow: digest.clone(), semantics: SEMANTICS, input, ancestry: vec![], work: None, at };
+        let started =
+            Event::Started { run: run.clone(), workflow: digest.clone(), semantics: SEMANTICS, input, ancestry: vec![], work: None, at };
         let (workflow, version) = ("w".to_owned(), "1.0.0".to_owned());
         let header = ExportHeader { run, workflow, version, digest, labels: Default::default(), started_at: at };
         let (gantry, source) = (String::new(), Arc::from(text));

@@ -92,7 +92,7 @@ fn machine_with_a_long_run() -> Machine {
         started_at: at,
     };
     let input = Arc::new(json!({}));
-    let started = Event::Started { run, workflow: digest, semantics: SEMANTICS, input, ancestry: vec![], at };
+    let started = Event::Started { run, workflow: digest, semantics: SEMANTICS, input, ancestry: vec![], work: None, at };
     std::fs::create_dir_all(machine.path("data/runs")).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async { Sqlite::open(&machine.path("data/runs")).unwrap().create(header, started).await.unwrap() });
