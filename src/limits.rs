@@ -81,10 +81,8 @@ pub const TRANSITION_PART: usize = 512;
 /// Those that are done for one event, in new runs. What is left has an event of its own, so that a cancel, a deadline or a reply need not wait
 /// for a loop that calls nobody.
 pub const EVENT_WORK: NonZeroU32 = NonZeroU32::new(256).unwrap();
-/// How long the next of these events may take: it has more work when the one before took less, and less when it took longer.
-pub const EVENT_WORK_TIME: Duration = Duration::from_millis(100);
-/// Most work of one of them.
-pub const EVENT_WORK_MAX: u32 = 1 << 20;
+/// How long the work of each of those events may take. It ends sooner when something else happens.
+pub const EVENT_WORK_TIME: Duration = Duration::from_millis(50);
 /// Largest input of a run, and largest answer, whoever gives it: both are held in memory as long as the run is, and the journal has them.
 pub const RUN_INPUT_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Runs under way at once in one engine. Each waits on a connection of its own, and those are bounded by the file limit.

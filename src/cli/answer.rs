@@ -64,6 +64,7 @@ impl Answer {
                 }
                 Ok(None) => return Ok(()),
                 // The stream broke, and not the task.
+                Err(_) if self.task.is_some() && self.is_settled() => return Ok(()),
                 Err(failure) if self.task.is_some() => return Err(Failure { exit: Exit::Unavailable, ..failure }),
                 Err(failure) => return Err(failure),
             }

@@ -79,8 +79,14 @@ pub fn replay(export: &Export, recorded: Arc<Plan>, plan: Arc<Plan>) -> Result<R
                 held_max = limits::REPLAY_CHANGES_HELD.max(2 * recorded.changes.len().max(transition.changes.len()));
             }
         }
-        // In the middle of a long transition the two need not be at the same place.
+        // In the middle of a long transition the two need not be at the same place: what both have done is compared.
         if then.is_cut() {
+            let is_last = index + 1 == export.events.len();
+            if (is_last || recorded.changes.len().min(transition.changes.len()) >= held_max)
+                && let Some(difference) = let_go(recorded, transition)
+            {
+                return Ok(diverged(difference));
+            }
             continue;
         }
         go_on(&mut now, transition)?;

@@ -4,6 +4,7 @@
 //! and because everything before it is the same, so are the inputs it was an answer to.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use super::Error;
@@ -31,10 +32,8 @@ pub(super) fn seed(plan: &Arc<Plan>, old: &RunId, events: &[Event], new: &RunId,
     let mut run = Run::new(Arc::clone(plan));
     let mut history = Vec::new();
     let (started, later) = events.split_at(events.len().min(1));
-    let more = match started {
-        [Event::Started { work: Some(work), .. }] => Some(Event::Continued { work: *work, at }),
-        _ => None,
-    };
+    // As much as was done in the old run, and no more: what comes after its end need not have a place in this one.
+    let mut more = more(started, later);
     for event in started.iter().chain(&kept).chain(later) {
         let event = event.clone().stamped(at);
         let event = match event {
@@ -48,10 +47,13 @@ pub(super) fn seed(plan: &Arc<Plan>, old: &RunId, events: &[Event], new: &RunId,
         let is_early = matches!(&event, Event::Answered { path, .. } if run.unasked(path.as_str()).is_some());
         let mut applied = run.apply(event.clone());
         // Its step may have begun later in the old history, of which something is left out here.
-        while let (Err(_), true, Some(more)) = (&applied, run.is_cut(), &more) {
-            let more = more.clone();
-            run.apply(more.clone())?;
-            history.push(more);
+        while applied.is_err()
+            && run.is_cut()
+            && let Some(work) = more.next()
+        {
+            let event_before = Event::Continued { work, at };
+            run.apply(event_before.clone())?;
+            history.push(event_before);
             applied = run.apply(event.clone());
         }
         match applied {
@@ -70,6 +72,13 @@ pub(super) fn seed(plan: &Arc<Plan>, old: &RunId, events: &[Event], new: &RunId,
         // A run whose handler failed after its steps had completed goes on with that handler.
         Some(Outcome::Completed { .. }) | None => Ok(Seed { history, status: run.status() }),
     }
+}
+
+/// How much was done for each event of a run, if not all that followed.
+fn more(started: &[Event], later: &[Event]) -> impl Iterator<Item = NonZeroU32> {
+    let most = if let [Event::Started { work, .. }] = started { *work } else { None };
+    let done = later.iter().filter_map(move |event| if let Event::Continued { work, .. } = event { Some(*work) } else { most });
+    done.collect::<Vec<_>>().into_iter()
 }
 
 fn is_left_out(event: &Event, blamed: &BTreeSet<Path>) -> bool {

@@ -173,10 +173,12 @@ impl Run {
         self.stop(&open, reason);
     }
 
-    /// Of what waited and is done no more: steps that were over have ended as they did.
+    /// Of what waited and is done no more: steps that were over have ended as they did, but for failures, which nothing follows from now.
     fn tell_over(&mut self, forgotten: VecDeque<Work>) {
         for work in forgotten {
-            if let Work::Settle(place, mut record) = work {
+            if let Work::Settle(place, mut record) = work
+                && record.status != StepStatus::Failed
+            {
                 self.place_error(place, &mut record);
                 self.announce(place, &record);
                 self.remember(place, record);

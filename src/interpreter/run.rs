@@ -190,6 +190,20 @@ impl Run {
         !self.work.is_empty() && self.work_left == 0
     }
 
+    /// Does more of a transition that is cut, up to so many pieces: what [`Event::Continued`] with all of them together does. Returns how many
+    /// they were.
+    pub fn do_more(&mut self, most: u32, at: Timestamp) -> (Transition, u32) {
+        self.now = self.now.max(at);
+        self.work_left = u64::from(most);
+        let mut part = Transition { follows: true, ..Transition::default() };
+        while self.is_busy() {
+            part.extend(self.proceed());
+        }
+        let done = most - u32::try_from(self.work_left).unwrap_or(0);
+        self.work_left = 0;
+        (part, done)
+    }
+
     /// The next part of a transition.
     pub fn proceed(&mut self) -> Transition {
         self.drain(limits::TRANSITION_PART);

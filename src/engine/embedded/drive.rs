@@ -4,8 +4,8 @@ mod bounds;
 mod carry_out;
 mod children;
 mod control;
+mod more;
 mod near;
-mod pace;
 mod record;
 
 use std::collections::{HashMap, VecDeque};
@@ -19,7 +19,6 @@ use tracing::{Instrument, debug, error, info, info_span};
 
 pub(super) use self::control::{Answer, Control};
 use self::near::Near;
-use self::pace::Pace;
 use super::invoke::{Lineage, Ties};
 use super::outstanding::{GivenUp, Outstanding};
 use super::registrar::Running;
@@ -33,6 +32,7 @@ use crate::engine::{Error, Subscription};
 use crate::ids::RunId;
 use crate::interpreter::{Event, Mismatch, Run, RunStatus, Snapshot, Transition};
 use crate::journal::Used;
+use crate::limits;
 use crate::plan::Path;
 use crate::time::Timestamp;
 
@@ -55,6 +55,8 @@ pub(super) struct Driver {
     inbox: mpsc::Receiver<Control>,
     /// What was asked for during a long transition and changes the run: it has its turn after it.
     deferred: VecDeque<Control>,
+    /// The last thing that happened in the middle of a long transition was that somebody wanted something.
+    was_asked: bool,
     watchers: Watchers,
     seq: u64,
     at: Timestamp,
@@ -70,7 +72,6 @@ pub(super) struct Driver {
     /// The questions that the run above this one may pass on: which step asks, and which attempt.
     asked: Vec<(Path, u32)>,
     timers: Timers,
-    pace: Pace,
     lineage: Arc<Lineage>,
     /// What of the run's own use is in the count of its tree.
     counted: Used,
@@ -104,7 +105,6 @@ impl Driver {
         inbox: mpsc::Receiver<Control>,
         usage: Arc<Usage>,
     ) -> Box<Self> {
-        let pace = Pace::new(engine.inner.options.event_work);
         Box::new(Self {
             engine,
             id,
@@ -112,6 +112,7 @@ impl Driver {
             running,
             inbox,
             deferred: VecDeque::new(),
+            was_asked: false,
             watchers: Watchers::default(),
             seq: 0,
             at: Timestamp::default(),
@@ -122,7 +123,6 @@ impl Driver {
             holds: Vec::new(),
             asked: Vec::new(),
             timers: Timers::default(),
-            pace,
             lineage: Arc::new(Lineage::new(Vec::new(), usage)),
             counted: Used::default(),
             granted: None,
@@ -385,8 +385,15 @@ impl Driver {
         if let Some(event) = self.heard.take() {
             return Happened::Called(event);
         }
-        if let Ok(control) = self.inbox.try_recv() {
-            return Happened::Control(control);
+        // Whoever asks without end is not to keep the run from its work.
+        if !std::mem::take(&mut self.was_asked) {
+            for _ in 0..limits::RUN_CONTROL_QUEUE {
+                let Ok(control) = self.inbox.try_recv() else { break };
+                if let Some(change) = self.look(control) {
+                    self.was_asked = true;
+                    return Happened::Control(change);
+                }
+            }
         }
         if let Some((path, timer)) = self.timers.take_due() {
             return Happened::Fired(Event::TimerFired { path, timer, at: self.now() });

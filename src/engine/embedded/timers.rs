@@ -48,10 +48,14 @@ impl Timers {
         self.take_first().expect("nothing was taken since it was seen")
     }
 
+    /// Whether the next timer is due.
+    pub(super) fn is_due(&self) -> bool {
+        self.by_due.first().is_some_and(|(due, _, _)| *due <= Instant::now())
+    }
+
     /// Takes the next timer if it is due.
     pub(super) fn take_due(&mut self) -> Option<(Path, Timer)> {
-        self.by_due.first().filter(|(due, _, _)| *due <= Instant::now())?;
-        self.take_first()
+        if self.is_due() { self.take_first() } else { None }
     }
 
     fn take_first(&mut self) -> Option<(Path, Timer)> {

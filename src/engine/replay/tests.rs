@@ -290,6 +290,13 @@ fn what_came_in_the_middle_of_a_long_transition_comes_there_again() {
     }
     let shorter = replayed(&whole, &LONG.replace("iteration < 40", "iteration < 30")).divergence.expect("it has fewer repetitions");
     assert_eq!((shorter.recorded.as_str(), shorter.now.as_str()), ("outputs is 39", "outputs is 29"));
+    // One that is still in the middle.
+    let mut unfinished = recorded(vec![more(), more()]);
+    (unfinished.status, _) = (RunStatus::Running, unfinished.events.pop());
+    assert_eq!(replayed(&unfinished, LONG).divergence, None);
+    let other =
+        replayed(&unfinished, &LONG.replace("value: \"{{ iteration }}\"", "value: 5")).divergence.expect("it yields something else");
+    assert_eq!(other.step, Some(Path::new("/0:l[0]/0:v")));
 }
 
 /// A loop that calls nobody does everything after one event: more than both sides hold.

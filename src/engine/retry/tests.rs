@@ -290,3 +290,24 @@ fn what_cannot_be_retried_is_refused() {
         assert!(refused.contains(expected), "{refused}");
     }
 }
+
+#[test]
+fn a_retry_does_no_more_than_the_run_had_done() {
+    let endless = "{id: l, step_type: loop, while: \"true\", max_iterations: 2000000, steps: [{id: v, step_type: set, value: 1}]}";
+    let plan = plan(&format!("steps: [{endless}]\nerror_handling: {{on_cancel: [{}]}}", step("h")));
+    let (work, at) = (NonZeroU32::new(8).unwrap(), Timestamp::from_unix_ms(0));
+    let (digest, input) = (digest(), Arc::new(json!({})));
+    let more = || Event::Continued { work, at };
+    let reply = Event::Replied { path: Path::new("/on_cancel/0:h"), attempt: 1, value: Arc::new(json!(1)), by: None, inputs: None, at };
+    let events = [
+        Event::Started { run: id("old"), workflow: digest, semantics: SEMANTICS, input, ancestry: vec![], work: Some(work), at },
+        more(),
+        more(),
+        Event::CancelRequested { reason: "enough".into(), at },
+        more(),
+        reply,
+    ];
+    let Seed { history, status } = seed(&plan, &id("old"), &events, &id("new"), at).unwrap();
+    assert_eq!(status, RunStatus::Running);
+    assert!(history.len() < 12, "{history:?}");
+}

@@ -73,7 +73,8 @@ pub(in crate::server) fn follow(
     let Following { engine, step_artifacts, stopping, count } = following;
     let artifacts_left = if step_artifacts { STEP_ARTIFACTS_MAX } else { 0 };
     let (task, signals) = (Arc::downgrade(task), task.signals());
-    let follower = Follower { engine, stopping, run, task, signals, artifacts_left, calling: BTreeSet::new(), seen: 0 };
+    let follower =
+        Follower { engine, stopping, run, task, signals, artifacts_left, calling: BTreeSet::new(), seen: 0, owes_question: false };
     async move {
         follower.follow(subscription).await;
         drop(count);
@@ -91,6 +92,8 @@ struct Follower {
     calling: BTreeSet<String>,
     /// Number of the last update that was seen.
     seen: u64,
+    /// Steps wait, and the run was at work when it was asked: that it does nothing more is no update.
+    owes_question: bool,
 }
 
 impl Follower {
@@ -119,11 +122,25 @@ impl Follower {
                     self.catch_up(&task, &subscription.snapshot);
                     task.is_followed();
                     drop(task);
+                    let mut rest = None;
                     loop {
-                        // Both are safe to drop while they wait.
+                        if self.owes_question && rest.is_none() {
+                            let (engine, run) = (Arc::clone(&self.engine), self.run.clone());
+                            rest = Some(Box::pin(async move { engine.wait(&run).await }));
+                        }
+                        // All are safe to drop while they wait.
                         let next = tokio::select! {
                             biased;
                             next = subscription.next() => next,
+                            snapshot = async { rest.as_mut().expect("it is there").await }, if rest.is_some() => {
+                                rest = None;
+                                self.owes_question = false;
+                                let Some(task) = self.task.upgrade() else { return };
+                                if let Ok(snapshot) = snapshot {
+                                    self.ask_when_it_waits(&task, snapshot.changed_at, &snapshot);
+                                }
+                                continue;
+                            }
                             is_doubted = signals.doubted() => {
                                 if !is_doubted {
                                     return;
@@ -239,8 +256,8 @@ impl Follower {
         }
         if let Some(outcome) = &snapshot.outcome {
             finish(task, at, outcome);
-        } else if snapshot.status == RunStatus::InputRequired && self.calling.is_empty() {
-            ask(task, at);
+        } else {
+            self.ask_when_it_waits(task, at, snapshot);
         }
     }
 
@@ -339,12 +356,16 @@ impl Follower {
         if !self.calling.is_empty() {
             return;
         }
-        if let Ok(snapshot) = self.engine.snapshot(&self.run).await
-            && snapshot.status == RunStatus::InputRequired
-        {
-            for step in snapshot.steps.iter().filter(|step| step.status == StepStatus::Waiting) {
-                self.waiting(task, step);
-            }
+        if let Ok(snapshot) = self.engine.snapshot(&self.run).await {
+            self.ask_when_it_waits(task, at, &snapshot);
+        }
+    }
+
+    fn ask_when_it_waits(&mut self, task: &Task, at: Timestamp, snapshot: &Snapshot) {
+        let mut waiting = snapshot.steps.iter().filter(|step| step.status == StepStatus::Waiting).peekable();
+        self.owes_question = snapshot.status == RunStatus::Running && waiting.peek().is_some();
+        if snapshot.status == RunStatus::InputRequired && self.calling.is_empty() {
+            waiting.for_each(|step| self.waiting(task, step));
             ask(task, at);
         }
     }

@@ -1,4 +1,4 @@
-//! What waits for one reader of a stream. Bounded in bytes and in time: a reader that stops reading is cut and can subscribe
+//! What waits for one reader of a stream. Bounded in bytes, but for what came within a second, and in time: a reader that stops reading is cut and can subscribe
 //! again for a snapshot; it never holds up the task, the other readers, or memory.
 
 use std::collections::VecDeque;

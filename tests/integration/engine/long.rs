@@ -54,11 +54,11 @@ async fn a_run_that_has_more_to_do_at_once_does_not_wait_yet() {
 
     // There is an event whenever it has done much, and who says that it waits need not have one.
     let mut appended: Vec<_> = appended.lock().unwrap().iter().map(|(_, at)| (at.status, at.rests)).collect();
-    appended.dedup();
-    let (works, waits) = ((RunStatus::Running, None), (RunStatus::InputRequired, Some(None)));
+    appended.retain(|at| *at != (RunStatus::Running, None));
+    let waits = (RunStatus::InputRequired, Some(None));
     assert_eq!(
         appended,
-        [works, waits, works, waits, (RunStatus::Completed, None)],
+        [waits, waits, (RunStatus::Completed, None)],
         "the journal is told of each wait once, and of none that is not one yet"
     );
 }

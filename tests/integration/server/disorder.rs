@@ -213,7 +213,8 @@ async fn after_more_updates_than_fit_the_next_question_is_told() {
     let world = World::over(Handled::new(Arc::new(Memory::default()), before), Arc::new(Layout::ephemeral().unwrap()), |_| {}).await;
     let respond = move |request: &Request| {
         calls.send_modify(|calls| *calls += 1);
-        echo(request)
+        // By then all are under way.
+        echo(request).set_delay(std::time::Duration::from_millis(300))
     };
     let _agent = world.agent(&["work"], respond).await;
     let steps = format!(

@@ -121,6 +121,25 @@ async fn a_stream_has_large_results_that_come_at_the_same_moment() {
     assert_eq!(seen, expected);
 }
 
+/// What is done after the last step is over is no update, and may be done later than that step.
+#[tokio::test]
+async fn a_question_beside_much_to_do_is_asked_when_all_of_it_is_done() {
+    let world = World::new().await;
+    let steps = "  - id: both
+    step_type: parallel
+    branches:
+      asks: [{id: ask, step_type: input, prompt: well?}]
+      works: [{id: m, step_type: map, items: \"{{ workflow.input.items }}\", reduce: {initial: 0, expression: \"{{ accumulator + item }}\"}, steps: [{id: v, step_type: set, value: 1}]}]
+";
+    world.workflow("beside", steps).await;
+    for items in 90..=110 {
+        let input = json!({ "items": (0..items).collect::<Vec<_>>() });
+        let params = json!({ "message": execute(&format!("m-{items}"), "beside", input) });
+        let events = world.stream("SendStreamingMessage", params).await.rest().await;
+        assert_eq!(short(events.last().unwrap()), "status:INPUT_REQUIRED", "{items} items");
+    }
+}
+
 #[tokio::test]
 async fn what_repeated_steps_yield_is_told_however_soon_they_end_and_not_without_end() {
     let world = World::new().await;

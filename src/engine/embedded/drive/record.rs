@@ -87,7 +87,7 @@ impl Driver {
     }
 
     /// Who has the calls that these transitions give up: no outcome of theirs will say it.
-    fn given_up_by(&self, transitions: &[Transition], at: Timestamp) -> Vec<Event> {
+    pub(super) fn given_up_by(&self, transitions: &[Transition], at: Timestamp) -> Vec<Event> {
         let commands = transitions.iter().flat_map(|transition| &transition.commands);
         let given_up = commands.filter_map(|command| if let Command::CancelCall { path } = command { Some(path) } else { None });
         let asked = given_up.filter_map(|path| {
@@ -125,11 +125,15 @@ impl Driver {
     /// Between two parts: others have their turn, the call that the run's task makes itself among them, and watchers take what they are told.
     pub(super) async fn let_others(&mut self) {
         if self.watchers.have_room() {
-            beside(tokio::task::yield_now(), &mut self.near, &mut self.heard).await;
+            self.others_turn().await;
         } else {
             // Once for each part, so that one who takes nothing does not hold up the run.
             beside(tokio::time::sleep(limits::WATCHER_REST), &mut self.near, &mut self.heard).await;
         }
+    }
+
+    pub(super) async fn others_turn(&mut self) {
+        beside(tokio::task::yield_now(), &mut self.near, &mut self.heard).await;
     }
 
     /// A run may end, or wait, by its first event alone, or by a late part of a transition; the journal has it as it was before.

@@ -36,7 +36,17 @@ fn follower() -> (Arc<Task>, Follower) {
     });
     let (stopping, signals) = (CancellationToken::new(), task.signals());
     let (engine, follows) = (Arc::new(engine), Arc::downgrade(&task));
-    let follower = Follower { engine, stopping, run, task: follows, signals, artifacts_left: 0, calling: BTreeSet::new(), seen: 0 };
+    let follower = Follower {
+        engine,
+        stopping,
+        run,
+        task: follows,
+        signals,
+        artifacts_left: 0,
+        calling: BTreeSet::new(),
+        seen: 0,
+        owes_question: false,
+    };
     (task, follower)
 }
 

@@ -1,0 +1,59 @@
+//! Long transitions: what is more than is done for one event is done piece by piece, with an event for each.
+
+use std::num::NonZeroU32;
+
+use tokio::time::Instant;
+
+use super::Driver;
+use crate::engine::Error;
+use crate::interpreter::{Event, Transition};
+use crate::limits;
+
+/// Pieces of work that are done before others have their turn: of the dearest no more than a few milliseconds each.
+const TURN: u32 = 64;
+/// Changes that are told before watchers are waited for.
+const TOLD_AT_ONCE: usize = limits::SUBSCRIBER_UPDATES_MAX / 2;
+
+impl Driver {
+    /// Does more of what followed from the events before, until its time is up or something else has happened. How much that was is in the
+    /// event, so that how fast this machine is counts only once; nobody acts on it before the journal has it.
+    pub(super) async fn do_more(&mut self) -> Result<(), Error> {
+        let (begun, at) = (Instant::now(), self.now());
+        let (mut work, mut parts) = (0_u32, Vec::<Transition>::new());
+        while self.run.is_cut() {
+            let (part, done) = self.run.do_more(TURN, at);
+            work = work.saturating_add(done);
+            match parts.last_mut() {
+                Some(last) if last.changes.len() < TOLD_AT_ONCE => last.extend(part),
+                _ => parts.push(part),
+            }
+            self.others_turn().await;
+            if begun.elapsed() >= limits::EVENT_WORK_TIME || self.is_wanted() {
+                break;
+            }
+        }
+        let Some(work) = NonZeroU32::new(work) else { return Ok(()) };
+        self.count();
+        let mut events = self.given_up_by(&parts, at);
+        events.push(Event::Continued { work, at });
+        if let Some(event) = self.exhausted() {
+            self.stop(event.clone(), &mut parts)?;
+            events.push(event);
+        }
+        let status = self.run.status();
+        self.append(&events, status, self.rests_until(status, &parts)).await?;
+        for part in parts {
+            self.carry_out(at, part);
+            self.let_others().await;
+        }
+        if self.run.is_busy() {
+            Box::pin(self.go_on(self.at)).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether something waits for the run's task.
+    fn is_wanted(&self) -> bool {
+        !self.inbox.is_empty() || self.heard.is_some() || self.timers.is_due() || self.engine.inner.abandon.is_cancelled()
+    }
+}
