@@ -159,7 +159,7 @@ impl Run {
     fn stop_everything(&mut self, reason: &str) {
         self.work.clear();
         let held = std::mem::take(&mut self.held);
-        self.tell_over(held);
+        self.tell_over(held, reason);
         let open: Vec<Place> =
             self.places.values().filter(|place| !matches!(self.state(**place), Some(State::Settled(_)) | None)).copied().collect();
         self.stop(&open, reason);
@@ -168,21 +168,25 @@ impl Run {
     /// Cancels every step inside a container.
     pub(super) fn stop_inside(&mut self, container: Place, reason: &str) {
         let held = self.forget_queued(container);
-        self.tell_over(held);
+        self.tell_over(held, reason);
         let open = self.open_inside(container);
         self.stop(&open, reason);
     }
 
-    /// Of what waited and is done no more: steps that were over have ended as they did, but for failures, which nothing follows from now.
-    fn tell_over(&mut self, forgotten: VecDeque<Work>) {
+    /// Of what waited and is done no more: steps that were over have ended as they did. Nothing follows now from a failure, so that a step that
+    /// failed is canceled like those that go on.
+    fn tell_over(&mut self, forgotten: VecDeque<Work>, reason: &str) {
         for work in forgotten {
-            if let Work::Settle(place, mut record) = work
-                && record.status != StepStatus::Failed
-            {
-                self.place_error(place, &mut record);
-                self.announce(place, &record);
-                self.remember(place, record);
+            let Work::Settle(place, mut record) = work else { continue };
+            if record.status == StepStatus::Failed {
+                if self.state(place).is_some() {
+                    continue;
+                }
+                (record.status, record.error) = (StepStatus::Canceled, Some(StepError::new(ErrorClass::Canceled, reason)));
             }
+            self.place_error(place, &mut record);
+            self.announce(place, &record);
+            self.remember(place, record);
         }
     }
 

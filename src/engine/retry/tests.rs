@@ -311,3 +311,29 @@ fn a_retry_does_no_more_than_the_run_had_done() {
     assert_eq!(status, RunStatus::Running);
     assert!(history.len() < 12, "{history:?}");
 }
+
+#[test]
+fn what_failed_just_before_the_run_was_canceled_begins_anew() {
+    let endless = "{id: l, step_type: loop, while: \"true\", max_iterations: 2000000, steps: [{id: v, step_type: set, value: 1}]}";
+    let plan = plan(&format!("steps: [{{id: p, step_type: parallel, branches: {{x: [{}], y: [{endless}]}}}}]", step("c")));
+    let (work, at, input) = (NonZeroU32::new(40).unwrap(), Timestamp::from_unix_ms(0), Arc::new(json!({})));
+    let started =
+        Event::Started { run: id("old"), workflow: digest(), semantics: SEMANTICS, input, ancestry: vec![], work: Some(work), at };
+    let mut run = Run::new(Arc::clone(&plan));
+    let called = run.apply(started.clone()).unwrap().commands.into_iter().find_map(|command| match command {
+        Command::Call(call) => Some((call.path, call.attempt)),
+        _ => None,
+    });
+    let (path, attempt) = called.expect("it is called");
+    let error = StepError::new(ErrorClass::AgentError, "no");
+    let failed = Event::Failed { path: path.clone(), attempt, error, by: None, inputs: None, entropy: 0, at };
+    let canceled = Event::CancelRequested { reason: "enough".into(), at };
+    run.apply(failed.clone()).unwrap();
+    let last = run.apply(canceled.clone()).unwrap();
+    let told = last.changes.iter().filter(|change| matches!(change, Change::StepFinished { path: told, .. } if *told == path));
+    assert!(
+        told.clone().count() == 1 && told.clone().all(|change| matches!(change, Change::StepFinished { status: StepStatus::Canceled, .. }))
+    );
+    let Seed { history, .. } = seed(&plan, &id("old"), &[started, failed, canceled], &id("new"), at).unwrap();
+    assert!(!history.iter().any(|event| matches!(event, Event::Failed { .. })), "{history:?}");
+}

@@ -93,10 +93,15 @@ pub(super) fn end(database: &Path) -> io::Result<End> {
 /// that wrote it ended before it was. A header that is none is blank, since SQLite would begin its next round with the salts in it, to which
 /// the frames behind may belong.
 pub(super) fn settle(database: &Path, end: &End) -> io::Result<()> {
-    if bytes(&of(database))? == 0 {
+    let mut file = match OpenOptions::new().write(true).open(of(database)) {
+        Ok(file) => file,
+        // Who had the journal before may only now be through with closing it.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    if file.metadata()?.len() == 0 {
         return Ok(());
     }
-    let mut file = OpenOptions::new().write(true).open(of(database))?;
     if matches!(end, End::Void(_)) {
         file.write_all(&[0; HEADER_BYTES])?;
     }
