@@ -182,13 +182,8 @@ impl Bench<'_> {
 
     /// One that leaves the registry as it is: several are measured beside each other.
     fn gantry(&self, data: Option<&str>) -> Result<Subject, Failure> {
-        self.gantry_with(data, &["--no-publish"])
-    }
-
-    fn gantry_with(&self, data: Option<&str>, more: &[&str]) -> Result<Subject, Failure> {
         let data = data.map(|name| self.directory(name)).transpose()?;
-        let mut arguments = vec!["serve", "--port", "0", "--registry", &self.registry.url];
-        arguments.extend(more);
+        let mut arguments = vec!["serve", "--port", "0", "--no-publish", "--registry", &self.registry.url];
         match &data {
             Some(data) => arguments.extend(["--data-dir", data.to_str().ok_or("no text")?]),
             None => arguments.push("--ephemeral"),
@@ -421,6 +416,20 @@ impl Bench<'_> {
         Ok(())
     }
 
+    /// Memory of a process that has just started, as everybody starts it: its card is pushed to a registry, which has nothing else yet.
+    async fn idle(&self) -> Result<u64, Failure> {
+        let registry = Process::gantry(self.home.path(), &["registry", "serve", "--port", "0", "--ephemeral"], "registry")?;
+        let data = self.directory("idle")?;
+        let data = data.to_str().ok_or("no text")?;
+        let serve = ["serve", "--port", "0", "--registry", &registry.url, "--data-dir", data];
+        let process = Process::gantry(self.home.path(), &serve, "url")?;
+        if !self.wish.quick {
+            // The card is pushed, and looked at again.
+            tokio::time::sleep(STARTED).await;
+        }
+        process.memory("VmRSS")
+    }
+
     /// Memory of an idle process, with many runs, and with ten thousand in flight.
     async fn memory(&mut self) -> Result<(), Failure> {
         if !self.wanted("memory") {
@@ -429,13 +438,9 @@ impl Bench<'_> {
         let group = "memory, durable";
         self.heading(group);
         let megabytes = |bytes: u64| bytes as f64 / 1e6;
-        let subject = self.gantry_with(Some("memory"), &[])?;
-        if !self.wish.quick {
-            // Its card is pushed, and looked at again.
-            tokio::time::sleep(STARTED).await;
-        }
-        let idle = subject.process.memory("VmRSS")?;
+        let idle = self.idle().await?;
         self.bar(group, "MB idle", megabytes(idle), 15.0, false);
+        let subject = self.gantry(Some("memory"))?;
         self.load(&subject, &shape("chain-3"), MANY, MANY * 20).await?;
         self.bar(group, "MB at the peak of 64 at a time", megabytes(subject.process.memory("VmHWM")?), 40.0, false);
         if !self.wish.quick {
