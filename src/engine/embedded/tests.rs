@@ -295,6 +295,25 @@ async fn a_run_that_does_much_at_once_rests_for_its_watchers_alone() {
     assert!(rested <= limits::WATCHER_REST * (items as u32), "{rested:?}");
 }
 
+/// Its task and this one take turns, and time passes in this one's alone.
+#[tokio::test(start_paused = true)]
+async fn a_run_that_computes_has_an_event_every_twentieth_of_a_second() {
+    let journal = Arc::new(Memory::default());
+    let engine = engine(Options::default(), Arc::clone(&journal) as Arc<dyn Journal>);
+    let endless =
+        r#"steps: [{id: l, step_type: loop, while: "true", max_iterations: 2000000, steps: [{id: v, step_type: set, value: 1}]}]"#;
+    let run = start(&engine, endless).await.unwrap();
+    for _ in 0..1_000 {
+        tokio::time::advance(Duration::from_millis(1)).await;
+    }
+    let events = journal.events(&run).await.unwrap();
+    let more = events.iter().filter(|event| matches!(event, Event::Continued { .. })).count();
+    // What is told of each takes a few turns more.
+    assert!((16..=19).contains(&more), "{more} events in a second");
+    engine.cancel(&run, "enough").await.unwrap();
+    assert_eq!(engine.wait(&run).await.unwrap().status, RunStatus::Canceled);
+}
+
 #[tokio::test(start_paused = true)]
 async fn of_many_agents_the_first_by_name_are_compared() {
     let calls = CallOptions { choice: Choice::RoundRobin, ..CallOptions::default() };

@@ -3,9 +3,10 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use crate::a2a::StreamResponse;
 
@@ -19,8 +20,6 @@ pub(in crate::server) struct Queue {
     waiting: Mutex<Waiting>,
     changed: Notify,
     bytes_max: usize,
-    /// How long an event may wait while there are more bytes than that.
-    prompt: Duration,
     age_max: Duration,
 }
 
@@ -46,7 +45,7 @@ pub(in crate::server) enum Taken {
 
 impl Queue {
     pub(super) fn new(bytes_max: usize, age_max: Duration) -> Self {
-        Self { waiting: Mutex::default(), changed: Notify::new(), bytes_max, prompt: PROMPT, age_max }
+        Self { waiting: Mutex::default(), changed: Notify::new(), bytes_max, age_max }
     }
 
     /// Adds an event of about this size. False when the reader is gone or was cut: the queue can be forgotten.
@@ -55,7 +54,7 @@ impl Queue {
         if waiting.end.is_some() {
             return false;
         }
-        let age_max = if waiting.bytes + bytes > self.bytes_max { self.prompt } else { self.age_max };
+        let age_max = if waiting.bytes + bytes > self.bytes_max { PROMPT } else { self.age_max };
         if waiting.events.front().is_some_and(|(_, _, since)| since.elapsed() > age_max) {
             waiting.events.clear();
             waiting.bytes = 0;
@@ -121,25 +120,22 @@ mod tests {
         Arc::new(StreamResponse::Message(Message::default()))
     }
 
-    fn queue(prompt: Duration) -> Queue {
-        Queue { prompt, ..Queue::new(100, Duration::from_secs(10)) }
-    }
-
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_reader_that_does_not_read_is_cut_by_bytes() {
-        let queue = queue(Duration::ZERO);
+        let queue = Queue::new(100, Duration::from_secs(10));
         assert!(queue.push(&event(), 99));
-        std::thread::sleep(Duration::from_millis(2));
+        tokio::time::advance(Duration::from_millis(1_001)).await;
         assert!(queue.push(&event(), 1), "as many bytes as may wait");
         assert!(!queue.push(&event(), 1));
         assert!(!queue.push(&event(), 1));
         assert!(matches!(queue.take().await, Taken::Cut));
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_reader_that_cannot_have_read_yet_is_not_cut() {
-        let queue = queue(Duration::from_secs(10));
+        let queue = Queue::new(100, Duration::from_secs(10));
         for _ in 0..3 {
+            tokio::time::advance(Duration::from_millis(500)).await;
             assert!(queue.push(&event(), 1_000));
         }
         queue.end();
@@ -149,11 +145,11 @@ mod tests {
         assert!(matches!(queue.take().await, Taken::End));
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_reader_that_does_not_read_is_cut_by_time() {
-        let queue = Queue::new(100, Duration::ZERO);
+        let queue = Queue::new(100, Duration::from_secs(10));
         assert!(queue.push(&event(), 1));
-        std::thread::sleep(Duration::from_millis(2));
+        tokio::time::advance(Duration::from_millis(10_001)).await;
         assert!(!queue.push(&event(), 1));
         assert!(matches!(queue.take().await, Taken::Cut));
     }
