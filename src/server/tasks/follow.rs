@@ -124,7 +124,9 @@ impl Follower {
                     drop(task);
                     let mut rest = None;
                     loop {
-                        if self.owes_question && rest.is_none() {
+                        if !self.owes_question {
+                            rest = None;
+                        } else if rest.is_none() {
                             let (engine, run) = (Arc::clone(&self.engine), self.run.clone());
                             rest = Some(Box::pin(async move { engine.wait(&run).await }));
                         }
@@ -136,8 +138,9 @@ impl Follower {
                                 rest = None;
                                 self.owes_question = false;
                                 let Some(task) = self.task.upgrade() else { return };
+                                // It may have been answered since.
                                 if let Ok(snapshot) = snapshot {
-                                    self.ask_when_it_waits(&task, snapshot.changed_at, &snapshot);
+                                    self.ask_if_nothing_else_is_under_way(&task, snapshot.changed_at).await;
                                 }
                                 continue;
                             }

@@ -230,12 +230,14 @@ fn the_code_of_an_error_is_told_once() {
 #[test]
 fn the_progress_of_a_step_that_is_repeated_very_often_has_an_end() {
     let machine = Machine::new();
-    let steps = "[{id: many, step_type: loop, max_iterations: 3000, until: \"{{ iteration == 2999 }}\", steps: [{id: one, step_type: set, value: 1}]}, {id: last, step_type: set, value: 2}]";
+    let steps = "[{id: many, step_type: loop, max_iterations: 20000, until: \"{{ iteration == 19999 }}\", steps: [{id: one, step_type: set, value: 1}]}, {id: last, step_type: set, value: 2}]";
     machine.write("w.yaml", &format!("metadata: {{id: w, name: W, version: 1.0.0}}\nsteps: {steps}\n"));
     let told = machine.run(&["run", "--embedded", "-w", "w.yaml", "--no-save"]).expect(0).stderr;
     let lines = |step: &str| told.lines().filter(|line| line.starts_with(&format!("✓ {step}"))).count();
     // Whoever watches may have missed some: what is known of those is where they are.
-    let (shown, left_out) = (lines("one"), told.lines().find_map(|line| line.strip_prefix("  one: … ")?.split(' ').next()?.parse().ok()));
-    assert!(shown == 1_000 && (1..=2_000).contains(&left_out.unwrap_or(0)), "{shown} {left_out:?}");
+    let left_out = told.lines().find_map(|line| line.strip_prefix("  one: … ")?.split(' ').next()?.parse::<u32>().ok());
+    let shown = lines("one");
+    assert!(shown <= 1_000 && left_out.unwrap_or(0) <= 19_000, "{shown} {left_out:?}");
+    assert!(shown < 1_000 || left_out.is_some(), "what is not shown is counted");
     assert_eq!(lines("last"), 1, "the others have theirs");
 }

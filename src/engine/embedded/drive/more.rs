@@ -34,16 +34,17 @@ impl Driver {
         }
         let Some(work) = NonZeroU32::new(work) else { return Ok(()) };
         self.count();
-        let mut events = self.given_up_by(&parts, at);
-        events.push(Event::Continued { work, at });
+        let (mut followed, done) = (vec![Event::Continued { work, at }], parts.len());
         if let Some(event) = self.exhausted() {
             self.stop(event.clone(), &mut parts)?;
-            events.push(event);
+            followed.push(event);
         }
+        let mut events = self.given_up_by(&parts, at);
+        events.append(&mut followed);
         let status = self.run.status();
         self.append(&events, status, self.rests_until(status, &parts)).await?;
-        for part in parts {
-            self.carry_out(at, part);
+        for (index, part) in parts.into_iter().enumerate() {
+            self.carry_out(if index < done { at } else { self.at }, part);
             self.let_others().await;
         }
         if self.run.is_busy() {
