@@ -142,12 +142,10 @@ impl Run {
         if is_cut {
             self.held = std::mem::take(&mut self.work);
         }
-        self.work_left = self.work_max.map_or(u64::MAX, |most| u64::from(most.get()));
         match event {
             Event::Started { run, semantics, input, ancestry, work, .. } => {
                 self.semantics = semantics;
                 self.work_max = work;
-                self.work_left = work.map_or(u64::MAX, |most| u64::from(most.get()));
                 self.start(run, input, ancestry);
             }
             Event::Continued { work, .. } if is_cut => {
@@ -177,6 +175,7 @@ impl Run {
             self.work_left = 0;
             return Ok(Transition { follows, ..self.proceed() });
         }
+        self.work_left = self.work_max.map_or(u64::MAX, |most| u64::from(most.get()));
         Ok(self.proceed())
     }
 

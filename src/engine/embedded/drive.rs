@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 use tracing::{Instrument, debug, error, info, info_span};
 
@@ -45,6 +45,20 @@ enum Happened {
     Nothing,
     /// A call has ended without an outcome that anybody waits for: it was cancelled.
     Silence,
+}
+
+impl Happened {
+    /// What came of a call with a task of its own.
+    fn joined(joined: Result<Option<Event>, JoinError>) -> Self {
+        match joined {
+            Ok(Some(event)) => Self::Called(event),
+            Ok(None) => Self::Silence,
+            Err(failure) => {
+                error!(%failure, "a call's task failed");
+                Self::Silence
+            }
+        }
+    }
 }
 
 pub(super) struct Driver {
@@ -366,14 +380,7 @@ impl Driver {
         }
         tokio::select! {
             event = self.near.outcome() => event.map_or(Happened::Silence, Happened::Called),
-            Some(joined) = self.calls.join_next(), if !self.calls.is_empty() => match joined {
-                Ok(Some(event)) => Happened::Called(event),
-                Ok(None) => Happened::Silence,
-                Err(failure) => {
-                    error!(%failure, "a call's task failed");
-                    Happened::Silence
-                }
-            },
+            Some(joined) = self.calls.join_next(), if !self.calls.is_empty() => Happened::joined(joined),
             Some(control) = self.inbox.recv() => Happened::Control(control),
             (path, timer) = self.timers.next() => Happened::Fired(Event::TimerFired { path, timer, at: self.now() }),
         }
@@ -398,15 +405,7 @@ impl Driver {
         if let Some((path, timer)) = self.timers.take_due() {
             return Happened::Fired(Event::TimerFired { path, timer, at: self.now() });
         }
-        match self.calls.try_join_next() {
-            Some(Ok(Some(event))) => Happened::Called(event),
-            Some(Ok(None)) => Happened::Silence,
-            Some(Err(failure)) => {
-                error!(%failure, "a call's task failed");
-                Happened::Silence
-            }
-            None => Happened::Nothing,
-        }
+        self.calls.try_join_next().map_or(Happened::Nothing, Happened::joined)
     }
 
     /// Within a run timestamps never go backwards, whatever the wall clock does.
