@@ -77,7 +77,7 @@ pub const LOOP_ITERATIONS_MAX: u64 = 2_000_000;
 /// workflows cannot run for ever. A map over the most items with a few steps for each fits.
 pub const RUN_STEPS_MAX: u64 = 10_000_000;
 /// Pieces of work that a run does at a time, a few for each step, before others have their turn and what changed is told.
-pub const TRANSITION_PART: usize = 512;
+pub const TRANSITION_PART: usize = 64;
 /// Those that are done for one event, in new runs. What is left has an event of its own, so that a cancel, a deadline or a reply need not wait
 /// for a loop that calls nobody.
 pub const EVENT_WORK: NonZeroU32 = NonZeroU32::new(256).unwrap();

@@ -25,15 +25,17 @@ pub(super) struct Seed {
 /// Kept: what completed steps were told, answers of people, failures that the workflow coped with, and of a map that failed what its items
 /// came to that completed: the failed ones begin anew, each in its turn, and no other. Left out: every event of the
 /// steps whose failure became the run's and of those that were canceled in the middle, the wish to cancel, deadlines that passed, and
-/// whatever followed from those (handlers, catch branches). Times are those of the retry, so that timers count anew.
+/// whatever followed from those (handlers, catch branches). A step that had its reply or its answer when it was canceled keeps it. Times are those of the retry, so that timers count anew.
 pub(super) fn seed(plan: &Arc<Plan>, old: &RunId, events: &[Event], new: &RunId, at: Timestamp) -> Result<Seed, Error> {
     let refused = |why: &str| Error::NotRetryable { run: old.clone(), why: why.to_owned() };
-    let Blame { steps: blamed, kept } = blame(plan, events)?.ok_or_else(|| refused("it has not failed and was not canceled"))?;
+    let Blame { steps: blamed, kept, events, worked } =
+        blame(plan, events)?.ok_or_else(|| refused("it has not failed and was not canceled"))?;
     let mut run = Run::new(Arc::clone(plan));
     let mut history = Vec::new();
     let (started, later) = events.split_at(events.len().min(1));
-    // As much as was done in the old run, and no more: what comes after its end need not have a place in this one.
-    let mut more = more(started, later);
+    let most = if let [Event::Started { work, .. }] = started { *work } else { None };
+    // As much as was done in the old run, and no more: what comes after need not have a place in this one.
+    let left = |run: &Run| NonZeroU32::new(u32::try_from(worked.saturating_sub(run.worked())).unwrap_or(u32::MAX));
     for event in started.iter().chain(&kept).chain(later) {
         let event = event.clone().stamped(at);
         let event = match event {
@@ -41,6 +43,10 @@ pub(super) fn seed(plan: &Arc<Plan>, old: &RunId, events: &[Event], new: &RunId,
                 Event::Started { run: new.clone(), workflow, semantics, input, ancestry, work, at }
             }
             event @ Event::Kept { .. } if history.len() <= kept.len() => event,
+            Event::Continued { work, at } => match left(&run) {
+                Some(left) => Event::Continued { work: work.min(left), at },
+                None => continue,
+            },
             event if is_left_out(&event, &blamed) => continue,
             event => event,
         };
@@ -49,9 +55,9 @@ pub(super) fn seed(plan: &Arc<Plan>, old: &RunId, events: &[Event], new: &RunId,
         // Its step may have begun later in the old history, of which something is left out here.
         while applied.is_err()
             && run.is_cut()
-            && let Some(work) = more.next()
+            && let Some(left) = left(&run)
         {
-            let event_before = Event::Continued { work, at };
+            let event_before = Event::Continued { work: most.map_or(left, |most| most.min(left)), at };
             run.apply(event_before.clone())?;
             history.push(event_before);
             applied = run.apply(event.clone());
@@ -74,33 +80,37 @@ pub(super) fn seed(plan: &Arc<Plan>, old: &RunId, events: &[Event], new: &RunId,
     }
 }
 
-/// How much was done for each event of a run, if not all that followed.
-fn more(started: &[Event], later: &[Event]) -> impl Iterator<Item = NonZeroU32> {
-    let most = if let [Event::Started { work, .. }] = started { *work } else { None };
-    let done = later.iter().filter_map(move |event| if let Event::Continued { work, .. } = event { Some(*work) } else { most });
-    done.collect::<Vec<_>>().into_iter()
-}
-
 fn is_left_out(event: &Event, blamed: &BTreeSet<Path>) -> bool {
     matches!(event, Event::CancelRequested { .. } | Event::Exhausted { .. })
         || event.path().is_some_and(|path| *path == Path::run() || blamed.contains(path))
 }
 
 /// What made a run end badly.
-struct Blame {
+struct Blame<'a> {
     /// The steps whose failure became the run's, and those that were canceled.
     steps: BTreeSet<Path>,
     /// What the items came to that the maps among them had completed.
     kept: Vec<Event>,
+    /// Those up to the one that made it.
+    events: &'a [Event],
+    /// How much was done for these.
+    worked: u64,
 }
 
 /// None when the run has not ended badly.
-fn blame(plan: &Arc<Plan>, events: &[Event]) -> Result<Option<Blame>, Error> {
+fn blame<'a>(plan: &Arc<Plan>, events: &'a [Event]) -> Result<Option<Blame<'a>>, Error> {
     let mut run = Run::remembering_items(Arc::clone(plan));
-    let (mut failed, mut canceled) = (BTreeMap::new(), BTreeSet::new());
-    for event in events {
+    let (mut failed, mut canceled, mut over) = (BTreeMap::new(), BTreeSet::new(), BTreeMap::new());
+    for (index, event) in events.iter().enumerate() {
+        match event {
+            Event::Replied { path, attempt, .. } => _ = over.insert(path, *attempt),
+            Event::Answered { path, .. } => _ = over.insert(path, 0),
+            _ => {}
+        }
         let mut note = |change| match change {
             Change::StepFinished { path, step, status: StepStatus::Failed, .. } => _ = failed.insert(path, step),
+            // It had its reply, or its answer, and only what follows from that was not done.
+            Change::StepFinished { path, status: StepStatus::Canceled, attempts, .. } if over.get(&path) == Some(&attempts) => {}
             // What it had begun at its agent was canceled with it, so that it begins anew.
             Change::StepFinished { path, status: StepStatus::Canceled, .. } => _ = canceled.insert(path),
             Change::RunStarted
@@ -114,9 +124,11 @@ fn blame(plan: &Arc<Plan>, events: &[Event]) -> Result<Option<Blame>, Error> {
         if matches!(run.fate(), Some(Outcome::Failed { .. } | Outcome::Canceled { .. })) {
             let fatal = |path: &Path| failed.get(path).is_some_and(|step| is_fatal(plan, path, step.as_str(), &failed));
             let blamed: BTreeSet<Path> = failed.keys().filter(|path| fatal(path) && above(path).iter().all(fatal)).cloned().collect();
+            let worked = run.worked();
             let kept = run.yielded().into_iter().filter(|(map, ..)| blamed.contains(map));
             let kept = kept.map(|(path, index, value)| Event::Kept { path, index, value, at: Timestamp::default() }).collect();
-            return Ok(Some(Blame { steps: blamed.into_iter().chain(canceled).collect(), kept }));
+            let (steps, events) = (blamed.into_iter().chain(canceled).collect(), &events[..=index]);
+            return Ok(Some(Blame { steps, kept, events, worked }));
         }
     }
     Ok(None)

@@ -20,7 +20,9 @@ impl Run {
         let NodeKind::Input { schema, .. } = &node.kind else { return None };
         let is_meant = node.id.as_str() == step || node.path.as_str() == step;
         let place = Place { frame: FrameIndex(0), node: index };
-        (is_meant && self.state(place).is_none() && !self.is_repeated(node)).then_some((&node.path, schema.as_ref()))
+        // A step that had its answer before it began has no state until it is settled.
+        let has_begun = self.state(place).is_some() || self.places.contains_key(&node.path);
+        (is_meant && !has_begun && !self.is_repeated(node)).then_some((&node.path, schema.as_ref()))
     }
 
     pub(super) fn is_unasked(&self, path: &Path) -> bool {

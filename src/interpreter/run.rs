@@ -53,6 +53,8 @@ pub struct Run {
     pub(super) steps_max: u64,
     /// The same without a new count for the handlers.
     pub(super) executed: u64,
+    /// Pieces of work done so far.
+    pub(super) worked: u64,
     /// When each settled step was over. Kept beside the records, which expressions never see.
     pub(super) ended: BTreeMap<Place, Timestamp>,
     /// Pieces of work that are done for one event, if not all.
@@ -90,6 +92,7 @@ impl Run {
             steps: 0,
             steps_max: limits::RUN_STEPS_MAX,
             executed: 0,
+            worked: 0,
             ended: BTreeMap::new(),
             work_max: None,
             work_left: 0,
@@ -254,6 +257,11 @@ impl Run {
     /// Steps begun so far, repetitions included.
     pub fn executed(&self) -> u64 {
         self.executed
+    }
+
+    /// Pieces of work done so far, which is what [`Event::Continued`] counts.
+    pub fn worked(&self) -> u64 {
+        self.worked
     }
 
     /// Attempts at calls so far, answers to agents included.
@@ -431,6 +439,7 @@ impl Run {
         for _ in 0..self.work_left.min(most as u64) {
             let Some(work) = self.work.pop_front() else { return };
             self.work_left -= 1;
+            self.worked += 1;
             match work {
                 Work::Begin(frame, sequence) => self.begin(frame, sequence),
                 Work::Step(place) => self.step(place),

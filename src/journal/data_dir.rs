@@ -4,6 +4,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use fs4::FileExt;
 
@@ -12,6 +13,9 @@ use super::Error;
 /// As much of a lock file as is read.
 const ANNOUNCED_BYTES_MAX: u64 = 16 * 1024;
 const LOCK: &str = "lock";
+/// How often the lock is tried again, and how long after each time.
+const LOCK_ATTEMPTS: u32 = 5;
+const LOCK_REST: Duration = Duration::from_millis(20);
 
 /// A locked data directory. Dropping it, or the end of the process, frees the lock.
 #[derive(Debug)]
@@ -31,7 +35,15 @@ impl DataDir {
             std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700)).map_err(failed)?;
         }
         let mut lock = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(path.join(LOCK)).map_err(failed)?;
-        if FileExt::try_lock(&lock).is_err() {
+        let mut is_held = FileExt::try_lock(&lock).is_err();
+        // Who looks whether it is held has it for a moment.
+        for _ in 0..LOCK_ATTEMPTS {
+            if is_held {
+                std::thread::sleep(LOCK_REST);
+                is_held = FileExt::try_lock(&lock).is_err();
+            }
+        }
+        if is_held {
             let holder = holder(&text(&lock).unwrap_or_default());
             return Err(Error::Failed(format!(
                 "the data directory {} is held by {holder}: stop it, or choose another with --data-dir",

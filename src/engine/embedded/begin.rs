@@ -90,7 +90,12 @@ impl Embedded {
         }
         let (plan, events) = self.load(&record).await?;
         let (run, at) = (new_run_id(), now());
-        let Seed { history, status } = seed(&plan, old, &events, &run, at)?;
+        let Seed { history, status } = {
+            let (plan, old, run) = (Arc::clone(&plan), old.clone(), run.clone());
+            // It does again what the old run did, and other callers have their turn.
+            let seed = move || seed(&plan, &old, &events, &run, at);
+            tokio::task::spawn_blocking(seed).await.map_err(|error| Error::Journal(error.to_string()))??
+        };
         labels.insert(RETRY_OF_LABEL.to_owned(), old.to_string());
         let header =
             Header { run: run.clone(), idempotency_key: Some(format!("retry\u{1f}{old}")), labels, started_at: at, ..record.header };

@@ -25,6 +25,7 @@ use super::registrar::Running;
 use super::rest::Resting;
 use super::timers::Timers;
 use super::tree::{Exceeded, Usage};
+use super::turns::Turns;
 use super::{Embedded, now};
 use crate::agent::Hold;
 use crate::engine::watchers::{Updates, Watchers};
@@ -245,7 +246,7 @@ impl Driver {
 
     /// What is outstanding after all of these events.
     async fn rebuild(&mut self, events: impl Iterator<Item = Event> + Send) -> Result<Transition, Mismatch> {
-        let mut outstanding = Outstanding::default();
+        let (mut outstanding, mut turns) = (Outstanding::default(), Turns::new());
         for event in events {
             self.at = self.at.max(event.at());
             outstanding.note(&event);
@@ -254,11 +255,10 @@ impl Driver {
                 // Told before the restart; only their count goes on.
                 self.seq += part.changes.len() as u64;
                 outstanding.add(part.commands);
+                turns.next().await;
                 if !self.run.is_busy() {
                     break;
                 }
-                // Others have their turn.
-                tokio::task::yield_now().await;
                 part = self.run.proceed();
             }
         }

@@ -17,6 +17,7 @@ mod rest;
 mod space;
 mod timers;
 mod tree;
+mod turns;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
@@ -38,6 +39,7 @@ use self::registrar::Registrar;
 use self::rest::Resting;
 use self::space::Space;
 use self::tree::{Tree, Trees};
+use self::turns::Turns;
 use super::{Engine, Error, Filter, OwnSkills, Page, RunSummary, Start, Started, Subscription, Update};
 use crate::a2a::Card;
 use crate::agent::{self, GateStatus, Gates};
@@ -357,15 +359,15 @@ impl Embedded {
         let record = self.inner.journal.record(run).await.map_err(|error| journal_error(run, error))?;
         let (plan, events) = self.load(&record).await?;
         let mut replayed = Run::new(plan);
-        let mut seq = 0;
+        let (mut seq, mut turns) = (0, Turns::new());
         for event in events {
             let mut part = replayed.enter(event)?;
             loop {
                 seq += part.changes.len() as u64;
+                turns.next().await;
                 if !replayed.is_busy() {
                     break;
                 }
-                tokio::task::yield_now().await;
                 part = replayed.proceed();
             }
         }
@@ -442,7 +444,7 @@ impl Engine for Embedded {
         let record = self.inner.journal.record(run).await.map_err(|error| journal_error(run, error))?;
         let (plan, events) = self.load(&record).await?;
         let (mut replayed, mut at, mut seq) = (Run::new(plan), Timestamp::default(), 0);
-        let mut updates = Vec::new();
+        let (mut updates, mut turns) = (Vec::new(), Turns::new());
         for event in events {
             if seq >= upto {
                 break;
@@ -456,10 +458,10 @@ impl Engine for Embedded {
                         updates.push(Update { seq, at, change });
                     }
                 }
+                turns.next().await;
                 if seq >= upto || !replayed.is_busy() {
                     break;
                 }
-                tokio::task::yield_now().await;
                 part = replayed.proceed();
             }
         }

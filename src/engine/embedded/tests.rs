@@ -314,6 +314,63 @@ async fn a_run_that_computes_has_an_event_every_twentieth_of_a_second() {
     assert_eq!(engine.wait(&run).await.unwrap().status, RunStatus::Canceled);
 }
 
+/// Its work goes on for a moment whoever asks, so that it has no event for each question.
+#[tokio::test]
+async fn who_asks_again_and_again_how_a_run_stands_makes_few_events() {
+    let journal = Arc::new(Memory::default());
+    let engine = engine(Options::default(), Arc::clone(&journal) as Arc<dyn Journal>);
+    let endless =
+        r#"steps: [{id: l, step_type: loop, while: "true", max_iterations: 2000000, steps: [{id: v, step_type: set, value: 1}]}]"#;
+    let begun = Instant::now();
+    let run = start(&engine, endless).await.unwrap();
+    while begun.elapsed() < Duration::from_millis(200) {
+        engine.snapshot(&run).await.unwrap();
+    }
+    let events = journal.events(&run).await.unwrap();
+    let most = begun.elapsed().as_millis() / 5;
+    let more = events.iter().filter(|event| matches!(event, Event::Continued { .. })).count();
+    assert!((1..=most + 1).contains(&(more as u128)), "{more} events in {:?}", begun.elapsed());
+    engine.cancel(&run, "enough").await.unwrap();
+}
+
+/// A piece may evaluate hundreds of templates: what is done at a time is less the dearer it is.
+#[tokio::test]
+async fn dear_pieces_of_work_are_done_one_by_one() {
+    let journal = Arc::new(Memory::default());
+    let engine = engine(Options::default(), Arc::clone(&journal) as Arc<dyn Journal>);
+    let dear = "{{ workflow.input | map('string') | length }}".repeat(limits::TEMPLATE_EXPRESSIONS_MAX);
+    let endless = format!(
+        "steps: [{{id: l, step_type: loop, while: \"true\", max_iterations: 20000, steps: [{{id: v, step_type: set, value: \"{dear}\"}}]}}]"
+    );
+    let run = engine.start(Start::new(plan(&engine, "w", &endless), Arc::new(json!(vec![7; 400])))).await.unwrap().run;
+    let continued = || async {
+        let events = journal.events(&run).await.unwrap().into_iter();
+        events.filter_map(|event| if let Event::Continued { work, .. } = event { Some(work.get()) } else { None }).collect::<Vec<_>>()
+    };
+    while continued().await.len() < 3 {
+        tokio::task::yield_now().await;
+    }
+    engine.cancel(&run, "enough").await.unwrap();
+    let work = continued().await;
+    assert!(work.iter().all(|work| *work < 60), "{work:?}");
+
+    // Whoever reads it later does all of it again, and others have their turn meanwhile.
+    let ended = || engine.counts().awake == 0;
+    until("it has ended", ended).await;
+    let turns = Arc::new(AtomicUsize::new(0));
+    let other = Arc::clone(&turns);
+    let others = tokio::spawn(async move {
+        loop {
+            other.fetch_add(1, Ordering::Relaxed);
+            tokio::task::yield_now().await;
+        }
+    });
+    let snapshot = engine.snapshot(&run).await.unwrap();
+    others.abort();
+    assert_eq!(snapshot.status, RunStatus::Canceled);
+    assert!(turns.load(Ordering::Relaxed) > work.len(), "{} turns for the others, {} events", turns.load(Ordering::Relaxed), work.len());
+}
+
 #[tokio::test(start_paused = true)]
 async fn of_many_agents_the_first_by_name_are_compared() {
     let calls = CallOptions { choice: Choice::RoundRobin, ..CallOptions::default() };

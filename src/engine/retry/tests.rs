@@ -309,7 +309,93 @@ fn a_retry_does_no_more_than_the_run_had_done() {
     ];
     let Seed { history, status } = seed(&plan, &id("old"), &events, &id("new"), at).unwrap();
     assert_eq!(status, RunStatus::Running);
-    assert!(history.len() < 12, "{history:?}");
+    let mut run = Run::new(plan);
+    for event in history {
+        run.apply(event).unwrap();
+    }
+    assert_eq!(run.worked(), 3 * 8, "what was done before it was canceled");
+}
+
+/// Items that are kept are done at once when their map begins, and before what is beside them.
+#[test]
+fn a_step_beside_a_map_of_which_much_is_kept_has_its_reply_again() {
+    let many = (0..40).map(|n| n.to_string()).collect::<Vec<_>>().join(",");
+    let list = format!("{{id: list, step_type: map, items: \"{{{{ [{many}] }}}}\", max_concurrency: 40, steps: [{}]}}", step("a"));
+    let sets = (0..10).map(|n| format!("{{id: v{n}, step_type: set, value: 1}}")).collect::<Vec<_>>().join(", ");
+    let plan = plan(&format!("steps: [{{id: p, step_type: parallel, branches: {{x: [{list}], y: [{sets}, {}]}}}}]", step("c")));
+    let (work, at, input) = (NonZeroU32::new(8).unwrap(), Timestamp::from_unix_ms(0), Arc::new(json!({})));
+    let mut events =
+        vec![Event::Started { run: id("old"), workflow: digest(), semantics: SEMANTICS, input, ancestry: vec![], work: Some(work), at }];
+    let mut run = Run::new(Arc::clone(&plan));
+    let mut called = run.apply(events[0].clone()).unwrap().commands;
+    let mut add = |events: &mut Vec<Event>, called: &mut Vec<Command>, event: Event| {
+        called.extend(run.apply(event.clone()).unwrap().commands);
+        events.push(event);
+        while run.is_cut() {
+            let more = Event::Continued { work, at };
+            called.extend(run.apply(more.clone()).unwrap().commands);
+            events.push(more);
+        }
+    };
+    add(&mut events, &mut called, Event::Continued { work, at });
+    let calls: Vec<Path> =
+        called.iter().filter_map(|command| if let Command::Call(call) = command { Some(call.path.clone()) } else { None }).collect();
+    let (items, besides): (Vec<Path>, Vec<Path>) = calls.into_iter().partition(|path| path.as_str().contains("list"));
+    assert_eq!((items.len(), besides.len()), (40, 1));
+    let reply = |path: &Path| Event::Replied { path: path.clone(), attempt: 1, value: Arc::new(json!(1)), by: None, inputs: None, at };
+    add(&mut events, &mut Vec::new(), reply(&besides[0]));
+    for path in &items[..39] {
+        add(&mut events, &mut Vec::new(), reply(path));
+    }
+    let error = StepError::new(ErrorClass::AgentError, "no");
+    add(&mut events, &mut Vec::new(), Event::Failed { path: items[39].clone(), attempt: 1, error, by: None, inputs: None, entropy: 0, at });
+    let done = run.worked();
+    let Seed { history, .. } = seed(&plan, &id("old"), &events, &id("new"), at).unwrap();
+    let is_kept = |event: &Event| matches!(event, Event::Replied { path, .. } if *path == besides[0]);
+    assert!(history.iter().any(is_kept), "{history:?}");
+    let mut run = Run::new(plan);
+    for event in history {
+        run.apply(event).unwrap();
+    }
+    assert!(run.worked() <= done, "{} pieces, and {done} before", run.worked());
+}
+
+/// What came in the middle of what is done waits its turn, and may be given up before anything has followed from it.
+#[test]
+fn a_step_that_had_its_reply_when_it_was_canceled_is_not_called_again() {
+    let endless = "{id: l, step_type: loop, while: \"true\", max_iterations: 2000000, steps: [{id: v, step_type: set, value: 1}]}";
+    let asks = "{id: ask, step_type: input, prompt: well?}";
+    let (c, d) = (step("c"), step("d"));
+    let plan = plan(&format!("steps: [{{id: p, step_type: parallel, branches: {{w: [{endless}], x: [{c}], y: [{asks}], z: [{d}]}}}}]"));
+    let at = Timestamp::from_unix_ms(0);
+    let more = |work| Event::Continued { work: NonZeroU32::new(work).unwrap(), at };
+    let (work, input) = (NonZeroU32::new(60), Arc::new(json!({})));
+    let started = Event::Started { run: id("old"), workflow: digest(), semantics: SEMANTICS, input, ancestry: vec![], work, at };
+    let [call, asked, failed] = ["/0:p[1]/0:c", "/0:p[2]/0:ask", "/0:p[3]/0:d"].map(Path::new);
+    let error = StepError::new(ErrorClass::AgentError, "no");
+    let failed = Event::Failed { path: failed, attempt: 1, error, by: None, inputs: None, entropy: 0, at };
+    let replied = Event::Replied { path: call.clone(), attempt: 1, value: Arc::new(json!(1)), by: None, inputs: None, at };
+    let answered = Event::Answered { path: asked.clone(), answer: Arc::new(json!("yes")), note: None, at };
+    let mut given_up = BTreeSet::new();
+    for between in 1..12 {
+        let events = [started.clone(), failed.clone(), more(between), replied.clone(), answered.clone(), more(60)];
+        let (mut run, mut canceled) = (Run::new(Arc::clone(&plan)), BTreeSet::new());
+        for event in &events {
+            for change in run.apply(event.clone()).unwrap().changes {
+                match change {
+                    Change::StepFinished { path, status: StepStatus::Canceled, .. } if *event == events[5] => _ = canceled.insert(path),
+                    _ => {}
+                }
+            }
+        }
+        assert!(matches!(run.outcome(), Some(Outcome::Failed { .. })), "{:?}", run.outcome());
+        if canceled.contains(&call) {
+            let Seed { history, .. } = seed(&plan, &id("old"), &events, &id("new"), at).unwrap();
+            assert!(history.contains(&replied) && history.contains(&answered), "{between}: {history:?}");
+        }
+        given_up.append(&mut canceled);
+    }
+    assert!(given_up.contains(&call) && given_up.contains(&asked), "{given_up:?}");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::Do::{Answer, Ask, Cancel, Reply};
 use super::{Case, check, digest, plan, started};
 use crate::ids::Digest;
-use crate::interpreter::{Event, Mismatch, Outcome, Run, RunStatus, SEMANTICS, Timer};
+use crate::interpreter::{Event, Mismatch, Outcome, Run, RunStatus, SEMANTICS, StepStatus, Timer};
 use crate::plan::Path;
 use crate::time::Timestamp;
 
@@ -127,4 +127,26 @@ fn numbers_with_a_fraction_are_read_as_they_were_written() {
     let event = Event::Replied { path, attempt: 1, value: Arc::new(json!(numbers)), by: None, inputs: None, at: Timestamp::default() };
     let read: Event = serde_json::from_str(&serde_json::to_string(&event).unwrap()).unwrap();
     assert!(read == event, "some of them are others now");
+}
+
+/// From then on nothing takes another one.
+#[test]
+fn an_early_answer_is_taken_once() {
+    let yaml =
+        "steps: [{id: v, step_type: set, value: 1}, {id: ask, step_type: input, prompt: \"well?\"}, {id: w, step_type: set, value: 2}]";
+    let Event::Started { run: id, workflow, semantics, input, ancestry, at, .. } = started(json!({})) else { unreachable!() };
+    let work = std::num::NonZeroU32::new(1);
+    let mut run = Run::new(plan(yaml));
+    run.apply(Event::Started { run: id, workflow, semantics, input, ancestry, work, at }).unwrap();
+    let (path, _) = run.unasked("ask").unwrap();
+    let answered = Event::Answered { path: path.clone(), answer: json!("yes").into(), note: None, at };
+    run.apply(answered).unwrap();
+    let mut taken_and_not_over = 0;
+    while run.is_cut() {
+        run.apply(Event::Continued { work: work.unwrap(), at }).unwrap();
+        assert_eq!(run.unasked("ask").is_some(), !run.early.is_empty());
+        let is_over = run.snapshot().steps.iter().any(|step| step.id.as_str() == "ask" && step.status == StepStatus::Completed);
+        taken_and_not_over += usize::from(run.early.is_empty() && !is_over);
+    }
+    assert_eq!((taken_and_not_over, run.status()), (1, RunStatus::Completed));
 }

@@ -1,8 +1,11 @@
 //! Who holds a data directory: one process, whatever the directory is called, and never a copy of what another one holds.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use super::DataDir;
+use fs4::FileExt;
+
+use super::{DataDir, LOCK, LOCK_REST};
 
 /// Copies a directory as `cp -r` does.
 fn copy(from: &Path, to: &Path) {
@@ -96,4 +99,18 @@ fn whoever_holds_a_directory_can_be_named_and_who_looks_holds_nothing() {
     drop(held);
     assert_eq!(DataDir::holder(&site.path("live")), None);
     assert!(DataDir::lock(&site.path("live")).is_ok());
+}
+
+#[test]
+fn who_only_looks_whether_it_is_held_holds_up_nobody_for_long() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(DataDir::lock(dir.path()).unwrap());
+    let lock = File::open(dir.path().join(LOCK)).unwrap();
+    FileExt::try_lock_shared(&lock).unwrap();
+    let looks = std::thread::spawn(move || {
+        std::thread::sleep(LOCK_REST / 2);
+        drop(lock);
+    });
+    DataDir::lock(dir.path()).unwrap();
+    looks.join().unwrap();
 }

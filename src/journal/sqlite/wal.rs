@@ -164,9 +164,8 @@ fn hides(file: &mut BufReader<File>, header: &[u8], database: &Path) -> io::Resu
 }
 
 /// The pages as the last transaction left them that stands in one chain behind such a header, and where they are. The chain goes on from
-/// the sum in the header, or from what that should be; behind a header that is blank, it may begin anywhere.
+/// the sum in the header, or from what that should be; where the first frame's is lost as well, it may begin anywhere.
 fn pages_behind(file: &mut (impl Read + Seek), header: &[u8], page_bytes: usize, big_endian: bool) -> io::Result<HashMap<u32, u64>> {
-    let is_blank = header.iter().all(|byte| *byte == 0);
     let nothing = Sum { big_endian, words: (0, 0) };
     let mut before = [nothing.written(&header[24..]), nothing.over(&header[..24])];
     let mut frame = vec![0; FRAME_HEADER_BYTES + page_bytes];
@@ -181,7 +180,7 @@ fn pages_behind(file: &mut (impl Read + Seek), header: &[u8], page_bytes: usize,
                 count = word(&frame, 4);
                 pages.extend(of_this_write.drain(..));
             }
-        } else if is_begun || !is_blank {
+        } else if is_begun {
             break;
         }
         before = [written; 2];

@@ -1,6 +1,7 @@
 //! Long transitions: what is more than is done for one event is done piece by piece, with an event for each.
 
 use std::num::NonZeroU32;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -9,8 +10,12 @@ use crate::engine::Error;
 use crate::interpreter::{Event, Transition};
 use crate::limits;
 
-/// Pieces of work that are done before others have their turn: of the dearest no more than a few milliseconds each.
+/// Pieces of work that are done at most before others have their turn. Fewer where they are dear: one may evaluate hundreds of templates.
 const TURN: u32 = 64;
+/// How long a turn may take before the next is a shorter one.
+const LONG_TURN: Duration = Duration::from_millis(1);
+/// How long the work goes on whoever asks, so that those who ask again and again do not make an event of each few pieces.
+const UNDISTURBED: Duration = Duration::from_millis(5);
 /// Changes that are told before watchers are waited for.
 const TOLD_AT_ONCE: usize = limits::SUBSCRIBER_UPDATES_MAX / 2;
 
@@ -19,16 +24,19 @@ impl Driver {
     /// event, so that how fast this machine is counts only once; nobody acts on it before the journal has it.
     pub(super) async fn do_more(&mut self) -> Result<(), Error> {
         let (begun, at) = (Instant::now(), self.now());
-        let (mut work, mut parts) = (0_u32, Vec::<Transition>::new());
+        let (mut work, mut turn, mut parts) = (0_u32, 1, Vec::<Transition>::new());
         while self.run.is_cut() {
-            let (part, done) = self.run.do_more(TURN, at);
+            let turn_begun = std::time::Instant::now();
+            let (part, done) = self.run.do_more(turn, at);
+            turn = if turn_begun.elapsed() < LONG_TURN { TURN.min(turn * 2) } else { 1.max(turn / 2) };
             work = work.saturating_add(done);
             match parts.last_mut() {
                 Some(last) if last.changes.len() < TOLD_AT_ONCE => last.extend(part),
                 _ => parts.push(part),
             }
             self.others_turn().await;
-            if begun.elapsed() >= limits::EVENT_WORK_TIME || self.is_wanted() {
+            let taken = begun.elapsed();
+            if taken >= limits::EVENT_WORK_TIME || (taken >= UNDISTURBED && self.is_wanted()) {
                 break;
             }
         }
