@@ -1,4 +1,4 @@
-//! `gantry serve`: gantry as an A2A agent, over a registry that is named, running or built in.
+//! `gantry serve`: gantry as an A2A agent, over a registry that is named or running, else over what is built in, with its agents.
 
 use std::net::SocketAddr;
 use std::path::Path;

@@ -75,11 +75,11 @@ impl Surroundings {
         }
     }
 
-    /// The same for a process that stays: a registry that is named and does not answer yet is waited for by whoever needs it, while all
-    /// others are served. See [`watch_for_registry`](Self::watch_for_registry).
+    /// Like [`find_or_start`](Self::find_or_start), for a process that stays: a registry that is named and does not answer yet is waited
+    /// for by whoever needs it, while all others are served. See [`watch_for_registry`](Self::watch_for_registry).
     pub(super) async fn find_or_await(choice: &RegistryChoice, config: &Config, terminal: Terminal) -> Result<Self, Failure> {
         let named = choice.registry.as_deref().or(config.registry.as_deref()).filter(|_| !choice.embedded);
-        let Some(url) = named else { return Self::find_or_show(choice, config, terminal, None).await };
+        let Some(url) = named else { return Self::find_or_start(choice, config, terminal, None).await };
         let store = open(url)?;
         let why = match tokio::time::timeout(PING_PATIENCE, store.ping()).await {
             Ok(Ok(())) => return Ok(with(store, url, terminal, None)),
