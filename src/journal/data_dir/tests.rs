@@ -97,3 +97,29 @@ fn whoever_holds_a_directory_can_be_named_and_who_looks_holds_nothing() {
     assert_eq!(DataDir::holder(&site.path("live")), None);
     assert!(DataDir::lock(&site.path("live")).is_ok());
 }
+
+#[test]
+fn a_note_outlives_its_holder_and_stands_beside_what_is_announced() {
+    let site = Site::new();
+    let live = site.path("live");
+    assert_eq!(DataDir::noted(&live), None, "there is no directory");
+    let mut held = DataDir::lock(&live).unwrap();
+    assert_eq!(DataDir::noted(&live), None);
+    held.note("first").unwrap();
+    held.announce("ask here").unwrap();
+    held.note("second").unwrap();
+    assert_eq!(DataDir::noted(&live).as_deref(), Some("second"));
+    assert_eq!(DataDir::announced(&live).as_deref(), Some("ask here"));
+    copy(&live, &site.path("copy"));
+    assert!(site.refusal("copy").contains("a copy of"));
+    assert_eq!(DataDir::noted(&site.path("copy")).as_deref(), Some("second"), "the runs of a copy are the same");
+    drop(held);
+    // Who holds it for a moment, to forget runs, changes nothing.
+    let mut held = DataDir::lock(&live).unwrap();
+    assert_eq!(DataDir::announced(&live), None);
+    assert_eq!(DataDir::noted(&live).as_deref(), Some("second"));
+    held.note(&"x".repeat(100_000)).unwrap();
+    assert_eq!(DataDir::noted(&live), None, "nothing is better than what is wrong or cut");
+    held.announce("ask there").unwrap();
+    assert_eq!(DataDir::announced(&live).as_deref(), Some("ask there"));
+}
