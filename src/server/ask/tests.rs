@@ -97,7 +97,7 @@ fn a_member_that_is_mistyped_is_refused_and_one_of_somebody_else_is_not() {
 #[test]
 fn every_member_is_known() {
     let all = json!({ "workflow_id": "w", "version": "1", "digest": "d", "input": {}, "idempotency_key": "k" });
-    assert_eq!(all.as_object().unwrap().keys().map(String::as_str).collect::<Vec<_>>(), MEMBERS.iter().copied().collect::<Vec<_>>());
+    assert_eq!(all.as_object().unwrap().keys().map(String::as_str).collect::<Vec<_>>(), MEMBERS.to_vec());
     // One more breaks this line, and belongs into the list.
     let Execute { workflow_id: _, version: _, digest: _, input: _, idempotency_key: _ } = Execute::read(all).unwrap();
 }
