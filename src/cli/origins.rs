@@ -63,10 +63,18 @@ impl Origins {
         Self { cards: cards.iter().map(whole).collect(), ..self }
     }
 
-    /// Notes it in a data directory for [`noted`](Self::noted).
+    /// Holds a data directory, and notes it there for [`noted`](Self::noted).
+    pub(super) fn hold(&self, path: &Path) -> Result<DataDir, Failure> {
+        DataDir::lock_noting(path, &self.line()?).map_err(|error| Failure::unavailable(chain(&error)))
+    }
+
+    /// Notes it in a data directory that is held.
     pub(super) fn note(&self, directory: &mut DataDir) -> Result<(), Failure> {
-        let line = serde_json::to_string(self).map_err(|error| Failure::internal(error.to_string()))?;
-        directory.note(&line).map_err(|error| Failure::unavailable(chain(&error)))
+        directory.note(&self.line()?).map_err(|error| Failure::unavailable(chain(&error)))
+    }
+
+    fn line(&self) -> Result<String, Failure> {
+        serde_json::to_string(self).map_err(|error| Failure::internal(error.to_string()))
     }
 
     /// What the last holder of a data directory noted; an older one noted nothing.
@@ -157,9 +165,7 @@ mod tests {
         ] {
             let expected = format!("{expected} --data-dir {}`", data_dir.display());
             assert_eq!(origins.start(data_dir), expected);
-            let mut held = DataDir::lock(&data_dir.join("runs")).unwrap();
-            origins.note(&mut held).unwrap();
-            drop(held);
+            drop(origins.hold(&data_dir.join("runs")).unwrap());
             assert_eq!(start(&data_dir.join("runs"), data_dir), expected, "noted");
         }
     }

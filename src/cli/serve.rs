@@ -260,8 +260,7 @@ pub(super) struct Keep<'a> {
 pub(super) fn open_journal(data_dir: Option<&Path>, origins: &Origins) -> Result<(Arc<dyn Journal>, Option<DataDir>), Failure> {
     let unavailable = |error: journal::Error| Failure::unavailable(chain(&error));
     let Some(directory) = data_dir else { return Ok((Arc::new(Memory::default()), None)) };
-    let mut held = DataDir::lock(&directory.join(RUNS_DIR)).map_err(unavailable)?;
-    origins.note(&mut held)?;
+    let held = origins.hold(&directory.join(RUNS_DIR))?;
     let journal = Sqlite::open(held.path()).map_err(unavailable)?;
     Ok((Arc::new(journal), Some(held)))
 }

@@ -25,6 +25,15 @@ pub struct DataDir {
 impl DataDir {
     /// Makes the directory when there is none, readable for its owner only, and locks it.
     pub fn lock(path: &Path) -> Result<Self, Error> {
+        Self::hold(path, None)
+    }
+
+    /// The same, with what [`note`](Self::note) says: both are written at once.
+    pub fn lock_noting(path: &Path, line: &str) -> Result<Self, Error> {
+        Self::hold(path, Some(noting(line)))
+    }
+
+    fn hold(path: &Path, note: Option<String>) -> Result<Self, Error> {
         let failed = |error: io::Error| failure(&format!("cannot use the data directory {}", path.display()), &error);
         std::fs::create_dir_all(path).map_err(failed)?;
         #[cfg(unix)]
@@ -51,7 +60,8 @@ impl DataDir {
         }
         let place = Place::of(&lock, &path.canonicalize().map_err(failed)?).map_err(failed)?;
         // What was noted is of the runs, and holds until somebody notes something else.
-        let note = before.lines().find(|line| line.starts_with(NOTE)).map_or_else(String::new, |note| format!("{note}\n"));
+        let earlier = || before.lines().find(|line| line.starts_with(NOTE)).map(|note| format!("{note}\n")).unwrap_or_default();
+        let note = note.unwrap_or_else(earlier);
         lock.set_len(0).map_err(failed)?;
         lock.rewind().map_err(failed)?;
         write!(lock, "process {}\n{place}{note}", std::process::id()).map_err(failed)?;
@@ -73,11 +83,12 @@ impl DataDir {
     /// Notes where the agents of its runs are found, for whoever wants them to go on later. One that is too long is not kept.
     pub fn note(&mut self, line: &str) -> Result<(), Error> {
         let mut noted = || -> io::Result<()> {
-            let mut lines: String =
-                text(&self.lock)?.lines().filter(|line| !line.starts_with(NOTE)).flat_map(|line| [line, "\n"]).collect();
-            if line.len() <= NOTE_BYTES_MAX {
-                lines.push_str(&format!("{NOTE}{line}\n"));
+            let before = text(&self.lock)?;
+            if before.lines().any(|noted| noted.strip_prefix(NOTE) == Some(line)) {
+                return Ok(());
             }
+            let others = before.lines().filter(|line| !line.starts_with(NOTE)).flat_map(|line| [line, "\n"]);
+            let lines = others.collect::<String>() + &noting(line);
             self.lock.set_len(0)?;
             self.lock.rewind()?;
             self.lock.write_all(lines.as_bytes())?;
@@ -114,6 +125,11 @@ impl DataDir {
     pub fn path(&self) -> &Path {
         &self.path
     }
+}
+
+/// The line of a note; nothing when it is too long.
+fn noting(line: &str) -> String {
+    if line.len() > NOTE_BYTES_MAX { String::new() } else { format!("{NOTE}{line}\n") }
 }
 
 /// What stands in a lock file, from its beginning.

@@ -122,4 +122,10 @@ fn a_note_outlives_its_holder_and_stands_beside_what_is_announced() {
     assert_eq!(DataDir::noted(&live), None, "nothing is better than what is wrong or cut");
     held.announce("ask there").unwrap();
     assert_eq!(DataDir::announced(&live).as_deref(), Some("ask there"));
+    drop(held);
+    let mut held = DataDir::lock_noting(&live, "third").unwrap();
+    held.announce("ask now").unwrap();
+    assert_eq!(DataDir::noted(&live).as_deref(), Some("third"));
+    held.note("third").unwrap();
+    assert_eq!(DataDir::announced(&live).as_deref(), Some("ask now"));
 }
