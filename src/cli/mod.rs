@@ -24,6 +24,7 @@ mod callee;
 
 mod diagnostics;
 mod local;
+mod origins;
 mod replaced;
 mod surroundings;
 

@@ -1,4 +1,4 @@
-//! `gantry serve`: gantry as an A2A agent, over a registry that is named, running or built in.
+//! `gantry serve`: gantry as an A2A agent, over a registry that is named or running, else over what is built in, with its agents.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -13,6 +13,7 @@ use tokio_util::task::TaskTracker;
 use super::arguments::{CallsChoice, ListenChoice, RegistryChoice};
 use super::exit::{Exit, Failure, chain};
 use super::local::has_registry;
+use super::origins::Origins;
 use super::runs::{RUNS_DIR, ago};
 use super::surroundings::{Surroundings, engine_options};
 use super::terminal::{self, Terminal, say};
@@ -130,7 +131,8 @@ pub(super) async fn execute(
     config.allow_private_addresses.get_or_insert(options.bind.ip().is_loopback());
     let mut surroundings = Surroundings::find_or_await(&arguments.registry, &config, terminal).await?;
     let agents = surroundings.agent_client(&config);
-    let keep = Keep { data_dir: data_dir.as_deref(), grace: arguments.keeping.grace, config: &config };
+    let origins = surroundings.origins();
+    let keep = Keep { data_dir: data_dir.as_deref(), grace: arguments.keeping.grace, config: &config, origins: &origins };
     let orchestrator = Orchestrator::start(options, Arc::clone(&surroundings.discovery), agents, keep).await?;
     if let Some(watch) = surroundings.watch_for_registry() {
         orchestrator.beside(watch);
@@ -185,7 +187,7 @@ impl Orchestrator {
         let unavailable = |error: &dyn std::error::Error| Failure::unavailable(chain(error));
         // First: what fails from here on must fail before runs go on.
         let threads = Threads::begin().map_err(|error| unavailable(&error))?;
-        let (journal, mut data_dir) = open_journal(keep.data_dir)?;
+        let (journal, mut data_dir) = open_journal(keep.data_dir, keep.origins)?;
         let bounds = embedded::Options { depth_max: options.limits.depth_runs_max, ..engine_options(keep.config) };
         let engine = Embedded::new(bounds, Arc::clone(&discovery), agents, journal);
         let bound = Server::bind(options, Arc::new(engine.clone()), discovery).await.map_err(|error| match &error {
@@ -250,13 +252,15 @@ pub(super) struct Keep<'a> {
     pub(super) grace: Duration,
     /// How long ended runs are kept.
     pub(super) config: &'a Config,
+    /// Where the agents of its runs are found.
+    pub(super) origins: &'a Origins,
 }
 
 /// The journal of a data directory, held against other processes; one in memory without a directory.
-pub(super) fn open_journal(data_dir: Option<&Path>) -> Result<(Arc<dyn Journal>, Option<DataDir>), Failure> {
+pub(super) fn open_journal(data_dir: Option<&Path>, origins: &Origins) -> Result<(Arc<dyn Journal>, Option<DataDir>), Failure> {
     let unavailable = |error: journal::Error| Failure::unavailable(chain(&error));
     let Some(directory) = data_dir else { return Ok((Arc::new(Memory::default()), None)) };
-    let held = DataDir::lock(&directory.join(RUNS_DIR)).map_err(unavailable)?;
+    let held = origins.hold(&directory.join(RUNS_DIR))?;
     let journal = Sqlite::open(held.path()).map_err(unavailable)?;
     Ok((Arc::new(journal), Some(held)))
 }

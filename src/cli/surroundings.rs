@@ -11,6 +11,7 @@ use super::arguments::RegistryChoice;
 use super::diagnostics;
 use super::exit::{Failure, chain};
 use super::local::Local;
+use super::origins::Origins;
 use super::terminal::{Terminal, say};
 use crate::agent::{self, GateOptions};
 use crate::config::{Config, REGISTRY_PORT};
@@ -40,6 +41,8 @@ pub(super) struct Surroundings {
     pub(super) discovery: Arc<Discovery>,
     /// For people: `the registry at http://localhost:5000`.
     pub(super) location: String,
+    /// The registry's address.
+    registry: Option<String>,
     terminal: Terminal,
     local: Option<Local>,
     /// The registry, when it was named and did not answer.
@@ -75,11 +78,11 @@ impl Surroundings {
         }
     }
 
-    /// The same for a process that stays: a registry that is named and does not answer yet is waited for by whoever needs it, while all
-    /// others are served. See [`watch_for_registry`](Self::watch_for_registry).
+    /// Like [`find_or_start`](Self::find_or_start), for a process that stays: a registry that is named and does not answer yet is waited
+    /// for by whoever needs it, while all others are served. See [`watch_for_registry`](Self::watch_for_registry).
     pub(super) async fn find_or_await(choice: &RegistryChoice, config: &Config, terminal: Terminal) -> Result<Self, Failure> {
         let named = choice.registry.as_deref().or(config.registry.as_deref()).filter(|_| !choice.embedded);
-        let Some(url) = named else { return Self::find_or_show(choice, config, terminal, None).await };
+        let Some(url) = named else { return Self::find_or_start(choice, config, terminal, None).await };
         let store = open(url)?;
         let why = match tokio::time::timeout(PING_PATIENCE, store.ping()).await {
             Ok(Ok(())) => return Ok(with(store, url, terminal, None)),
@@ -139,6 +142,7 @@ impl Surroundings {
         Self {
             discovery: local.discovery.clone(),
             location: "what is built into gantry".to_owned(),
+            registry: None,
             terminal,
             local: Some(local),
             away: None,
@@ -148,6 +152,11 @@ impl Surroundings {
     /// Whether the agents were started for the command.
     pub(super) fn is_built_in(&self) -> bool {
         self.local.is_some()
+    }
+
+    /// How another process finds the same agents.
+    pub(super) fn origins(&self) -> Origins {
+        self.registry.as_deref().map_or_else(Origins::built_in, Origins::registry)
     }
 
     /// A client for the agents that are found here.
@@ -263,7 +272,14 @@ fn unlike(error: &registry::Error) -> String {
 fn with(store: Remote, url: &str, terminal: Terminal, reference: Option<&str>) -> Surroundings {
     let options = discovery::Options { ttl: TTL, ..options(reference) };
     let discovery = Arc::new(Discovery::new(Arc::new(store), options));
-    Surroundings { discovery, location: format!("the registry at {url}"), terminal, local: None, away: None }
+    Surroundings {
+        discovery,
+        location: format!("the registry at {url}"),
+        registry: Some(url.to_owned()),
+        terminal,
+        local: None,
+        away: None,
+    }
 }
 
 /// Lookups may go to the registry that the user's own reference names, and to no other: references also come from workflows and

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use super::arguments::{AgentPortsChoice, CallsChoice, ListenChoice, ModelChoice};
 use super::exit::{Exit, Failure};
 use super::local::{Local, Seeded};
+use super::origins::Origins;
 use super::serve::{Keep, Keeping, Orchestrator};
 use super::surroundings::agent_options;
 use super::terminal::{self, say, table};
@@ -109,7 +110,8 @@ async fn orchestrator(arguments: &UpArguments, config: &Config, local: &Local, d
     let loopback = [IpNet::new_assert(loopback[0], 8).trunc(), IpNet::new_assert(loopback[1], 128)];
     options.grace = options.grace.min(arguments.keeping.grace);
     options.push.allow_networks.extend(loopback);
-    let keep = Keep { data_dir, grace: arguments.keeping.grace, config };
+    let origins = Origins::up();
+    let keep = Keep { data_dir, grace: arguments.keeping.grace, config, origins: &origins };
     let mut agents = agent_options(config);
     agents.allow.extend(loopback);
     // Whoever can reach this server must not reach through it what only this machine should.

@@ -12,6 +12,8 @@ use super::Error;
 
 /// As much of a lock file as is read.
 const ANNOUNCED_BYTES_MAX: u64 = 16 * 1024;
+/// The longest note, so that what stands beside it is read as well.
+const NOTE_BYTES_MAX: usize = 8 * 1024;
 const LOCK: &str = "lock";
 /// How often the lock is tried again, and how long after each time.
 const LOCK_ATTEMPTS: u32 = 5;
@@ -27,6 +29,15 @@ pub struct DataDir {
 impl DataDir {
     /// Makes the directory when there is none, readable for its owner only, and locks it.
     pub fn lock(path: &Path) -> Result<Self, Error> {
+        Self::hold(path, None)
+    }
+
+    /// The same, with what [`note`](Self::note) says: both are written at once.
+    pub fn lock_noting(path: &Path, line: &str) -> Result<Self, Error> {
+        Self::hold(path, Some(noting(line)))
+    }
+
+    fn hold(path: &Path, note: Option<String>) -> Result<Self, Error> {
         let failed = |error: io::Error| failure(&format!("cannot use the data directory {}", path.display()), &error);
         std::fs::create_dir_all(path).map_err(failed)?;
         #[cfg(unix)]
@@ -60,9 +71,12 @@ impl DataDir {
             )));
         }
         let place = Place::of(&lock, &path.canonicalize().map_err(failed)?).map_err(failed)?;
+        // What was noted is of the runs, and holds until somebody notes something else.
+        let earlier = || before.lines().find(|line| line.starts_with(NOTE)).map(|note| format!("{note}\n")).unwrap_or_default();
+        let note = note.unwrap_or_else(earlier);
         lock.set_len(0).map_err(failed)?;
         lock.rewind().map_err(failed)?;
-        write!(lock, "process {}\n{place}", std::process::id()).map_err(failed)?;
+        write!(lock, "process {}\n{place}{note}", std::process::id()).map_err(failed)?;
         lock.sync_all().map_err(failed)?;
         Ok(Self { path: path.to_owned(), lock })
     }
@@ -78,6 +92,30 @@ impl DataDir {
         announced().map_err(failed)
     }
 
+    /// Notes where the agents of its runs are found, for whoever wants them to go on later. One that is too long is not kept.
+    pub fn note(&mut self, line: &str) -> Result<(), Error> {
+        let mut noted = || -> io::Result<()> {
+            let before = text(&self.lock)?;
+            if before.lines().any(|noted| noted.strip_prefix(NOTE) == Some(line)) {
+                return Ok(());
+            }
+            let others = before.lines().filter(|line| !line.starts_with(NOTE)).flat_map(|line| [line, "\n"]);
+            let lines = others.collect::<String>() + &noting(line);
+            self.lock.set_len(0)?;
+            self.lock.rewind()?;
+            self.lock.write_all(lines.as_bytes())?;
+            self.lock.sync_all()
+        };
+        let failed = |error: io::Error| failure(&format!("cannot write to {}", self.path.join(LOCK).display()), &error);
+        noted().map_err(failed)
+    }
+
+    /// What was noted last in a directory, by whoever held it then.
+    pub fn noted(path: &Path) -> Option<String> {
+        let lock = File::open(path.join(LOCK)).ok()?;
+        text(&lock).ok()?.lines().skip(1).find_map(|line| line.strip_prefix(NOTE)).map(str::to_owned)
+    }
+
     /// What the holder of a directory announced last. It may have ended since: only who answers there is the holder. What stands in a copy
     /// was announced for another directory.
     pub fn announced(path: &Path) -> Option<String> {
@@ -86,7 +124,7 @@ impl DataDir {
         if Place::written(&text).is_some_and(|place| !place.is_of(&lock)) {
             return None;
         }
-        text.lines().skip(1).find(|line| !line.starts_with(PLACE)).map(str::to_owned)
+        text.lines().skip(1).find(|line| !line.starts_with(PLACE) && !line.starts_with(NOTE)).map(str::to_owned)
     }
 
     /// Who holds a directory now, in a few words; none when nobody does. Who looks at the same time is not taken for a holder.
@@ -99,6 +137,11 @@ impl DataDir {
     pub fn path(&self) -> &Path {
         &self.path
     }
+}
+
+/// The line of a note; nothing when it is too long.
+fn noting(line: &str) -> String {
+    if line.len() > NOTE_BYTES_MAX { String::new() } else { format!("{NOTE}{line}\n") }
 }
 
 /// What stands in a lock file, from its beginning.
@@ -122,6 +165,9 @@ fn failure(what: &str, error: &io::Error) -> Error {
         _ => Error::Failed(format!("{what}: {error}")),
     }
 }
+
+/// How the line begins that says where the agents of the runs are found.
+const NOTE: &str = "agents ";
 
 /// How the line begins that says which file the lock file is, and where.
 const PLACE: &str = "place ";

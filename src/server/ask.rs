@@ -7,10 +7,17 @@ use serde_json::{Map, Value};
 
 use super::error::Failure;
 use super::tasks::RUN_EXTENSION;
-use crate::a2a::{self, Addressed, Message, PartContent};
+use crate::a2a::{self, Addressed, FieldViolation, Message, PartContent};
 use crate::interpreter::Ancestor;
 use crate::plan;
 pub(super) use crate::plan::{EXECUTE_WORKFLOW as EXECUTE, ROUTE_REQUEST as ROUTE, WORKFLOW_PREFIX};
+use crate::workflow::mistyped;
+
+/// Every member of [`Execute`].
+const MEMBERS: &[&str] = &["workflow_id", "version", "digest", "input", "idempotency_key"];
+
+/// So many members that are mistyped are told.
+const MISTYPED_TOLD_MAX: usize = 5;
 
 /// The input of `execute_workflow`.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -37,8 +44,9 @@ impl Execute {
         plan::reference_to(&self.workflow_id, self.version.as_deref(), self.digest.as_deref())
     }
 
-    /// Reads and checks the input of the skill.
+    /// Reads and checks the input of the skill. Members that it does not know are somebody else's, unless they are mistyped.
     pub(super) fn read(mut input: Value) -> Result<Self, Failure> {
+        refuse_mistyped(&input)?;
         a2a::normalize_numbers(&mut input);
         // Taken out first: it may be large, and would be built anew.
         let inner = input.as_object_mut().and_then(|members| members.remove("input"));
@@ -56,6 +64,21 @@ impl Execute {
             execute.input = Value::Object(Map::new());
         }
         Ok(execute)
+    }
+}
+
+/// What would be lost without a word: the caller thinks that it is heard.
+fn refuse_mistyped(input: &Value) -> Result<(), Failure> {
+    let names = input.as_object().into_iter().flat_map(Map::keys).map(String::as_str);
+    let unknown = names.filter(|name| !MEMBERS.contains(name));
+    let mistyped = unknown.filter_map(|name| Some((name, mistyped(name, MEMBERS.iter().copied())?)));
+    let said = |(name, meant): (&str, &str)| FieldViolation {
+        field: name.to_owned(),
+        description: format!("unknown member `{name}`; did you mean `{meant}`?"),
+    };
+    match mistyped.take(MISTYPED_TOLD_MAX).map(said).collect::<Vec<_>>() {
+        none if none.is_empty() => Ok(()),
+        violations => Err(Failure::fields(violations)),
     }
 }
 

@@ -34,7 +34,7 @@ pub use parse::{parse, parse_bytes, read_yaml};
 #[cfg(feature = "service")]
 pub use render::{render, render_short};
 #[cfg(feature = "service")]
-pub(crate) use report::closest;
+pub(crate) use report::{closest, mistyped};
 #[cfg(feature = "service")]
 pub use schema::json_schema;
 pub use step_kind::{

@@ -104,6 +104,25 @@ pub(crate) fn closest<'n>(name: &str, known: impl IntoIterator<Item = &'n str>) 
         .map(|(_, candidate)| candidate)
 }
 
+/// The name that was meant for certain: it differs in case and in what joins its words, or by a slip or two.
+///
+/// For who refuses what is mistyped: `session` is closest to `version`, and another name all the same.
+pub(crate) fn mistyped<'n>(name: &str, known: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
+    if name.len() > limits::ID_BYTES_MAX {
+        return None;
+    }
+    let letters = |text: &str| text.to_lowercase().replace(['-', '_', ' '], "");
+    let name = letters(name);
+    let slips_max = if name.len() >= 12 { 2 } else { 1 };
+    let slips = |candidate: &'n str| {
+        let meant = letters(candidate);
+        // Comparing takes long, and there may be many names.
+        (meant.len().abs_diff(name.len()) <= slips_max).then(|| (strsim::osa_distance(&name, &meant), candidate))
+    };
+    let found = known.into_iter().filter_map(slips).filter(|(slips, _)| *slips <= slips_max);
+    found.min_by_key(|(slips, _)| *slips).map(|(_, candidate)| candidate)
+}
+
 /// `a`, `b` and `c`, at most a dozen.
 pub(crate) fn listed<'n>(names: impl IntoIterator<Item = &'n str>) -> String {
     let names: Vec<String> = names.into_iter().take(13).map(|name| format!("`{name}`")).collect();
@@ -132,6 +151,29 @@ mod tests {
             assert_eq!(Report::new("").did_you_mean(name, ["skill", "on_error", "timeout", "id"]), expected, "{name}");
         }
         assert_eq!(Report::new("").did_you_mean(&"a".repeat(100_000), ["a"]), "");
+    }
+
+    #[test]
+    fn what_is_mistyped_is_told_from_another_name() {
+        let known = ["workflow_id", "version", "input", "idempotency_key"];
+        for (name, expected) in [
+            ("idempotencyKey", Some("idempotency_key")),
+            ("Idempotency-Key", Some("idempotency_key")),
+            ("idempotenci_keys", Some("idempotency_key")),
+            ("workflowID", Some("workflow_id")),
+            ("inputs", Some("input")),
+            ("inptu", Some("input")),
+            // Closest all the same, but somebody else's.
+            ("session", None),
+            ("workflow_name", None),
+            ("version_id", None),
+            ("output", None),
+            ("metadata", None),
+            ("id", None),
+        ] {
+            assert_eq!(mistyped(name, known), expected, "{name}");
+        }
+        assert_eq!(mistyped(&"a".repeat(100_000), ["a"]), None);
     }
 
     #[test]

@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 
 use super::super::arguments::{CallsChoice, ModelChoice, RegistryChoice};
 use super::super::exit::{Exit, Failure, chain};
-use super::super::runs::{self, RetryArguments};
+use super::super::origins::Origins;
+use super::super::runs::{self, RUNS_DIR, RetryArguments};
 use super::super::serve::open_journal;
 use super::super::surroundings::{Surroundings, engine_options};
 use super::super::terminal::{self, Terminal, say};
@@ -164,8 +165,11 @@ async fn run_in(surroundings: &Surroundings, arguments: &RunArguments, config: &
                 .hint("choose another directory with --out, or save nothing with --no-save")
         })?;
     }
+    let origins = surroundings.origins().with_cards(&arguments.agent_cards);
     // Held until the run has ended: nobody else may write there meanwhile.
-    let (journal, _held) = open_journal(arguments.data_dir.as_deref())?;
+    let runs = arguments.data_dir.as_deref().map(|directory| directory.join(RUNS_DIR));
+    let earlier = runs.as_deref().and_then(Origins::noted);
+    let (journal, mut held) = open_journal(arguments.data_dir.as_deref(), &origins)?;
     let engine = Embedded::new(engine_options(config), surroundings.discovery.clone(), agents, journal);
     let value = Arc::new(input.value);
     // Kept apart from the keys that callers of a server choose: those begin with a name.
@@ -184,7 +188,14 @@ async fn run_in(surroundings: &Surroundings, arguments: &RunArguments, config: &
         }
     }
     let run = Running { engine: &engine, run: started.run, plan: &plan, origin: &origin, input: value };
-    Ok(attend(run, watched, surroundings, arguments, terminal, shutdown).await)
+    let ended = attend(run, watched, surroundings, arguments, terminal, shutdown).await;
+    // Nothing of this run goes on: what there is to know is of those that were here before it.
+    if let (Ok(_), Some(earlier), Some(held)) = (&ended, earlier, &mut held)
+        && let Err(failure) = earlier.note(held)
+    {
+        tracing::warn!(error = failure.message, "what the data directory says of agents is of this run");
+    }
+    Ok(ended)
 }
 
 /// A run that has begun.
@@ -229,16 +240,19 @@ async fn attend(
     match (ended, report.status) {
         (_, RunStatus::Completed) => Ok(Exit::Ok),
         (Ended::Interrupted, _) => Ok(Exit::Interrupted),
-        (Ended::Stopped, _) => Err(stopped(&run, arguments)),
+        (Ended::Stopped, _) => Err(stopped(&run, surroundings, arguments)),
         (_, RunStatus::Failed | RunStatus::Canceled | RunStatus::Running | RunStatus::InputRequired) => Ok(Exit::Failed),
     }
 }
 
 /// A run that goes no further has not failed: its journal did, or the engine.
-fn stopped(run: &RunId, arguments: &RunArguments) -> Failure {
+fn stopped(run: &RunId, surroundings: &Surroundings, arguments: &RunArguments) -> Failure {
     let goes_on = match (&arguments.idempotency_key, &arguments.data_dir) {
         (Some(_), _) => Some("the same command goes on with it".to_owned()),
-        (None, Some(data_dir)) => Some(format!("`gantry serve --data-dir {}` goes on with it", data_dir.display())),
+        (None, Some(data_dir)) => {
+            let origins = surroundings.origins().with_cards(&arguments.agent_cards);
+            Some(format!("{}: it goes on with the run", origins.start(data_dir)))
+        }
         (None, None) => None,
     };
     Failure::internal(format!("run `{run}` stopped before its end; the log says why"))
@@ -279,10 +293,12 @@ fn explain(report: &mut Report, surroundings: &Surroundings) {
         && error.code == ErrorClass::NoAgent
         && error.hint.is_none()
     {
-        error.hint = Some(format!(
-            "{} has no agent for it: push a card with `gantry agent push FILE`, add one with --agent-card, or use --embedded",
-            surroundings.location
-        ));
+        let ways = if surroundings.is_built_in() {
+            "add one with --agent-card, or use a registry that has one with --registry"
+        } else {
+            "push a card with `gantry agent push FILE`, add one with --agent-card, or use --embedded"
+        };
+        error.hint = Some(format!("{} has no agent for it: {ways}", surroundings.location));
     }
 }
 

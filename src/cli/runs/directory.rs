@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::super::diagnostics;
 use super::super::exit::{Failure, chain};
-use super::super::local::has_registry;
+use super::super::origins;
 use super::super::terminal::Terminal;
 use crate::config::Config;
 use crate::control::{self, Reply, Wish};
@@ -129,7 +129,7 @@ impl Directory {
         let failure = Failure::unavailable(format!("{error} ({})", self.data_dir.display()));
         match error {
             control::Error::Nobody => {
-                failure.hint(format!("start `{}`: it goes on with the runs, and this command reaches it", self.start()))
+                failure.hint(format!("{}: it goes on with the runs, and this command reaches it", self.start()))
             }
             control::Error::Deaf { .. } => failure.hint(
                 "a `gantry run` takes none, and a server that starts none yet: wait for its end, or press Ctrl-C there, which cancels its run",
@@ -140,11 +140,9 @@ impl Directory {
         }
     }
 
-    /// The command that goes on with the runs.
+    /// What to do so that the runs go on.
     pub(super) fn start(&self) -> String {
-        // `gantry up` keeps a registry of its own there, with the agents that its runs call.
-        let which = if has_registry(&self.data_dir) { "up" } else { "serve" };
-        format!("gantry {which} --data-dir {}", self.data_dir.display())
+        origins::start(&self.path, &self.data_dir)
     }
 }
 

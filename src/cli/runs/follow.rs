@@ -42,7 +42,7 @@ pub(super) async fn execute(arguments: FollowArguments, config: &Config, termina
     }
     let mut asked =
         control::ask(&directory.path, &Wish::Follow { run: run.clone() }).await.map_err(|error| directory.unanswered(&error))?;
-    let again = || format!("start `{}`: it goes on with the run, and this command follows it again", directory.start());
+    let again = || format!("{}: it goes on with the run, and this command follows it again", directory.start());
     let mut status = None;
     loop {
         let reply = asked.next().await.map_err(|error| match &status {

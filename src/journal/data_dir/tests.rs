@@ -114,3 +114,35 @@ fn who_only_looks_whether_it_is_held_holds_up_nobody_for_long() {
     DataDir::lock(dir.path()).unwrap();
     looks.join().unwrap();
 }
+
+#[test]
+fn a_note_outlives_its_holder_and_stands_beside_what_is_announced() {
+    let site = Site::new();
+    let live = site.path("live");
+    assert_eq!(DataDir::noted(&live), None, "there is no directory");
+    let mut held = DataDir::lock(&live).unwrap();
+    assert_eq!(DataDir::noted(&live), None);
+    held.note("first").unwrap();
+    held.announce("ask here").unwrap();
+    held.note("second").unwrap();
+    assert_eq!(DataDir::noted(&live).as_deref(), Some("second"));
+    assert_eq!(DataDir::announced(&live).as_deref(), Some("ask here"));
+    copy(&live, &site.path("copy"));
+    assert!(site.refusal("copy").contains("a copy of"));
+    assert_eq!(DataDir::noted(&site.path("copy")).as_deref(), Some("second"), "the runs of a copy are the same");
+    drop(held);
+    // Who holds it for a moment, to forget runs, changes nothing.
+    let mut held = DataDir::lock(&live).unwrap();
+    assert_eq!(DataDir::announced(&live), None);
+    assert_eq!(DataDir::noted(&live).as_deref(), Some("second"));
+    held.note(&"x".repeat(100_000)).unwrap();
+    assert_eq!(DataDir::noted(&live), None, "nothing is better than what is wrong or cut");
+    held.announce("ask there").unwrap();
+    assert_eq!(DataDir::announced(&live).as_deref(), Some("ask there"));
+    drop(held);
+    let mut held = DataDir::lock_noting(&live, "third").unwrap();
+    held.announce("ask now").unwrap();
+    assert_eq!(DataDir::noted(&live).as_deref(), Some("third"));
+    held.note("third").unwrap();
+    assert_eq!(DataDir::announced(&live).as_deref(), Some("ask now"));
+}

@@ -52,6 +52,57 @@ fn a_message_names_its_skill_in_many_ways() {
 }
 
 #[test]
+fn a_member_that_is_mistyped_is_refused_and_one_of_somebody_else_is_not() {
+    let refusal = |read: Result<Ask, Failure>| read.err().map(|failure| (failure.error.code, failure.error.message));
+    for (name, meant) in [
+        ("idempotencyKey", Some("idempotency_key")),
+        ("idempotency-key", Some("idempotency_key")),
+        ("inputs", Some("input")),
+        ("Input", Some("input")),
+        ("verison", Some("version")),
+        ("digests", Some("digest")),
+        ("workflowId", Some("workflow_id")),
+        // Old callers send more than is asked for.
+        ("metadata", None),
+        ("session", None),
+        ("workflow", None),
+        ("skill", None),
+        ("context_id", None),
+    ] {
+        let mut data = json!({ "workflow_id": "w" });
+        data[name] = json!("x");
+        let inputs = json!({ "skill": "execute_workflow", "input": data });
+        let told = |read| {
+            let expected = meant.map(|meant| format!("unknown member `{name}`; did you mean `{meant}`?"));
+            match (refusal(read), expected) {
+                (None, None) => {}
+                (Some((-32602, message)), Some(expected)) => assert!(message.contains(&expected), "{message}"),
+                (read, expected) => panic!("{name}: {read:?} instead of {expected:?}"),
+            }
+        };
+        told(Execute::read(data.clone()).map(Ask::Execute));
+        for message in [
+            json!({ "messageId": "m", "parts": [{ "data": data }], "metadata": { "skill": "execute_workflow" } }),
+            json!({ "messageId": "m", "parts": [{ "data": data }] }),
+            json!({ "messageId": "m", "parts": [{ "text": data.to_string() }], "metadata": { "skill": "execute_workflow" } }),
+            json!({ "messageId": "m", "parts": [{ "data": inputs }] }),
+        ] {
+            told(Ask::of(serde_json::from_value(message).unwrap()));
+        }
+    }
+    let many: Map<String, Value> = (0..100).map(|n| (format!("{}input", "_".repeat(n)), json!(n))).collect();
+    assert_eq!(refusal(Execute::read(Value::Object(many)).map(Ask::Execute)).unwrap().1.matches("did you mean").count(), 5);
+}
+
+#[test]
+fn every_member_is_known() {
+    let all = json!({ "workflow_id": "w", "version": "1", "digest": "d", "input": {}, "idempotency_key": "k" });
+    assert_eq!(all.as_object().unwrap().keys().map(String::as_str).collect::<Vec<_>>(), MEMBERS.to_vec());
+    // One more breaks this line, and belongs into the list.
+    let Execute { workflow_id: _, version: _, digest: _, input: _, idempotency_key: _ } = Execute::read(all).unwrap();
+}
+
+#[test]
 fn a_text_goes_where_the_schema_wants_it() {
     let schema =
         json!({"properties": {"n": {"type": "integer"}, "topic": {"type": "string"}, "text": {"type": "string"}}, "required": ["topic"]});

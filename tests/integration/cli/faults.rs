@@ -110,8 +110,9 @@ fn a_run_that_stops_ends_with_the_code_of_a_fault_and_says_that_it_has_not_ended
         let listed = machine.run(&["runs", "list", "--data-dir", "data", "--json"]).expect(0).json();
         assert_eq!(listed[0]["status"], "running", "{listed:#}");
         let id = listed[0]["run"].as_str().unwrap();
-        for part in ["run stopped", &format!("error: run `{id}` stopped before its end"), "`gantry serve --data-dir data` goes on with it"]
-        {
+        let push = "start `gantry up --ephemeral`, then `gantry agent push ".to_owned() + machine.path("card.json").to_str().unwrap();
+        let serve = "then start `gantry serve --registry http://localhost:5000 --port 0 --data-dir data`: it goes on with the run";
+        for part in ["run stopped", &format!("error: run `{id}` stopped before its end"), &push, serve] {
             assert!(ran.stderr.contains(part), "{more:?}: no {part:?} in\n{}", ran.stderr);
         }
         assert!(!ran.stderr.contains("failed after"), "{more:?}: {}", ran.stderr);

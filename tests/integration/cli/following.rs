@@ -29,7 +29,9 @@ fn a_follower_is_told_that_its_gantry_stops() {
         gantry.running.signal(signal);
         let told = follower.end().expect(3).stderr;
         assert!(told.contains(&format!("run `{run}` {expected}")), "{signal}: {told}");
-        assert!(told.contains("gantry serve --data-dir") && told.contains("goes on with the run"), "{signal}: {told}");
+        let start =
+            format!("start `gantry serve --registry {} --data-dir {}`: it goes on with the run", world.registry, data_dir.display());
+        assert!(told.contains(&start), "{signal}: {told}");
     }
 }
 

@@ -383,7 +383,8 @@ output: {said: \"{{ steps.publish.outputs.yes }}\"}
 
     // Nobody holds the directory: looking works, changing says what to do.
     let nobody = world.runs(&["answer", &first, "{}"]).expect(3);
-    assert!(nobody.stderr.contains("no gantry is running") && nobody.stderr.contains("gantry serve --data-dir"), "{}", nobody.stderr);
+    let start = format!("start `gantry serve --registry {} --data-dir {}`", world.registry, world.data_dir().display());
+    assert!(nobody.stderr.contains("no gantry is running") && nobody.stderr.contains(&start), "{}", nobody.stderr);
     assert!(world.runs(&["show", &first]).expect(0).stdout.contains("waiting"));
     assert!(world.runs(&["show", &first[..3]]).expect(3).stderr.contains("at least 4 characters"));
 

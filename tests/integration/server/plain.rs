@@ -71,6 +71,24 @@ async fn parameters_that_cannot_be_read_start_nothing() {
     assert_eq!(world.call("ListTasks", json!({})).await.result()["totalSize"], 0);
 }
 
+#[tokio::test]
+async fn a_member_that_is_mistyped_starts_nothing_and_one_of_somebody_else_is_ignored() {
+    let world = World::new().await;
+    world.workflow("sets", "  - {id: one, step_type: set, value: 1}\n").await;
+    for (name, meant) in [("idempotencyKey", "idempotency_key"), ("inputs", "input")] {
+        for (path, code) in [("/", -32602), ("/execute", -1)] {
+            let params = json!({ "workflow_id": "sets", "metadata": {}, name: "x" });
+            let body = json!({ "jsonrpc": "2.0", "id": 1, "method": "execute_workflow", "params": params }).to_string();
+            let refused = world.post(path, &[], body).await;
+            let told = refused.body["error"]["message"].as_str().unwrap();
+            let expected = format!("unknown member `{name}`; did you mean `{meant}`?");
+            assert!(refused.code() == code && told.contains(&expected), "{:#}", refused.body);
+        }
+    }
+    assert_eq!(world.call("ListTasks", json!({})).await.result()["totalSize"], 0);
+    world.call("execute_workflow", json!({ "workflow_id": "sets", "metadata": {}, "session": "x" })).await.result();
+}
+
 /// Calls as a caller of the plain protocol, with more headers.
 async fn plain(world: &World, headers: &[(&str, &str)], method: &str, params: Value) -> Answer {
     let body = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params }).to_string();
