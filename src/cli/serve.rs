@@ -23,7 +23,7 @@ use crate::control;
 use crate::discovery::Discovery;
 use crate::engine::embedded::{self, Embedded, Recovered};
 use crate::engine::{Engine, Filter};
-use crate::journal::{self, DataDir, Journal, Memory, Retention, Sqlite};
+use crate::journal::{DataDir, Journal, Memory, Retention, Sqlite};
 use crate::server::{self, Server};
 use crate::shutdown::Shutdown;
 use crate::threads::Threads;
@@ -254,10 +254,9 @@ pub(super) struct Keep<'a> {
 
 /// The journal of a data directory, held against other processes; one in memory without a directory.
 pub(super) fn open_journal(data_dir: Option<&Path>) -> Result<(Arc<dyn Journal>, Option<DataDir>), Failure> {
-    let unavailable = |error: journal::Error| Failure::unavailable(chain(&error));
     let Some(directory) = data_dir else { return Ok((Arc::new(Memory::default()), None)) };
-    let held = DataDir::lock(&directory.join(RUNS_DIR)).map_err(unavailable)?;
-    let journal = Sqlite::open(held.path()).map_err(unavailable)?;
+    let held = DataDir::lock(&directory.join(RUNS_DIR)).map_err(|error| Failure::of_journal(&error))?;
+    let journal = Sqlite::open(held.path()).map_err(|error| Failure::of_journal(&error))?;
     Ok((Arc::new(journal), Some(held)))
 }
 

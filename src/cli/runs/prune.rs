@@ -34,6 +34,7 @@ pub struct PruneArguments {
 
 pub(super) async fn execute(arguments: PruneArguments, config: &Config, terminal: Terminal) -> Result<Exit, Failure> {
     let directory = arguments.directory.open(config)?;
+    Sqlite::check(&directory.path).map_err(|error| Failure::of_journal(&error))?;
     if !arguments.runs.is_empty() {
         for run in &arguments.runs {
             forget(&directory, run, terminal).await?;
@@ -51,7 +52,7 @@ pub(super) async fn execute(arguments: PruneArguments, config: &Config, terminal
 
 /// Nobody drives runs there: the directory is held for the moment it takes.
 async fn alone(directory: &Directory, retention: Retention) -> Result<serde_json::Value, Failure> {
-    let unavailable = |error: journal::Error| Failure::unavailable(chain(&error));
+    let unavailable = |error: journal::Error| Failure::of_journal(&error);
     if directory.journal()?.is_none() {
         return Ok(json!({ "forgotten": 0 }));
     }
@@ -77,7 +78,7 @@ async fn forget(directory: &Directory, text: &str, terminal: Terminal) -> Result
     if control::answers(&directory.path).await {
         directory.ask(&Wish::Forget { run: run.clone() }).await?;
     } else {
-        let unavailable = |error: journal::Error| Failure::unavailable(chain(&error));
+        let unavailable = |error: journal::Error| Failure::of_journal(&error);
         let _held = DataDir::lock(&directory.path).map_err(unavailable)?;
         let journal = Sqlite::open(&directory.path).map_err(unavailable)?;
         if !journal.forget(&run).await.map_err(unavailable)? {

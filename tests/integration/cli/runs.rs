@@ -300,11 +300,11 @@ fn a_newer_or_damaged_journal_is_refused_and_left_as_it_is() {
         std::fs::read(&path).unwrap()
     };
     let damaged = b"SQLite format 3\0 and then something else ".repeat(50);
-    for (content, expected) in [(newer, "format 99"), (damaged, "cannot open the journal")] {
+    for (content, expected, code) in [(newer, "format 99", 3), (damaged, "cannot open the journal", 4)] {
         std::fs::write(&path, &content).unwrap();
-        let refused = Ran::from(world.command(&[]).output().unwrap()).expect(3);
+        let refused = Ran::from(world.command(&[]).output().unwrap()).expect(code);
         assert!(refused.stderr.contains(expected) && refused.stderr.contains("Nothing was changed"), "{}", refused.stderr);
-        let looked = world.runs(&["list"]).expect(3);
+        let looked = world.runs(&["list"]).expect(code);
         assert!(looked.stderr.contains("cannot open the journal"), "{}", looked.stderr);
         assert_eq!(std::fs::read(&path).unwrap(), content);
     }

@@ -276,7 +276,7 @@ fn a_journal_of_which_a_start_would_lose_runs_is_refused_and_left_as_it_is() {
         let looked = [&["list"][..], &["show", "abcdef"], &["export", "abcdef"], &["prune", "--keep", "0"]];
         let looked = looked.iter().filter(|_| looks).map(|arguments| world.runs(arguments));
         for refused in looked.chain([Ran::from(world.command(&[]).output().unwrap())]) {
-            let told = &refused.expect(3).stderr;
+            let told = &refused.expect(4).stderr;
             for part in ["cannot open the journal", "journal.sqlite3-wal", "Nothing was changed; move the whole directory"] {
                 assert!(told.contains(part), "{name}: no {part:?} in {told}");
             }
