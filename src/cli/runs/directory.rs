@@ -24,6 +24,10 @@ pub(in crate::cli) const RUNS_DIR: &str = "runs";
 /// Shortest beginning of a run's id that stands for it.
 const PREFIX_MIN: usize = 4;
 
+/// What to do about a process that holds the directory and takes no commands.
+pub(super) const DEAF_HINT: &str =
+    "a `gantry run` takes none, and a server that starts none yet: wait for its end, or press Ctrl-C there, which cancels its run";
+
 /// Which data directory.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(super) struct DirectoryChoice {
@@ -39,6 +43,10 @@ impl DirectoryChoice {
         let data_dir = chosen.ok_or_else(|| {
             Failure::usage("there is no home directory to look for runs in").hint("name the data directory with --data-dir")
         })?;
+        if let Some(file) = [&data_dir, &data_dir.join(RUNS_DIR)].into_iter().find(|path| path.exists() && !path.is_dir()) {
+            return Err(Failure::unavailable(format!("{} is no directory", file.display()))
+                .hint("name the directory of the gantry that runs or ran them with --data-dir"));
+        }
         let named = self.data_dir.is_some() || config.data_dir.is_some();
         Ok(Directory { path: data_dir.join(RUNS_DIR), data_dir, named, warned: Once::new() })
     }
@@ -136,14 +144,20 @@ impl Directory {
     }
 
     pub(super) fn unanswered(&self, error: &control::Error) -> Failure {
+        if matches!(error, control::Error::Nobody)
+            && let Some((original, holder)) = journal::held_original(&self.path)
+        {
+            let data_dir = original.parent().unwrap_or(&original).display();
+            let what =
+                format!("{} is a copy of {data_dir}, which is held by {holder}: its runs are under way there", self.data_dir.display());
+            return Failure::unavailable(what).hint(format!("reach that gantry with --data-dir {data_dir}"));
+        }
         let failure = Failure::unavailable(format!("{error} ({})", self.data_dir.display()));
         match error {
             control::Error::Nobody => {
                 failure.hint(format!("start `{}`: it goes on with the runs, and this command reaches it", self.start()))
             }
-            control::Error::Deaf { .. } => failure.hint(
-                "a `gantry run` takes none, and a server that starts none yet: wait for its end, or press Ctrl-C there, which cancels its run",
-            ),
+            control::Error::Deaf { .. } => failure.hint(DEAF_HINT),
             control::Error::Silent { .. } | control::Error::Slow { .. } => {
                 failure.hint("look at the run with `gantry runs show`, and try again")
             }

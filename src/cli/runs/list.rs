@@ -44,6 +44,12 @@ pub(super) fn status(text: &str) -> Result<RunStatus, String> {
 }
 
 pub(super) async fn execute(arguments: ListArguments, config: &Config) -> Result<Exit, Failure> {
+    if let (Some(since), Some(until)) = (arguments.since, arguments.until)
+        && since <= until
+    {
+        let what = format!("--since {} and --until {} leave no time between them", humanize(since), humanize(until));
+        return Err(Failure::usage(what).hint("--since is the longer one: `--since 2h --until 1h`"));
+    }
     let directory = arguments.directory.open(config)?;
     let query = Query {
         workflow: arguments.workflow,
@@ -73,7 +79,7 @@ pub(super) async fn execute(arguments: ListArguments, config: &Config) -> Result
     if arguments.until.is_some() {
         // How many there are in all counts the later ones, too.
         let bound = if shown.len() == arguments.limit { ", or more; --limit shows more" } else { "" };
-        say(&format!("{}{bound} in {}", count_of(shown.len()), directory.data_dir.display()));
+        say(&format!("{} in {}{bound}", count_of(shown.len()), directory.data_dir.display()));
         return Ok(exit);
     }
     let more = if shown.len() < total { format!(", the latest {} shown; --limit shows more", shown.len()) } else { String::new() };

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::super::aside::aside;
 use super::super::exit::{Exit, Failure, chain};
 use super::super::terminal::{Terminal, one_line, say};
-use super::directory::{Directory, DirectoryChoice, ago, plan_of};
+use super::directory::{DEAF_HINT, Directory, DirectoryChoice, ago, plan_of};
 use crate::config::Config;
 use crate::control::{self, Wish};
 use crate::engine::{Export, Timeline};
@@ -70,7 +70,7 @@ async fn forget(directory: &Directory, text: &str, terminal: Terminal) -> Result
         true => record.status.as_str().to_owned(),
         false => match unreadable(&journal, record, terminal).await? {
             Some(why) => format!("it has not ended, and cannot be read: {why}"),
-            None => return Err(not_ended(&run)),
+            None => return Err(not_ended(directory, &run).await),
         },
     };
     drop(journal);
@@ -89,8 +89,14 @@ async fn forget(directory: &Directory, text: &str, terminal: Terminal) -> Result
     Ok(())
 }
 
-fn not_ended(run: &RunId) -> Failure {
-    Failure::new(Exit::Failed, format!("run `{run}` has not ended")).hint(format!("`gantry runs cancel {run}` ends it"))
+/// What ends it depends on who drives it.
+async fn not_ended(directory: &Directory, run: &RunId) -> Failure {
+    let failure = Failure::new(Exit::Failed, format!("run `{run}` has not ended"));
+    let holder = if control::answers(&directory.path).await { None } else { DataDir::holder(&directory.path) };
+    match holder {
+        Some(holder) => failure.hint(format!("{holder}, which holds the data directory, takes no commands; {DEAF_HINT}")),
+        None => failure.hint(format!("`gantry runs cancel {run}` ends it")),
+    }
 }
 
 /// Why a run cannot be read; none when it can be. What fails for now is an error.

@@ -98,6 +98,11 @@ fn a_command_to_a_process_that_takes_none_names_it_and_what_to_do() {
         assert!(refused.starts_with(&named), "{command:?}: {refused}");
         assert!(refused.contains("Ctrl-C") && !refused.contains("start `gantry"), "{command:?}: {refused}");
     }
+    let kept = machine.run(&["runs", "prune", run, "--data-dir", "data"]).expect(1).stderr;
+    assert!(kept.contains("has not ended") && kept.contains(&format!("process {}", running.child.id())), "{kept}");
+    assert!(kept.contains("Ctrl-C") && !kept.contains("runs cancel"), "{kept}");
+    let held = machine.run(&["runs", "prune", "--keep", "0", "--data-dir", "data"]).expect(3).stderr;
+    assert!(held.contains(&format!("is held by process {}", running.child.id())), "{held}");
     running.signal("INT");
     running.end().expect(130);
     let nobody = machine.run(&["runs", "cancel", run, "--data-dir", "data"]).expect(3).stderr;
