@@ -3,6 +3,7 @@
 use std::fmt;
 use std::process::ExitCode;
 
+use crate::journal;
 use crate::workflow::Diagnostic;
 
 /// The exit codes, as `--help` and the README document them.
@@ -93,6 +94,11 @@ impl Failure {
     /// A fault of gantry's own, or of the machine.
     pub fn internal(message: impl Into<String>) -> Self {
         Self::new(Exit::Internal, message)
+    }
+
+    /// A journal cannot be opened, or not written: its damage is a fault of the machine.
+    pub fn of_journal(error: &journal::Error) -> Self {
+        Self::new(if error.is_damage() { Exit::Internal } else { Exit::Unavailable }, chain(error))
     }
 
     /// The same, with what to do next.

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::exit::{Failure, chain};
+use super::exit::Failure;
 use super::local::has_registry;
 use crate::config::REGISTRY_PORT;
 use crate::journal::DataDir;
@@ -65,12 +65,12 @@ impl Origins {
 
     /// Holds a data directory, and notes it there for [`noted`](Self::noted).
     pub(super) fn hold(&self, path: &Path) -> Result<DataDir, Failure> {
-        DataDir::lock_noting(path, &self.line()?).map_err(|error| Failure::unavailable(chain(&error)))
+        DataDir::lock_noting(path, &self.line()?).map_err(|error| Failure::of_journal(&error))
     }
 
     /// Notes it in a data directory that is held.
     pub(super) fn note(&self, directory: &mut DataDir) -> Result<(), Failure> {
-        directory.note(&self.line()?).map_err(|error| Failure::unavailable(chain(&error)))
+        directory.note(&self.line()?).map_err(|error| Failure::of_journal(&error))
     }
 
     fn line(&self) -> Result<String, Failure> {

@@ -24,7 +24,7 @@ use crate::control;
 use crate::discovery::Discovery;
 use crate::engine::embedded::{self, Embedded, Recovered};
 use crate::engine::{Engine, Filter};
-use crate::journal::{self, DataDir, Journal, Memory, Retention, Sqlite};
+use crate::journal::{DataDir, Journal, Memory, Retention, Sqlite};
 use crate::server::{self, Server};
 use crate::shutdown::Shutdown;
 use crate::threads::Threads;
@@ -258,10 +258,9 @@ pub(super) struct Keep<'a> {
 
 /// The journal of a data directory, held against other processes; one in memory without a directory.
 pub(super) fn open_journal(data_dir: Option<&Path>, origins: &Origins) -> Result<(Arc<dyn Journal>, Option<DataDir>), Failure> {
-    let unavailable = |error: journal::Error| Failure::unavailable(chain(&error));
     let Some(directory) = data_dir else { return Ok((Arc::new(Memory::default()), None)) };
     let held = origins.hold(&directory.join(RUNS_DIR))?;
-    let journal = Sqlite::open(held.path()).map_err(unavailable)?;
+    let journal = Sqlite::open(held.path()).map_err(|error| Failure::of_journal(&error))?;
     Ok((Arc::new(journal), Some(held)))
 }
 

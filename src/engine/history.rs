@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use serde::Serialize;
+use serde_json::Value;
 
 use super::{Export, payload};
 use crate::ids::{RunId, SkillId};
@@ -95,6 +96,8 @@ pub enum EntryStatus {
     Waiting,
     /// Ended well.
     Completed,
+    /// Taken from the run that this one is a retry of: an item of a map that had completed there.
+    Kept,
     /// Failed.
     Failed,
     /// Passed over.
@@ -149,6 +152,10 @@ struct History {
     begun: u64,
     /// The entry of a step that is not over, by path.
     open: HashMap<Path, u64>,
+    /// What items of maps that have not begun come with.
+    kept: HashMap<Path, Vec<(usize, Arc<Value>)>>,
+    /// The first item, or repetition, that has not begun, by the path of the step that is under way.
+    next_items: HashMap<String, usize>,
 }
 
 impl History {
@@ -171,8 +178,17 @@ impl History {
                 }
                 return;
             }
+            Event::Kept { path, index, value, .. } => {
+                // An item that is under way already goes on, whatever was kept of it.
+                if self.next_items.get(path.as_str()).is_none_or(|next| index >= next) {
+                    self.kept.entry(path.clone()).or_default().push((*index, Arc::clone(value)));
+                }
+                if self.open.contains_key(path) {
+                    self.begin_kept(path);
+                }
+                return;
+            }
             Event::Started { .. }
-            | Event::Kept { .. }
             | Event::Answered { .. }
             | Event::TimerFired { .. }
             | Event::Exhausted { .. }
@@ -220,8 +236,9 @@ impl History {
     fn change(&mut self, change: Change) {
         match change {
             Change::StepStarted { path, step, skill: None, .. } => {
-                let entry = self.entry(path, step.to_string());
+                let entry = self.entry(path.clone(), step.to_string());
                 self.begin(entry);
+                self.begin_kept(&path);
             }
             // A call begins with its command, which knows the inputs.
             Change::StepStarted { skill: Some(_), .. } | Change::RunStarted | Change::RunFinished { .. } | Change::StepRetrying { .. } => {}
@@ -236,6 +253,7 @@ impl History {
             }
             Change::StepFinished { path, step, status, outputs, error, attempts, .. } => {
                 let status = entry_status(status);
+                self.next_items.remove(path.as_str());
                 // Of a call without an entry the last attempt said so already.
                 if attempts == 0 && !self.open.contains_key(&path) {
                     let entry = self.entry(path.clone(), step.to_string());
@@ -249,6 +267,19 @@ impl History {
                     entry.question = None;
                     entry.value = (status == EntryStatus::Completed).then(|| payload::of(&outputs));
                 }
+                self.over(place);
+            }
+        }
+    }
+
+    /// The items of a map that begin with what they came to in another run.
+    fn begin_kept(&mut self, map: &Path) {
+        for (index, value) in self.kept.remove(map).into_iter().flatten() {
+            let path = Path::new(format!("{map}[{index}]"));
+            let entry = self.entry(path.clone(), map.step().to_owned());
+            let (depth, finished_at, value) = (entry.depth + 1, Some(self.at), Some(payload::of(&value)));
+            self.begin(Entry { depth, status: EntryStatus::Kept, finished_at, value, ..entry });
+            if let Some(place) = self.open.remove(&path) {
                 self.over(place);
             }
         }
@@ -277,6 +308,12 @@ impl History {
     }
 
     fn begin(&mut self, entry: Entry) {
+        if let Some((around, index)) = item_of(&entry.path) {
+            match self.next_items.get_mut(around) {
+                Some(next) => *next = (*next).max(index + 1),
+                None => _ = self.next_items.insert(around.to_owned(), index + 1),
+            }
+        }
         self.open.insert(entry.path.clone(), self.begun);
         self.entries.insert(self.begun, entry);
         self.begun += 1;
@@ -296,6 +333,13 @@ impl History {
     }
 }
 
+/// The map or loop that a step stands in, and in which item.
+fn item_of(path: &Path) -> Option<(&str, usize)> {
+    let (around, _) = path.as_str().rsplit_once('/')?;
+    let (around, index) = around.strip_suffix(']')?.rsplit_once('[')?;
+    Some((around, index.parse().ok()?))
+}
+
 fn entry_status(status: StepStatus) -> EntryStatus {
     match status {
         StepStatus::Pending | StepStatus::Running => EntryStatus::Running,
@@ -309,7 +353,7 @@ fn entry_status(status: StepStatus) -> EntryStatus {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
     use crate::engine::export::ExportHeader;
@@ -346,6 +390,75 @@ mod tests {
         let shown: Vec<_> = told.entries.iter().map(|entry| (entry.status, entry.agent.as_ref().map(|by| by.name.as_str()))).collect();
         assert_eq!(shown, [(EntryStatus::Completed, Some("asker")), (EntryStatus::Running, Some("asker"))]);
         assert_eq!(told.left_out, 0);
+    }
+
+    /// One map that begins after what was kept of it is known, and one that is under way by then with its first item.
+    #[test]
+    fn what_a_retry_kept_of_a_map_has_its_lines() {
+        let map = "{id: many, step_type: map, items: [a, b, c, d], max_concurrency: 1, steps: [{id: one, skill: one}]}";
+        let kept = |path: &str, at: Timestamp| {
+            let event = |index: usize| Event::Kept { path: Path::new(path), index, value: Arc::new(json!(index)), at };
+            [event(0), event(1), event(3)]
+        };
+        let replied = |path: &str, at: Timestamp| {
+            let (path, value) = (Path::new(path), Arc::new(json!("done")));
+            Event::Replied { path, attempt: 1, value, by: None, inputs: None, at }
+        };
+        let head = "metadata: {id: w, name: W, version: 1.0.0}\nsteps:\n";
+        let later = told(&format!("{head}- {{id: a, skill: one}}\n- {map}\n"), |at| {
+            kept("/1:many", at).into_iter().chain([replied("/0:a", at), replied("/1:many[2]/0:one", at)]).collect()
+        });
+        let first = told(&format!("{head}- {map}\n"), |at| {
+            let mut events = kept("/0:many", at).to_vec();
+            events.extend([replied("/0:many[0]/0:one", at), replied("/0:many[2]/0:one", at)]);
+            events
+        });
+        let lines = |told: &Timeline| -> Vec<String> {
+            let line = |entry: &Entry| format!("{} {:?} {}", entry.path, entry.status, entry.depth);
+            told.entries.iter().map(line).collect()
+        };
+        assert_eq!(
+            lines(&later),
+            [
+                "/0:a Completed 0",
+                "/1:many Completed 0",
+                "/1:many[0] Kept 1",
+                "/1:many[1] Kept 1",
+                "/1:many[3] Kept 1",
+                "/1:many[2]/0:one Completed 1"
+            ]
+        );
+        assert_eq!(
+            lines(&first),
+            [
+                "/0:many Completed 0",
+                "/0:many[0]/0:one Completed 1",
+                "/0:many[1] Kept 1",
+                "/0:many[3] Kept 1",
+                "/0:many[2]/0:one Completed 1"
+            ]
+        );
+        assert_eq!(later.entries[2].value, Some(payload::of(&json!(0))));
+        assert!(later.entries.iter().all(|entry| entry.finished_at.is_some()));
+    }
+
+    /// What was kept of very many items is told like very many steps.
+    #[test]
+    fn of_very_many_items_that_were_kept_the_first_and_the_last_are_told() {
+        let text = "metadata: {id: w, name: W, version: 1.0.0}
+steps:
+  - {id: a, skill: one}
+  - {id: many, step_type: map, items: \"{{ steps.a.outputs }}\", max_concurrency: 1, steps: [{id: one, skill: one}]}
+";
+        let (count, path) = (12_000, Path::new("/1:many"));
+        let told = told(text, |at| {
+            let kept = (0..count).map(|index| Event::Kept { path: path.clone(), index, value: Arc::new(json!(1)), at });
+            let value = Arc::new(json!(vec![0; count]));
+            let replied = Event::Replied { path: Path::new("/0:a"), attempt: 1, value, by: None, inputs: None, at };
+            kept.chain([replied]).collect()
+        });
+        assert_eq!(told.entries.len() as u64, HISTORY_ENTRIES_MAX);
+        assert_eq!(told.left_out, count as u64 + 2 - HISTORY_ENTRIES_MAX);
     }
 
     /// A loop, a question that is asked in the middle of it, and the loop again.

@@ -43,6 +43,9 @@ pub struct Divergence {
 
 /// Replays with `plan` what `recorded` is the plan of. The recorded side must fit its own events: otherwise the file is damaged.
 pub fn replay(export: &Export, recorded: Arc<Plan>, plan: Arc<Plan>) -> Result<Replayed, Mismatch> {
+    if export.events.is_empty() {
+        return Err(Mismatch::Start);
+    }
     let digest = plan.digest().clone();
     let asked_with = asked_with(&export.events);
     let (mut then, mut now) = (Run::new(recorded), Run::new(plan));

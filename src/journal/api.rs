@@ -212,6 +212,9 @@ pub enum Error {
         /// Which event and value, and what is wrong with it.
         what: String,
     },
+    /// The files of the journal are not as they were written.
+    #[error("{0}")]
+    DamagedFile(String),
     /// Anything else.
     #[error("{0}")]
     Failed(String),
@@ -222,7 +225,15 @@ impl Error {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Full(_) | Self::Busy(_) => true,
-            Self::NotFound(_) | Self::Damaged { .. } | Self::Failed(_) => false,
+            Self::NotFound(_) | Self::Damaged { .. } | Self::DamagedFile(_) | Self::Failed(_) => false,
+        }
+    }
+
+    /// Whether what is stored is not what was written.
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::Damaged { .. } | Self::DamagedFile(_) => true,
+            Self::NotFound(_) | Self::Full(_) | Self::Busy(_) | Self::Failed(_) => false,
         }
     }
 }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 mod built_in;
+mod damaged;
 mod descriptors;
 mod docs;
 mod exits;

@@ -92,5 +92,30 @@ fn read(file: &PathBuf) -> Result<String, Failure> {
     if text.len() > limits::RUN_INPUT_BYTES_MAX {
         return Err(Failure::usage(format!("the answer is larger than {} bytes", limits::RUN_INPUT_BYTES_MAX)));
     }
-    Ok(text)
+    Ok(without_newline(text))
+}
+
+/// A file ends with a newline, which is no part of what it says.
+fn without_newline(mut text: String) -> String {
+    if text.ends_with('\n') {
+        text.pop();
+        if text.ends_with('\r') {
+            text.pop();
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_newline;
+
+    #[test]
+    fn one_newline_at_the_end_is_no_part_of_an_answer() {
+        let cases =
+            [("yes\n", "yes"), ("yes\r\n", "yes"), ("yes\n\n", "yes\n"), ("a\nb", "a\nb"), ("yes\r", "yes\r"), ("\n", ""), ("", "")];
+        for (text, expected) in cases {
+            assert_eq!(without_newline(text.to_owned()), expected, "{text:?}");
+        }
+    }
 }

@@ -1,15 +1,15 @@
 //! The data directory that a command is about: its journal for reading, and the gantry that holds it.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 use std::time::SystemTime;
 
 use serde_json::Value;
 
 use super::super::diagnostics;
-use super::super::exit::{Failure, chain};
+use super::super::exit::{Exit, Failure, chain};
 use super::super::origins;
-use super::super::terminal::Terminal;
+use super::super::terminal::{Terminal, say};
 use crate::config::Config;
 use crate::control::{self, Reply, Wish};
 use crate::engine::Export;
@@ -23,6 +23,10 @@ use crate::workflow::{self, Severity};
 pub(in crate::cli) const RUNS_DIR: &str = "runs";
 /// Shortest beginning of a run's id that stands for it.
 const PREFIX_MIN: usize = 4;
+
+/// What to do about a process that holds the directory and takes no commands.
+pub(super) const DEAF_HINT: &str =
+    "a `gantry run` takes none, and a server that starts none yet: wait for its end, or press Ctrl-C there, which cancels its run";
 
 /// Which data directory.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -39,8 +43,12 @@ impl DirectoryChoice {
         let data_dir = chosen.ok_or_else(|| {
             Failure::usage("there is no home directory to look for runs in").hint("name the data directory with --data-dir")
         })?;
+        if let Some(file) = [&data_dir, &data_dir.join(RUNS_DIR)].into_iter().find(|path| path.exists() && !path.is_dir()) {
+            return Err(Failure::unavailable(format!("{} is no directory", file.display()))
+                .hint("name the directory of the gantry that runs or ran them with --data-dir"));
+        }
         let named = self.data_dir.is_some() || config.data_dir.is_some();
-        Ok(Directory { path: data_dir.join(RUNS_DIR), data_dir, named })
+        Ok(Directory { path: data_dir.join(RUNS_DIR), data_dir, named, warned: Once::new() })
     }
 }
 
@@ -52,28 +60,38 @@ pub(super) struct Directory {
     pub(super) path: PathBuf,
     /// Somebody chose it: that nothing ever ran there is then a mistake, and not the state of a new machine.
     named: bool,
+    /// What cannot be read there has been said.
+    warned: Once,
 }
 
 impl Directory {
     /// The journal, to look at. None when nothing ever ran on this machine.
     pub(super) fn journal(&self) -> Result<Option<Sqlite>, Failure> {
-        match Sqlite::open_to_read(&self.path).map_err(|error| Failure::unavailable(chain(&error)))? {
+        match Sqlite::open_to_read(&self.path).map_err(|error| Failure::of_journal(&error))? {
             None if self.named => {
                 let what = if self.data_dir.is_dir() { "there are no runs" } else { "there is no data directory" };
                 Err(Failure::unavailable(format!("{what} in {}", self.data_dir.display()))
                     .hint("name the directory of the gantry that runs or ran them with --data-dir"))
             }
-            journal => Ok(journal),
+            journal => {
+                if let Some(damage) = journal.as_ref().and_then(Sqlite::damage) {
+                    self.warned.call_once(|| say(&format!("warning: the {damage}: what was stored after it is missing here")));
+                }
+                Ok(journal)
+            }
         }
     }
 
     /// The run whose id this is, or begins so.
     pub(super) async fn find(&self, text: &str) -> Result<(Sqlite, Record), Failure> {
+        let journal = self.journal()?;
+        // It may be among what the damage hides.
+        let exit = if journal.as_ref().and_then(Sqlite::damage).is_some() { Exit::Internal } else { Exit::Unavailable };
         let absent = || {
-            Failure::unavailable(format!("there is no run `{text}` in {}", self.data_dir.display()))
+            Failure::new(exit, format!("there is no run `{text}` in {}", self.data_dir.display()))
                 .hint("`gantry runs list` shows those there are; --data-dir names another directory")
         };
-        let journal = self.journal()?.ok_or_else(absent)?;
+        let journal = journal.ok_or_else(absent)?;
         let run = RunId::parse(text).map_err(|error| Failure::usage(error.to_string()))?;
         match journal.record(&run).await {
             Ok(record) => return Ok((journal, record)),
@@ -116,7 +134,7 @@ impl Directory {
         let mut asked = control::ask(&self.path, wish).await.map_err(|error| self.unanswered(&error))?;
         match asked.next().await.map_err(|error| self.unanswered(&error))? {
             Reply::Done(done) => Ok(done),
-            Reply::Refused(why) => Err(Failure::new(super::super::Exit::Failed, why)),
+            Reply::Refused(why) => Err(Failure::new(Exit::Failed, why)),
             Reply::Misfit(why) => Err(Failure::usage(why)),
             Reply::Broken(why) => Err(Failure::internal(why)),
             Reply::Snapshot(_) | Reply::Update(_) | Reply::Parked | Reply::Stopped => {
@@ -126,14 +144,18 @@ impl Directory {
     }
 
     pub(super) fn unanswered(&self, error: &control::Error) -> Failure {
+        if matches!(error, control::Error::Nobody)
+            && let Some((original, holder)) = journal::held_original(&self.path)
+        {
+            let data_dir = original.parent().unwrap_or(&original).display();
+            let what =
+                format!("{} is a copy of {data_dir}, which is held by {holder}: its runs are under way there", self.data_dir.display());
+            return Failure::unavailable(what).hint(format!("reach that gantry with --data-dir {data_dir}"));
+        }
         let failure = Failure::unavailable(format!("{error} ({})", self.data_dir.display()));
         match error {
-            control::Error::Nobody => {
-                failure.hint(format!("{}: it goes on with the runs, and this command reaches it", self.start()))
-            }
-            control::Error::Deaf { .. } => failure.hint(
-                "a `gantry run` takes none, and a server that starts none yet: wait for its end, or press Ctrl-C there, which cancels its run",
-            ),
+            control::Error::Nobody => failure.hint(format!("{}: it goes on with the runs, and this command reaches it", self.start())),
+            control::Error::Deaf { .. } => failure.hint(DEAF_HINT),
             control::Error::Silent { .. } | control::Error::Slow { .. } => {
                 failure.hint("look at the run with `gantry runs show`, and try again")
             }

@@ -44,6 +44,12 @@ pub(super) fn status(text: &str) -> Result<RunStatus, String> {
 }
 
 pub(super) async fn execute(arguments: ListArguments, config: &Config) -> Result<Exit, Failure> {
+    if let (Some(since), Some(until)) = (arguments.since, arguments.until)
+        && since <= until
+    {
+        let what = format!("--since {} and --until {} leave no time between them", humanize(since), humanize(until));
+        return Err(Failure::usage(what).hint("--since is the longer one: `--since 2h --until 1h`"));
+    }
     let directory = arguments.directory.open(config)?;
     let query = Query {
         workflow: arguments.workflow,
@@ -54,13 +60,16 @@ pub(super) async fn execute(arguments: ListArguments, config: &Config) -> Result
         runs_max: Some(arguments.limit),
         ..Query::default()
     };
-    let Found { records: shown, total } = match directory.journal()? {
+    let journal = directory.journal()?;
+    let Found { records: shown, total } = match &journal {
         Some(journal) => journal.select(&query).await.map_err(|error| Failure::internal(chain(&error)))?,
         None => Found { records: Vec::new(), total: 0 },
     };
+    // It goes through all runs, of which some are as they were before the damage.
+    let exit = if journal.is_some_and(|journal| journal.damage().is_some()) { Exit::Internal } else { Exit::Ok };
     if arguments.json {
         terminal::json(&shown.iter().map(object).collect::<Vec<_>>())?;
-        return Ok(Exit::Ok);
+        return Ok(exit);
     }
     if !shown.is_empty() {
         let now = now();
@@ -70,12 +79,12 @@ pub(super) async fn execute(arguments: ListArguments, config: &Config) -> Result
     if arguments.until.is_some() {
         // How many there are in all counts the later ones, too.
         let bound = if shown.len() == arguments.limit { ", or more; --limit shows more" } else { "" };
-        say(&format!("{}{bound} in {}", count_of(shown.len()), directory.data_dir.display()));
-        return Ok(Exit::Ok);
+        say(&format!("{} in {}{bound}", count_of(shown.len()), directory.data_dir.display()));
+        return Ok(exit);
     }
     let more = if shown.len() < total { format!(", the latest {} shown; --limit shows more", shown.len()) } else { String::new() };
     say(&format!("{} in {}{more}", count_of(total), directory.data_dir.display()));
-    Ok(Exit::Ok)
+    Ok(exit)
 }
 
 fn count_of(runs: usize) -> String {

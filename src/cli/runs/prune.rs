@@ -7,7 +7,7 @@ use serde_json::json;
 use super::super::aside::aside;
 use super::super::exit::{Exit, Failure, chain};
 use super::super::terminal::{Terminal, one_line, say};
-use super::directory::{Directory, DirectoryChoice, ago, plan_of};
+use super::directory::{DEAF_HINT, Directory, DirectoryChoice, ago, plan_of};
 use crate::config::Config;
 use crate::control::{self, Wish};
 use crate::engine::{Export, Timeline};
@@ -34,6 +34,7 @@ pub struct PruneArguments {
 
 pub(super) async fn execute(arguments: PruneArguments, config: &Config, terminal: Terminal) -> Result<Exit, Failure> {
     let directory = arguments.directory.open(config)?;
+    Sqlite::check(&directory.path).map_err(|error| Failure::of_journal(&error))?;
     if !arguments.runs.is_empty() {
         for run in &arguments.runs {
             forget(&directory, run, terminal).await?;
@@ -51,7 +52,7 @@ pub(super) async fn execute(arguments: PruneArguments, config: &Config, terminal
 
 /// Nobody drives runs there: the directory is held for the moment it takes.
 async fn alone(directory: &Directory, retention: Retention) -> Result<serde_json::Value, Failure> {
-    let unavailable = |error: journal::Error| Failure::unavailable(chain(&error));
+    let unavailable = |error: journal::Error| Failure::of_journal(&error);
     if directory.journal()?.is_none() {
         return Ok(json!({ "forgotten": 0 }));
     }
@@ -69,7 +70,7 @@ async fn forget(directory: &Directory, text: &str, terminal: Terminal) -> Result
         true => record.status.as_str().to_owned(),
         false => match unreadable(&journal, record, terminal).await? {
             Some(why) => format!("it has not ended, and cannot be read: {why}"),
-            None => return Err(not_ended(&run)),
+            None => return Err(not_ended(directory, &run).await),
         },
     };
     drop(journal);
@@ -77,7 +78,7 @@ async fn forget(directory: &Directory, text: &str, terminal: Terminal) -> Result
     if control::answers(&directory.path).await {
         directory.ask(&Wish::Forget { run: run.clone() }).await?;
     } else {
-        let unavailable = |error: journal::Error| Failure::unavailable(chain(&error));
+        let unavailable = |error: journal::Error| Failure::of_journal(&error);
         let _held = DataDir::lock(&directory.path).map_err(unavailable)?;
         let journal = Sqlite::open(&directory.path).map_err(unavailable)?;
         if !journal.forget(&run).await.map_err(unavailable)? {
@@ -88,8 +89,14 @@ async fn forget(directory: &Directory, text: &str, terminal: Terminal) -> Result
     Ok(())
 }
 
-fn not_ended(run: &RunId) -> Failure {
-    Failure::new(Exit::Failed, format!("run `{run}` has not ended")).hint(format!("`gantry runs cancel {run}` ends it"))
+/// What ends it depends on who drives it.
+async fn not_ended(directory: &Directory, run: &RunId) -> Failure {
+    let failure = Failure::new(Exit::Failed, format!("run `{run}` has not ended"));
+    let holder = if control::answers(&directory.path).await { None } else { DataDir::holder(&directory.path) };
+    match holder {
+        Some(holder) => failure.hint(format!("{holder}, which holds the data directory, takes no commands; {DEAF_HINT}")),
+        None => failure.hint(format!("`gantry runs cancel {run}` ends it")),
+    }
 }
 
 /// Why a run cannot be read; none when it can be. What fails for now is an error.

@@ -106,7 +106,7 @@ fn row(entry: &Entry, from: Timestamp, until: Timestamp) -> Vec<String> {
     let end = entry.finished_at.unwrap_or(until);
     let took = humanize(Duration::from_millis(end.since_ms(entry.started_at)));
     let took = match entry.status {
-        EntryStatus::Skipped => String::new(),
+        EntryStatus::Skipped | EntryStatus::Kept => String::new(),
         EntryStatus::Running | EntryStatus::Waiting => format!("{took}…"),
         EntryStatus::Completed | EntryStatus::Failed | EntryStatus::Canceled => took,
     };
@@ -137,7 +137,8 @@ fn agent(entry: &Entry) -> String {
 /// The id, with the number of the repetition it is part of.
 fn name(entry: &Entry) -> String {
     let text = entry.path.as_str();
-    let around = text.rsplit_once('/').map_or("", |(around, _)| around);
+    // What was kept of an item stands for all of its steps.
+    let around = if entry.status == EntryStatus::Kept { text } else { text.rsplit_once('/').map_or("", |(around, _)| around) };
     match around.rsplit_once('[') {
         Some((_, index)) if around.ends_with(']') => format!("[{index} {}", entry.step),
         _ => entry.step.clone(),
@@ -154,7 +155,7 @@ fn bar(from: Timestamp, to: Timestamp, start: Timestamp, end: Timestamp, status:
         EntryStatus::Completed => '█',
         EntryStatus::Failed => '▒',
         EntryStatus::Running | EntryStatus::Waiting => '░',
-        EntryStatus::Canceled | EntryStatus::Skipped => '·',
+        EntryStatus::Canceled | EntryStatus::Skipped | EntryStatus::Kept => '·',
     };
     (0..BAR_CHARACTERS).map(|at| if at >= first && at < last { mark } else { ' ' }).chain(['|']).collect()
 }
@@ -164,6 +165,7 @@ fn status(status: EntryStatus) -> &'static str {
         EntryStatus::Running => "running",
         EntryStatus::Waiting => "waiting",
         EntryStatus::Completed => "completed",
+        EntryStatus::Kept => "kept",
         EntryStatus::Failed => "failed",
         EntryStatus::Skipped => "skipped",
         EntryStatus::Canceled => "canceled",

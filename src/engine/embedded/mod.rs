@@ -525,7 +525,7 @@ fn journal_error(run: &RunId, error: journal::Error) -> Error {
         journal::Error::Full(message) => Error::Full(message),
         error @ journal::Error::Busy(_) => Error::Busy(format!("{error}; try again later")),
         error @ journal::Error::Damaged { .. } => Error::Damaged(error.to_string()),
-        journal::Error::Failed(message) => Error::Journal(message),
+        journal::Error::DamagedFile(message) | journal::Error::Failed(message) => Error::Journal(message),
     }
 }
 

@@ -235,7 +235,9 @@ impl Embedded {
                 driver.woken(resting);
                 driver.drive(events).await;
             }
-            Err(error @ (journal::Error::Failed(_) | journal::Error::Busy(_) | journal::Error::Full(_))) => {
+            Err(
+                error @ (journal::Error::DamagedFile(_) | journal::Error::Failed(_) | journal::Error::Busy(_) | journal::Error::Full(_)),
+            ) => {
                 warn!(run_id = %run, %error, "run cannot be read now");
                 let later = limits::JOURNAL_FULL_REST_MAX;
                 let due = resting.due.map(|(due, instant)| (due, instant.max(Instant::now() + later)));

@@ -259,6 +259,8 @@ fn a_record_that_does_not_fit_itself_is_refused() {
     let mut export = recorded();
     export.events.remove(1);
     assert!(replay(&export, plan(RECORDED, "0"), plan(RECORDED, "0")).is_err());
+    export.events.clear();
+    assert_eq!(replay(&export, plan(RECORDED, "0"), plan(RECORDED, "0")), Err(Mismatch::Start), "without events it has not begun");
 }
 
 /// A loop in pieces, whose deadline passes in the middle.

@@ -19,7 +19,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use self::payloads::{Stored, decode, encode};
 use self::writer::{Addition, Request, Write};
-use super::{Child, Created, Error, Found, Header, Journal, Member, Progress, Query, Record, Resting, Retention, Used};
+use super::{Child, Created, DataDir, Error, Found, Header, Journal, Member, Progress, Query, Record, Resting, Retention, Used};
 use crate::ids::{Digest, RunId};
 use crate::interpreter::{Event, RunStatus};
 use crate::limits;
@@ -40,6 +40,8 @@ pub struct Sqlite {
     pruning: tokio::sync::Mutex<()>,
     /// What was cut when it was opened.
     cut_bytes: Option<u64>,
+    /// What of it cannot be read, when it was opened for reading only.
+    damage: Option<String>,
 }
 
 impl Sqlite {
@@ -68,33 +70,69 @@ impl Sqlite {
             .name("journal".to_owned())
             .spawn(move || writer::write(&connection, requests))
             .map_err(|error| Error::Failed(format!("cannot start the journal's thread: {error}")))?;
-        Ok(Self { path, writes: Some(writes), reader: Arc::new(Mutex::new(reader)), pruning: tokio::sync::Mutex::default(), cut_bytes })
+        Ok(Self {
+            path,
+            writes: Some(writes),
+            reader: Arc::new(Mutex::new(reader)),
+            pruning: tokio::sync::Mutex::default(),
+            cut_bytes,
+            damage: None,
+        })
     }
 
     /// Opens the journal in `dir` to look at, beside the process that writes it or after its end. Needs no lock and changes nothing.
-    /// None when there is no journal yet.
+    /// None when there is no journal yet. Of one whose write-ahead file is damaged it has what stands before the damage.
     pub fn open_to_read(dir: &Path) -> Result<Option<Self>, Error> {
         let path = dir.join(FILE);
         schema::check_pair(&path)?;
         if !path.exists() {
             return Ok(None);
         }
+        let damaged_at = Self::damaged_at(dir);
         let reader = schema::open_to_read(&path)?;
-        match schema::check(&reader, &path)? {
+        let version = schema::check(&reader, &path);
+        if let Some(at) = damaged_at
+            && !version.as_ref().is_ok_and(|version| schema::is_current(*version))
+        {
+            // What is found there is not what was stored last.
+            return Err(schema::damaged_at(&path, at));
+        }
+        match version? {
             // Its writer has just made the file, or stopped doing so.
-            0 => return schema::check_header(&path).map(|()| None),
+            0 => return Ok(None),
             version if schema::is_current(version) => {}
             version => {
                 let why = format!("it has format {version}, which `gantry serve` brings up to date when it starts on this directory");
                 return Err(schema::refused(&path, &why));
             }
         }
-        Ok(Some(Self { path, writes: None, reader: Arc::new(Mutex::new(reader)), pruning: tokio::sync::Mutex::default(), cut_bytes: None }))
+        let damage = damaged_at.map(|at| schema::damaged_log(&path, at));
+        let reader = Arc::new(Mutex::new(reader));
+        Ok(Some(Self { path, writes: None, reader, pruning: tokio::sync::Mutex::default(), cut_bytes: None, damage }))
+    }
+
+    /// Refuses a directory whose write-ahead file is damaged, as [`open`](Self::open) does, and changes nothing.
+    pub fn check(dir: &Path) -> Result<(), Error> {
+        Self::damaged_at(dir).map_or(Ok(()), |at| Err(schema::damaged_at(&dir.join(FILE), at)))
+    }
+
+    /// Where the write-ahead file is damaged. What a process is writing looks like that for a moment: only where nobody holds the directory
+    /// it counts, and when it is found once more.
+    fn damaged_at(dir: &Path) -> Option<u64> {
+        let path = dir.join(FILE);
+        let at = schema::first_damage(&path)?;
+        let is_held = || DataDir::holder(dir).is_some();
+        (!is_held() && schema::first_damage(&path) == Some(at) && !is_held()).then_some(at)
     }
 
     /// Where the journal is.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// What of the journal cannot be read, when it was opened [to look at](Self::open_to_read).
+    pub fn damage(&self) -> Option<&str> {
+        self.damage.as_deref()
     }
 
     /// Bytes of a write that was not finished when the last process ended, and that were cut when the journal was opened.
@@ -379,7 +417,9 @@ fn failure(db: &Connection, error: &rusqlite::Error) -> Error {
         Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked) => Error::Busy(error.to_string()),
         Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase) => {
             let file = db.path().unwrap_or_default();
-            Error::Failed(format!("the journal {file} is damaged: {error}; bring back a copy of it, or begin with another data directory"))
+            Error::DamagedFile(format!(
+                "the journal {file} is damaged: {error}; bring back a copy of it, or begin with another data directory"
+            ))
         }
         _ => Error::Failed(error.to_string()),
     }

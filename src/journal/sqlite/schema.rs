@@ -89,21 +89,21 @@ pub(super) fn look_ahead(path: &Path) -> Result<Option<u64>, Error> {
     })
 }
 
-fn damaged_at(path: &Path, at: u64) -> Error {
-    let file = wal::of(path);
-    let why = format!(
-        "its write-ahead file {} is damaged at byte {at}, and what was stored behind that would be lost. Bring back a copy of both files",
-        file.display()
-    );
-    refused(path, &why)
+pub(super) fn damaged_at(path: &Path, at: u64) -> Error {
+    let log = damaged_log(path, at);
+    damaged(path, &format!("its {log}, and what was stored behind that would be lost. Bring back a copy of both files"))
 }
 
-/// Whether a database without tables has them in a write-ahead file of which only the header is damaged. Who looks beside the process that
-/// writes can tell no more: the rest changes meanwhile.
-pub(super) fn check_header(path: &Path) -> Result<(), Error> {
+/// What is wrong with a write-ahead file that is damaged there.
+pub(super) fn damaged_log(path: &Path, at: u64) -> String {
+    format!("write-ahead file {} is damaged at byte {at}", wal::of(path).display())
+}
+
+/// From which byte on the write-ahead file is damaged, as it looks now.
+pub(super) fn first_damage(path: &Path) -> Option<u64> {
     match wal::end(path) {
-        Ok(End::Damaged(0)) => Err(damaged_at(path, 0)),
-        _ => Ok(()),
+        Ok(End::Damaged(at)) => Some(at),
+        Ok(End::Whole | End::Torn(_) | End::Void(_)) | Err(_) => None,
     }
 }
 
@@ -117,7 +117,7 @@ pub(super) fn check_pair(path: &Path) -> Result<(), Error> {
         "there is nothing in it, and its write-ahead file {} has runs, which would be lost. Bring back the file that belongs to it",
         file.display()
     );
-    Err(refused(path, &why))
+    Err(damaged(path, &why))
 }
 
 pub(super) fn open(path: &Path) -> Result<Connection, Error> {
@@ -174,7 +174,7 @@ pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), Er
         let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).map_err(failed);
         let bytes = pragma("page_count")?.saturating_mul(pragma("page_size")?);
         if let Some(found) = damage(connection, bytes).map_err(failed)? {
-            return Err(refused(path, &format!("it is damaged: {found}")));
+            return Err(damaged(path, &format!("it is damaged: {found}")));
         }
     }
     stays_as_it_is(false)?;
@@ -206,7 +206,13 @@ pub(super) fn damage(connection: &Connection, bytes: i64) -> rusqlite::Result<Op
 
 /// The journal cannot be opened: it is none, or the disk has no space for what opening one writes.
 fn failed(path: &Path, error: &rusqlite::Error) -> Error {
-    if is_full(Some(path), error) { full(path) } else { refused(path, &error.to_string()) }
+    if is_full(Some(path), error) {
+        return full(path);
+    }
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => damaged(path, &error.to_string()),
+        _ => refused(path, &error.to_string()),
+    }
 }
 
 fn full(path: &Path) -> Error {
@@ -228,11 +234,19 @@ pub(super) fn is_want_of_space(error: &rusqlite::Error, left: impl FnOnce() -> O
 }
 
 pub(super) fn refused(path: &Path, why: &str) -> Error {
+    Error::Failed(refusal(path, why))
+}
+
+fn damaged(path: &Path, why: &str) -> Error {
+    Error::DamagedFile(refusal(path, why))
+}
+
+fn refusal(path: &Path, why: &str) -> String {
     // What stands beside the file belongs to it: without it, it would be lost.
     let directory = path.parent().unwrap_or(path);
-    Error::Failed(format!(
+    format!(
         "cannot open the journal {}: {why}. Nothing was changed; move the whole directory {} away to start with an empty journal",
         path.display(),
         directory.display()
-    ))
+    )
 }

@@ -163,29 +163,28 @@ impl Checker<'_, '_> {
         Some(duration)
     }
 
-    /// The one of two keys that is there; reports both and neither.
-    pub(super) fn one_of<'n>(
+    /// What is read of the one of two keys that is there; reports both and neither. Of both, each is read for its own mistakes.
+    pub(super) fn one_of<T>(
         &mut self,
         node: &Node,
-        entries: &'n [Entry],
+        entries: &[Entry],
         keys: (&'static str, &'static str),
-        what: &str,
-        hint: &str,
-    ) -> Option<(&'static str, &'n Node)> {
+        (what, hint): (&str, &str),
+        mut read: impl FnMut(&mut Self, &'static str, &Node) -> Option<T>,
+    ) -> Option<T> {
         match (find(entries, keys.0), find(entries, keys.1)) {
-            (Some(first), None) => Some((keys.0, first)),
-            (None, Some(second)) => Some((keys.1, second)),
+            (Some(first), None) => read(self, keys.0, first),
+            (None, Some(second)) => read(self, keys.1, second),
             (None, None) => {
                 self.add(&codes::MISSING_KEY, &node.span, format!("{what} has neither `{}` nor `{}`", keys.0, keys.1), hint);
                 None
             }
-            (Some(_), Some(second)) => {
+            (Some(first), Some(second)) => {
                 let message = format!("{what} has both `{}` and `{}`", keys.0, keys.1);
                 self.add(&codes::MISPLACED_KEY, &second.span, message, "keep one of them");
-                for key in [keys.0, keys.1] {
-                    if let Some(node) = find(entries, key) {
-                        self.shadow(node);
-                    }
+                for (key, node) in [(keys.0, first), (keys.1, second)] {
+                    read(self, key, node);
+                    self.shadow(node);
                 }
                 None
             }

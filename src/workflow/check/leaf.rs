@@ -15,11 +15,11 @@ const ERROR_RULE: &str = "write `error: {code: out_of_stock, message: \"why\"}`"
 impl Checker<'_, '_> {
     pub(super) fn wait(&mut self, node: &Node, entries: &[Entry]) -> Option<Wait> {
         const RULE: &str = "write `for: 30s`, or `until: \"{{ … }}\"` with what yields a timestamp";
-        let until = match self.one_of(node, entries, ("for", "until"), "the `wait` step", RULE)? {
-            ("for", node) => WaitUntil::For(self.duration(node, "`for`")?),
-            (_, node) => WaitUntil::Until(self.timestamp(node)?),
-        };
-        Some(Wait { until })
+        let until = self.one_of(node, entries, ("for", "until"), ("the `wait` step", RULE), |checker, key, node| match key {
+            "for" => checker.duration(node, "`for`").map(WaitUntil::For),
+            _ => checker.timestamp(node).map(WaitUntil::Until),
+        });
+        Some(Wait { until: until? })
     }
 
     fn timestamp(&mut self, node: &Node) -> Option<Tree> {

@@ -206,17 +206,18 @@ impl Checker<'_, '_> {
                 None
             }
         };
-        let by = match self.one_of(node, entries, ("expression", "steps"), "`reduce`", RULE)? {
-            ("steps", steps) => self.with_names(NAMES, |checker| checker.body(steps, index, Arm::Reduce)).map(ReduceBy::Steps),
-            (_, expression) => match self.with_names(NAMES, |checker| checker.tree_for(expression, Role::Reduction)) {
+        let keys = ("expression", "steps");
+        let by = self.one_of(node, entries, keys, ("`reduce`", RULE), |checker, key, node| match key {
+            "steps" => checker.with_names(NAMES, |checker| checker.body(node, index, Arm::Reduce)).map(ReduceBy::Steps),
+            _ => match checker.with_names(NAMES, |checker| checker.tree_for(node, Role::Reduction)) {
                 Some(Tree::Literal(_)) => {
                     let message = "`reduce.expression` computes nothing".to_owned();
-                    self.add(&codes::INVALID_VALUE, &expression.span, message, "write it as a template: `\"{{ accumulator + item }}\"`");
+                    checker.add(&codes::INVALID_VALUE, &node.span, message, "write it as a template: `\"{{ accumulator + item }}\"`");
                     None
                 }
                 tree => tree.map(ReduceBy::Expression),
             },
-        };
+        });
         Some(Reduce { initial: initial?, by: by? })
     }
 
@@ -225,11 +226,10 @@ impl Checker<'_, '_> {
         const MOST: &str = "add `max_iterations:`, so that the loop ends whatever its condition says";
         const RANGE: &str = "take the most that makes sense: a loop that is not done by then fails";
         const NAMES: &[&str] = &["iteration"];
-        let test = match self.one_of(node, entries, ("while", "until"), "the `loop` step", RULE) {
-            Some(("while", node)) => self.with_names(NAMES, |checker| checker.condition(node, "`while`", Role::While)).map(LoopTest::While),
-            Some((_, node)) => self.with_names(NAMES, |checker| checker.condition(node, "`until`", Role::Until)).map(LoopTest::Until),
-            None => None,
-        };
+        let test = self.one_of(node, entries, ("while", "until"), ("the `loop` step", RULE), |checker, key, node| match key {
+            "while" => checker.with_names(NAMES, |checker| checker.condition(node, "`while`", Role::While)).map(LoopTest::While),
+            _ => checker.with_names(NAMES, |checker| checker.condition(node, "`until`", Role::Until)).map(LoopTest::Until),
+        });
         let max_iterations = match find(entries, "max_iterations") {
             Some(node) => self.integer_or(node, "`max_iterations`", (1, limits::LOOP_ITERATIONS_MAX), RANGE),
             None => {

@@ -100,6 +100,11 @@ fn a_command_to_a_process_that_takes_none_names_it_and_what_to_do() {
         assert!(refused.starts_with(&named), "{command:?}: {refused}");
         assert!(refused.contains("Ctrl-C") && !refused.contains("start `gantry"), "{command:?}: {refused}");
     }
+    let kept = machine.run(&["runs", "prune", run, "--data-dir", "data"]).expect(1).stderr;
+    assert!(kept.contains("has not ended") && kept.contains(&format!("process {}", running.child.id())), "{kept}");
+    assert!(kept.contains("Ctrl-C") && !kept.contains("runs cancel"), "{kept}");
+    let held = machine.run(&["runs", "prune", "--keep", "0", "--data-dir", "data"]).expect(3).stderr;
+    assert!(held.contains(&format!("is held by process {}", running.child.id())), "{held}");
     running.signal("INT");
     running.end().expect(130);
     let nobody = machine.run(&["runs", "cancel", run, "--data-dir", "data"]).expect(3).stderr;
@@ -121,4 +126,35 @@ fn a_template_without_a_value_is_told_with_its_line_and_a_hint_wherever_the_run_
     for told in [shown, followed, task.stdout + &task.stderr, sent.stdout + &sent.stderr] {
         assert!(told.contains("step `b` (line 4): ") && told.contains("did you mean"), "{told}");
     }
+}
+
+/// What a retry of a map did not ask for again is shown, as what it did is.
+#[test]
+fn items_that_a_retry_kept_have_lines_of_their_own() {
+    let steps = "steps:\n- {id: many, step_type: map, items: [1, 2, 3, 4], max_concurrency: 1, tolerate_failures: 1, \
+                 steps: [{id: a, skill: one, inputs: {n: \"{{ item }}\"}}]}\n";
+    // Of five calls in all the first and the third fail.
+    let agent =
+        Counting::start(|_, before| (Duration::ZERO, if [0, 2].contains(&before) { Err("no".to_owned()) } else { Ok(json!(before)) }));
+    let world = World::new(steps, agent);
+    let gantry = world.serve(&[]);
+    let old = world.start(&gantry, 1).unwrap();
+    world.until(&old, "failed");
+    let retried = world.runs(&["retry", &old, "--json"]).expect(0).json();
+    let new = retried["run"].as_str().unwrap();
+    world.until(new, "completed");
+    let shown = world.runs(&["show", new, "--json"]).expect(0).json();
+    let lines: Vec<_> = shown["entries"].as_array().unwrap().iter().map(|entry| (&entry["path"], &entry["status"])).collect();
+    let expected = [
+        (json!("/0:many"), json!("completed")),
+        (json!("/0:many[0]/0:a"), json!("completed")),
+        (json!("/0:many[1]"), json!("kept")),
+        (json!("/0:many[2]/0:a"), json!("completed")),
+        (json!("/0:many[3]/0:a"), json!("completed")),
+    ];
+    let mut found: Vec<_> = lines.iter().map(|(path, status)| ((*path).clone(), (*status).clone())).collect();
+    found.sort_by_key(|(path, _)| path.to_string());
+    assert_eq!(found, expected);
+    let drawn = world.runs(&["show", new]).expect(0).stdout;
+    assert!(drawn.lines().any(|line| line.trim_start().starts_with("[1] many ") && line.contains(" kept ")), "{drawn}");
 }

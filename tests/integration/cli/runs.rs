@@ -300,11 +300,11 @@ fn a_newer_or_damaged_journal_is_refused_and_left_as_it_is() {
         std::fs::read(&path).unwrap()
     };
     let damaged = b"SQLite format 3\0 and then something else ".repeat(50);
-    for (content, expected) in [(newer, "format 99"), (damaged, "cannot open the journal")] {
+    for (content, expected, code) in [(newer, "format 99", 3), (damaged, "cannot open the journal", 4)] {
         std::fs::write(&path, &content).unwrap();
-        let refused = Ran::from(world.command(&[]).output().unwrap()).expect(3);
+        let refused = Ran::from(world.command(&[]).output().unwrap()).expect(code);
         assert!(refused.stderr.contains(expected) && refused.stderr.contains("Nothing was changed"), "{}", refused.stderr);
-        let looked = world.runs(&["list"]).expect(3);
+        let looked = world.runs(&["list"]).expect(code);
         assert!(looked.stderr.contains("cannot open the journal"), "{}", looked.stderr);
         assert_eq!(std::fs::read(&path).unwrap(), content);
     }
@@ -412,6 +412,12 @@ output: {said: \"{{ steps.publish.outputs.yes }}\"}
     assert_eq!(listed(&["list", "--json", "--workflow", "other"]), 0);
     assert_eq!((listed(&["list", "--json", "--until", "1h"]), listed(&["list", "--json", "--until", "0", "--since", "1h"])), (0, 2));
     assert!(world.runs(&["list", "--until", "1h"]).expect(0).stderr.starts_with("0 runs in "));
+    let bounded = world.runs(&["list", "--until", "0", "--limit", "2"]).expect(0).stderr;
+    assert_eq!(bounded, format!("2 runs in {}, or more; --limit shows more\n", world.data_dir().display()));
+    for until in ["1h", "2h"] {
+        let empty = world.runs(&["list", "--since", "1h", "--until", until]).expect(2).stderr;
+        assert!(empty.contains("--since 1h") && empty.contains("no time between them"), "{empty}");
+    }
     assert!(world.runs(&["list", "--status", "lost"]).expect(2).stderr.contains("input_required"));
     assert!(world.runs(&["prune"]).expect(2).stderr.contains("--older-than"));
     // Through the gantry that holds it, then without one.
@@ -549,6 +555,13 @@ fn a_directory_without_runs_is_an_error_and_stays_as_it_is() {
             assert_eq!(ran.stdout, "");
         }
     }
+    machine.write("inside/runs", "x");
+    for (file, named) in [("empty/other.txt", "empty/other.txt"), ("inside", "inside/runs")] {
+        for command in [&["list"][..], &["show", "abcdef"], &["prune", "--keep", "1"], &["cancel", "abcdef"]] {
+            let told = machine.run(&[&["runs"], command, &["--data-dir", file]].concat()).expect(3).stderr;
+            assert!(told.starts_with(&format!("error: {named} is no directory\n")) && told.contains("--data-dir"), "{command:?}: {told}");
+        }
+    }
     assert!(!machine.path("typo").exists() && !machine.path("empty/runs").exists(), "looking creates nothing");
     assert!(machine.run(&["runs", "list"]).expect(0).stderr.contains("0 runs in "), "a new machine has none yet");
 }
@@ -622,7 +635,10 @@ output: [\"{{ steps.a.outputs }}\", \"{{ steps.b.outputs }}\", \"{{ steps.c.outp
     let world = World::new(steps, Counting::start(|_, _| (Duration::ZERO, Ok(json!(1)))));
     let gantry = world.serve(&[]);
     let run = world.start(&gantry, 1).unwrap();
-    for step in ["a", "b", "c"] {
+    // What ends a file is no part of a text.
+    let file = world.machine.write("answer.txt", "5\r\n");
+    world.runs(&["answer", &run, "--file", file.to_str().unwrap(), "--step", "a"]).expect(0);
+    for step in ["b", "c"] {
         world.runs(&["answer", &run, "5", "--step", step]).expect(0);
     }
     let refused = world.runs(&["answer", &run, "5", "--step", "d"]).expect(2).stderr;

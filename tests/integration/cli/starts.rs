@@ -64,11 +64,19 @@ fn a_second_process_and_one_on_a_copy_are_refused_while_the_first_is_there() {
     assert_eq!(listed[0]["status"], "running", "it can be looked at");
     // Whoever controls the copy must not reach the holder of the original.
     let run = listed[0]["run"].as_str().unwrap();
-    let canceled = world.machine.run(&["runs", "cancel", run, "--data-dir", "copy"]);
-    assert_ne!(canceled.code, Some(0), "{}", canceled.stdout);
+    for command in [&["cancel", run][..], &["follow", run], &["answer", run, "1"], &["retry", run]] {
+        let refused = world.machine.run(&[&["runs"], command, &["--data-dir", "copy"]].concat()).expect(3).stderr;
+        let original = world.data_dir().canonicalize().unwrap();
+        let told =
+            format!("error: copy is a copy of {0}, which is held by process {pid}: its runs are under way there\n", original.display());
+        assert!(refused.starts_with(&told) && refused.contains("reach that gantry with --data-dir"), "{command:?}: {refused}");
+        assert!(!refused.contains("start `gantry"), "{command:?}: {refused}");
+    }
     assert_eq!(world.list()[0]["status"], "running");
 
     kill(gantry);
+    let canceled = world.machine.run(&["runs", "cancel", run, "--data-dir", "copy"]).expect(3).stderr;
+    assert!(canceled.contains("start `gantry"), "the copy may go on when nobody has the original: {canceled}");
     let ready = world.machine.path("copy.json");
     let mut command = serve("copy");
     command.arg("--ready-file").arg(&ready);
@@ -276,7 +284,7 @@ fn a_journal_of_which_a_start_would_lose_runs_is_refused_and_left_as_it_is() {
         let looked = [&["list"][..], &["show", "abcdef"], &["export", "abcdef"], &["prune", "--keep", "0"]];
         let looked = looked.iter().filter(|_| looks).map(|arguments| world.runs(arguments));
         for refused in looked.chain([Ran::from(world.command(&[]).output().unwrap())]) {
-            let told = &refused.expect(3).stderr;
+            let told = &refused.expect(4).stderr;
             for part in ["cannot open the journal", "journal.sqlite3-wal", "Nothing was changed; move the whole directory"] {
                 assert!(told.contains(part), "{name}: no {part:?} in {told}");
             }
