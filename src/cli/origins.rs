@@ -17,6 +17,9 @@ const UNTOLD_REGISTRY: &str = "URL";
 /// What stands for the place of a card that is not told.
 const UNTOLD_CARD: &str = "CARD";
 
+/// What stands for a model that is not told.
+const UNTOLD_MODEL: &str = "MODEL";
+
 /// Where the agents of runs are found.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Origins {
@@ -24,6 +27,9 @@ pub(super) struct Origins {
     /// Cards given by hand: files by their whole path, and addresses.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     cards: Vec<String>,
+    /// What the built-in agents ask, when it was given by hand.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    model: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -40,17 +46,17 @@ enum From {
 impl Origins {
     /// Those of `gantry up`.
     pub(super) fn up() -> Self {
-        Self { from: From::Up, cards: Vec::new() }
+        Self { from: From::Up, cards: Vec::new(), model: None }
     }
 
     /// The built-in agents.
     pub(super) fn built_in() -> Self {
-        Self { from: From::Embedded, cards: Vec::new() }
+        Self { from: From::Embedded, cards: Vec::new(), model: None }
     }
 
     /// Those of a registry.
     pub(super) fn registry(url: &str) -> Self {
-        Self { from: From::Registry(told(url, UNTOLD_REGISTRY)), cards: Vec::new() }
+        Self { from: From::Registry(told(url, UNTOLD_REGISTRY)), cards: Vec::new(), model: None }
     }
 
     /// The same, and agents by their cards in files or at addresses.
@@ -63,9 +69,10 @@ impl Origins {
         Self { cards: cards.iter().map(whole).collect(), ..self }
     }
 
-    /// Holds a data directory, and notes it there for [`noted`](Self::noted).
-    pub(super) fn hold(&self, path: &Path) -> Result<DataDir, Failure> {
-        DataDir::lock_noting(path, &self.line()?).map_err(|error| Failure::of_journal(&error))
+    /// The same, with the model that the built-in agents ask. A command is its owner's, and is not told.
+    pub(super) fn with_model(self, model: Option<&str>) -> Self {
+        let is_command = |model: &str| model.starts_with("command:");
+        Self { model: model.map(|model| if is_command(model) { UNTOLD_MODEL.to_owned() } else { told(model, UNTOLD_MODEL) }), ..self }
     }
 
     /// Notes it in a data directory that is held.
@@ -84,26 +91,30 @@ impl Origins {
 
     /// What to do so that the runs go on with the same agents: "start `gantry serve --embedded --data-dir D`", and what must come before.
     pub(super) fn start(&self, data_dir: &Path) -> String {
-        let directory = data_dir.display();
+        let directory = word(&data_dir.display().to_string());
+        let model = self.model.as_ref().map(|model| format!("--model {} ", word(model))).unwrap_or_default();
         let (serve, registry) = match &self.from {
             // Its own registry is there, and the built-in agents are, too.
-            From::Up => return format!("start `gantry up --data-dir {directory}`"),
-            From::Embedded if self.cards.is_empty() && has_registry(data_dir) => return Self::up().start(data_dir),
+            From::Up => return format!("start `gantry up {model}--data-dir {directory}`"),
+            // It takes a model, and `gantry serve` does not.
+            From::Embedded if self.cards.is_empty() && (self.model.is_some() || has_registry(data_dir)) => {
+                return Self { from: From::Up, ..self.clone() }.start(data_dir);
+            }
             From::Embedded if self.cards.is_empty() => return format!("start `gantry serve --embedded --data-dir {directory}`"),
             // No server takes cards by hand, so that they need a registry, with the built-in agents beside them.
             From::Embedded => {
                 let registry = format!("http://localhost:{REGISTRY_PORT}");
                 (format!("gantry serve --registry {registry} --port 0 --data-dir {directory}"), registry)
             }
-            From::Registry(url) => (format!("gantry serve --registry {url} --data-dir {directory}"), url.clone()),
+            From::Registry(url) => (format!("gantry serve --registry {} --data-dir {directory}", word(url)), word(url)),
         };
         let (addresses, files): (Vec<&String>, Vec<&String>) = self.cards.iter().partition(|card| is_address(card) || *card == UNTOLD_CARD);
         let mut steps = Vec::new();
         if self.from == From::Embedded {
-            steps.push("start `gantry up --ephemeral`".to_owned());
+            steps.push(format!("start `gantry up {model}--ephemeral`"));
         }
         if !files.is_empty() {
-            let files = files.iter().map(|file| file.as_str()).collect::<Vec<_>>().join(" ");
+            let files = files.iter().map(|file| word(file)).collect::<Vec<_>>().join(" ");
             steps.push(format!("`gantry agent push {files} --registry {registry}`"));
         }
         for address in addresses {
@@ -120,8 +131,14 @@ pub(super) fn start(runs: &Path, data_dir: &Path) -> String {
         Some(origins) => origins.start(data_dir),
         // `gantry up` keeps a registry of its own there, with the agents that its runs call.
         None if has_registry(data_dir) => Origins::up().start(data_dir),
-        None => format!("start `gantry serve --data-dir {}`", data_dir.display()),
+        None => format!("start `gantry serve --data-dir {}`", word(&data_dir.display().to_string())),
     }
+}
+
+/// As a shell reads it as one word.
+fn word(text: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_./:@%+=,-".contains(&byte) || byte >= 0x80;
+    if !text.is_empty() && text.bytes().all(is_plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
 
 fn is_address(place: &str) -> bool {
@@ -152,6 +169,9 @@ mod tests {
             (Origins::built_in(), &plain, "start `gantry serve --embedded".to_owned()),
             (Origins::built_in(), &of_up, "start `gantry up".to_owned()),
             (Origins::registry("http://r:1"), &of_up, "start `gantry serve --registry http://r:1".to_owned()),
+            (Origins::up().with_model(Some("ollama:m")), &plain, "start `gantry up --model ollama:m".to_owned()),
+            (Origins::built_in().with_model(Some("ollama:a b")), &plain, "start `gantry up --model 'ollama:a b'".to_owned()),
+            (Origins::built_in().with_model(Some("command:x --key y")), &plain, "start `gantry up --model MODEL".to_owned()),
             (Origins::registry("https://name:word@r:1"), &plain, "start `gantry serve --registry URL".to_owned()),
             (Origins::registry("r:1").with_cards(&cards[..1]), &plain, format!("{push} r:1`, then start `gantry serve --registry r:1")),
             (
@@ -165,7 +185,7 @@ mod tests {
         ] {
             let expected = format!("{expected} --data-dir {}`", data_dir.display());
             assert_eq!(origins.start(data_dir), expected);
-            drop(origins.hold(&data_dir.join("runs")).unwrap());
+            origins.note(&mut DataDir::lock(&data_dir.join("runs")).unwrap()).unwrap();
             assert_eq!(start(&data_dir.join("runs"), data_dir), expected, "noted");
         }
     }
@@ -175,12 +195,25 @@ mod tests {
         let site = tempfile::tempdir().unwrap();
         let mut held = DataDir::lock(site.path()).unwrap();
         let cards = ["http://me:hidden@a/", "https://a/?token=hidden"].map(str::to_owned);
-        for origins in [Origins::registry("http://me:hidden@r:5000"), Origins::registry("r:1").with_cards(&cards)] {
+        let models = ["command:ask --key hidden", "openai:m@https://hidden/"];
+        let of_models = models.map(|model| Origins::up().with_model(Some(model)));
+        for origins in
+            of_models.into_iter().chain([Origins::registry("http://me:hidden@r:5000"), Origins::registry("r:1").with_cards(&cards)])
+        {
             origins.note(&mut held).unwrap();
             let lock = std::fs::read_to_string(site.path().join("lock")).unwrap();
             assert!(lock.contains("agents {") && !lock.contains("hidden"), "{lock}");
         }
         assert!(Origins::noted(site.path()).unwrap().start(site.path()).contains("with the card of CARD in FILE"));
+    }
+
+    #[test]
+    fn a_place_with_a_blank_is_one_word() {
+        let cards = ["/my cards/o'ne.json".to_owned()];
+        let hint = Origins::registry("r:1").with_cards(&cards).start(Path::new("/my data"));
+        let expected =
+            r"`gantry agent push '/my cards/o'\''ne.json' --registry r:1`, then start `gantry serve --registry r:1 --data-dir '/my data'`";
+        assert_eq!(hint, expected);
     }
 
     #[test]

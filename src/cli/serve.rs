@@ -187,7 +187,7 @@ impl Orchestrator {
         let unavailable = |error: &dyn std::error::Error| Failure::unavailable(chain(error));
         // First: what fails from here on must fail before runs go on.
         let threads = Threads::begin().map_err(|error| unavailable(&error))?;
-        let (journal, mut data_dir) = open_journal(keep.data_dir, keep.origins)?;
+        let (journal, mut data_dir) = open_journal(keep.data_dir)?;
         let bounds = embedded::Options { depth_max: options.limits.depth_runs_max, ..engine_options(keep.config) };
         let engine = Embedded::new(bounds, Arc::clone(&discovery), agents, journal);
         let bound = Server::bind(options, Arc::new(engine.clone()), discovery).await.map_err(|error| match &error {
@@ -202,7 +202,11 @@ impl Orchestrator {
         // Whoever waits for the ready file finds the card. A registry that is slow gets it later.
         let _slow = tokio::time::timeout(PUBLISH_PATIENCE, bound.publish()).await;
         let control = match &mut data_dir {
-            Some(held) => Some(control::Listener::bind(held).await.map_err(|error| unavailable(&error))?),
+            Some(held) => {
+                // Now that nothing keeps it from going on with what is there.
+                keep.origins.note(held)?;
+                Some(control::Listener::bind(held).await.map_err(|error| unavailable(&error))?)
+            }
             None => None,
         };
         let recovered = engine.recover().await.map_err(|error| unavailable(&error))?;
@@ -257,9 +261,9 @@ pub(super) struct Keep<'a> {
 }
 
 /// The journal of a data directory, held against other processes; one in memory without a directory.
-pub(super) fn open_journal(data_dir: Option<&Path>, origins: &Origins) -> Result<(Arc<dyn Journal>, Option<DataDir>), Failure> {
+pub(super) fn open_journal(data_dir: Option<&Path>) -> Result<(Arc<dyn Journal>, Option<DataDir>), Failure> {
     let Some(directory) = data_dir else { return Ok((Arc::new(Memory::default()), None)) };
-    let held = origins.hold(&directory.join(RUNS_DIR))?;
+    let held = DataDir::lock(&directory.join(RUNS_DIR)).map_err(|error| Failure::of_journal(&error))?;
     let journal = Sqlite::open(held.path()).map_err(|error| Failure::of_journal(&error))?;
     Ok((Arc::new(journal), Some(held)))
 }

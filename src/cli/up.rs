@@ -110,7 +110,7 @@ async fn orchestrator(arguments: &UpArguments, config: &Config, local: &Local, d
     let loopback = [IpNet::new_assert(loopback[0], 8).trunc(), IpNet::new_assert(loopback[1], 128)];
     options.grace = options.grace.min(arguments.keeping.grace);
     options.push.allow_networks.extend(loopback);
-    let origins = Origins::up();
+    let origins = Origins::up().with_model(arguments.model.model.as_deref());
     let keep = Keep { data_dir, grace: arguments.keeping.grace, config, origins: &origins };
     let mut agents = agent_options(config);
     agents.allow.extend(loopback);

@@ -13,7 +13,7 @@ use super::Error;
 /// As much of a lock file as is read.
 const ANNOUNCED_BYTES_MAX: u64 = 16 * 1024;
 /// The longest note, so that what stands beside it is read as well.
-const NOTE_BYTES_MAX: usize = 8 * 1024;
+const NOTE_BYTES_MAX: usize = 3 * 1024;
 const LOCK: &str = "lock";
 /// How often the lock is tried again, and how long after each time.
 const LOCK_ATTEMPTS: u32 = 5;
@@ -29,15 +29,6 @@ pub struct DataDir {
 impl DataDir {
     /// Makes the directory when there is none, readable for its owner only, and locks it.
     pub fn lock(path: &Path) -> Result<Self, Error> {
-        Self::hold(path, None)
-    }
-
-    /// The same, with what [`note`](Self::note) says: both are written at once.
-    pub fn lock_noting(path: &Path, line: &str) -> Result<Self, Error> {
-        Self::hold(path, Some(noting(line)))
-    }
-
-    fn hold(path: &Path, note: Option<String>) -> Result<Self, Error> {
         let failed = |error: io::Error| failure(&format!("cannot use the data directory {}", path.display()), &error);
         std::fs::create_dir_all(path).map_err(failed)?;
         #[cfg(unix)]
@@ -72,8 +63,7 @@ impl DataDir {
         }
         let place = Place::of(&lock, &path.canonicalize().map_err(failed)?).map_err(failed)?;
         // What was noted is of the runs, and holds until somebody notes something else.
-        let earlier = || before.lines().find(|line| line.starts_with(NOTE)).map(|note| format!("{note}\n")).unwrap_or_default();
-        let note = note.unwrap_or_else(earlier);
+        let note = last_note(&before).map(|note| format!("{NOTE}{note}\n")).unwrap_or_default();
         lock.set_len(0).map_err(failed)?;
         lock.rewind().map_err(failed)?;
         write!(lock, "process {}\n{place}{note}", std::process::id()).map_err(failed)?;
@@ -92,28 +82,25 @@ impl DataDir {
         announced().map_err(failed)
     }
 
-    /// Notes where the agents of its runs are found, for whoever wants them to go on later. One that is too long is not kept.
+    /// Notes where the agents of its runs are found, for whoever wants them to go on later. The last note holds; one that is too long is none.
     pub fn note(&mut self, line: &str) -> Result<(), Error> {
-        let mut noted = || -> io::Result<()> {
-            let before = text(&self.lock)?;
-            if before.lines().any(|noted| noted.strip_prefix(NOTE) == Some(line)) {
-                return Ok(());
-            }
-            let others = before.lines().filter(|line| !line.starts_with(NOTE)).flat_map(|line| [line, "\n"]);
-            let lines = others.collect::<String>() + &noting(line);
-            self.lock.set_len(0)?;
-            self.lock.rewind()?;
-            self.lock.write_all(lines.as_bytes())?;
-            self.lock.sync_all()
-        };
-        let failed = |error: io::Error| failure(&format!("cannot write to {}", self.path.join(LOCK).display()), &error);
-        noted().map_err(failed)
+        let line = if line.len() > NOTE_BYTES_MAX { "" } else { line };
+        if text(&self.lock).is_ok_and(|before| last_note(&before).unwrap_or_default() == line) {
+            return Ok(());
+        }
+        self.announce(&format!("{NOTE}{line}"))
     }
 
     /// What was noted last in a directory, by whoever held it then.
     pub fn noted(path: &Path) -> Option<String> {
         let lock = File::open(path.join(LOCK)).ok()?;
-        text(&lock).ok()?.lines().skip(1).find_map(|line| line.strip_prefix(NOTE)).map(str::to_owned)
+        last_note(&text(&lock).ok()?).filter(|note| !note.is_empty()).map(str::to_owned)
+    }
+
+    /// Where the original of a copied directory is, and who holds it now: what [`lock`](Self::lock) refuses, for those who only look.
+    pub fn held_original(path: &Path) -> Option<(PathBuf, String)> {
+        let lock = File::open(path.join(LOCK)).ok()?;
+        Place::written(&text(&lock).ok()?)?.held_elsewhere(&lock)
     }
 
     /// What the holder of a directory announced last. It may have ended since: only who answers there is the holder. What stands in a copy
@@ -139,9 +126,9 @@ impl DataDir {
     }
 }
 
-/// The line of a note; nothing when it is too long.
-fn noting(line: &str) -> String {
-    if line.len() > NOTE_BYTES_MAX { String::new() } else { format!("{NOTE}{line}\n") }
+/// Later notes stand behind earlier ones.
+fn last_note(text: &str) -> Option<&str> {
+    text.lines().skip(1).filter_map(|line| line.strip_prefix(NOTE)).last()
 }
 
 /// What stands in a lock file, from its beginning.
@@ -204,7 +191,7 @@ impl Place {
             return None;
         }
         let original = File::open(self.directory.join(LOCK)).ok().filter(|original| self.is_of(original))?;
-        FileExt::try_lock(&original).is_err().then(|| (self.directory, holder(&text(&original).unwrap_or_default())))
+        FileExt::try_lock_shared(&original).is_err().then(|| (self.directory, holder(&text(&original).unwrap_or_default())))
     }
 }
 

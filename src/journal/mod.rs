@@ -3,7 +3,6 @@
 //! Used by `engine`. Names `interpreter` for [`Event`](crate::interpreter::Event) and nothing else above floor 0.
 
 mod api;
-mod copied;
 mod data_dir;
 mod memory;
 mod sqlite;
@@ -12,7 +11,6 @@ pub use api::{
     Child, Created, Error, Found, Header, Journal, Member, PARENT_LABEL, Progress, Query, ROOT_LABEL, Record, Resting, Retention,
     STEP_LABEL, Used,
 };
-pub use copied::held_original;
 pub use data_dir::DataDir;
 pub use memory::Memory;
 pub use sqlite::Sqlite;

@@ -71,7 +71,9 @@ impl Execute {
 fn refuse_mistyped(input: &Value) -> Result<(), Failure> {
     let names = input.as_object().into_iter().flat_map(Map::keys).map(String::as_str);
     let unknown = names.filter(|name| !MEMBERS.contains(name));
-    let mistyped = unknown.filter_map(|name| Some((name, mistyped(name, MEMBERS.iter().copied())?)));
+    // What is there in both spellings is heard.
+    let absent = || MEMBERS.iter().copied().filter(|member| input.get(member).is_none());
+    let mistyped = unknown.filter_map(|name| Some((name, mistyped(name, absent())?)));
     let said = |(name, meant): (&str, &str)| FieldViolation {
         field: name.to_owned(),
         description: format!("unknown member `{name}`; did you mean `{meant}`?"),

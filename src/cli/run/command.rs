@@ -165,11 +165,11 @@ async fn run_in(surroundings: &Surroundings, arguments: &RunArguments, config: &
                 .hint("choose another directory with --out, or save nothing with --no-save")
         })?;
     }
-    let origins = surroundings.origins().with_cards(&arguments.agent_cards);
+    let origins = origins(surroundings, arguments);
     // Held until the run has ended: nobody else may write there meanwhile.
     let runs = arguments.data_dir.as_deref().map(|directory| directory.join(RUNS_DIR));
     let earlier = runs.as_deref().and_then(Origins::noted);
-    let (journal, mut held) = open_journal(arguments.data_dir.as_deref(), &origins)?;
+    let (journal, mut held) = open_journal(arguments.data_dir.as_deref())?;
     let engine = Embedded::new(engine_options(config), surroundings.discovery.clone(), agents, journal);
     let value = Arc::new(input.value);
     // Kept apart from the keys that callers of a server choose: those begin with a name.
@@ -177,6 +177,10 @@ async fn run_in(surroundings: &Surroundings, arguments: &RunArguments, config: &
     let start = Start { idempotency_key: key, ..Start::new(plan.clone(), value.clone()) };
     let started = engine.start_watched(start).await;
     let (started, watched) = started.map_err(|error| refused(error, &plan, arguments))?;
+    // Now that there is something that may have to go on.
+    if let Some(held) = &mut held {
+        origins.note(held)?;
+    }
     if !started.new {
         engine.go_on_with(&started.run).await.map_err(|error| Failure::internal(chain(&error)))?;
         if chatty {
@@ -187,15 +191,22 @@ async fn run_in(surroundings: &Surroundings, arguments: &RunArguments, config: &
             }
         }
     }
-    let run = Running { engine: &engine, run: started.run, plan: &plan, origin: &origin, input: value };
+    let run = Running { engine: &engine, run: started.run.clone(), plan: &plan, origin: &origin, input: value };
     let ended = attend(run, watched, surroundings, arguments, terminal, shutdown).await;
+    let is_over = engine.summary(&started.run).await.is_ok_and(|summary| summary.status.is_terminal());
     // Nothing of this run goes on: what there is to know is of those that were here before it.
-    if let (Ok(_), Some(earlier), Some(held)) = (&ended, earlier, &mut held)
+    if let (true, Some(earlier), Some(held)) = (is_over, earlier, &mut held)
         && let Err(failure) = earlier.note(held)
     {
         tracing::warn!(error = failure.message, "what the data directory says of agents is of this run");
     }
     Ok(ended)
+}
+
+/// Where the agents of the run are found.
+fn origins(surroundings: &Surroundings, arguments: &RunArguments) -> Origins {
+    let model = arguments.model.model.as_deref().filter(|_| surroundings.is_built_in());
+    surroundings.origins().with_cards(&arguments.agent_cards).with_model(model)
 }
 
 /// A run that has begun.
@@ -249,10 +260,7 @@ async fn attend(
 fn stopped(run: &RunId, surroundings: &Surroundings, arguments: &RunArguments) -> Failure {
     let goes_on = match (&arguments.idempotency_key, &arguments.data_dir) {
         (Some(_), _) => Some("the same command goes on with it".to_owned()),
-        (None, Some(data_dir)) => {
-            let origins = surroundings.origins().with_cards(&arguments.agent_cards);
-            Some(format!("{}: it goes on with the run", origins.start(data_dir)))
-        }
+        (None, Some(data_dir)) => Some(format!("{}: it goes on with the run", origins(surroundings, arguments).start(data_dir))),
         (None, None) => None,
     };
     Failure::internal(format!("run `{run}` stopped before its end; the log says why"))

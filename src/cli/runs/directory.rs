@@ -14,7 +14,8 @@ use crate::config::Config;
 use crate::control::{self, Reply, Wish};
 use crate::engine::Export;
 use crate::ids::{Digest, RunId};
-use crate::journal::{self, Journal, Query, Record, Sqlite};
+use crate::interpreter::RunStatus;
+use crate::journal::{self, DataDir, Journal, Query, Record, Sqlite};
 use crate::plan::Plan;
 use crate::time::Timestamp;
 use crate::workflow::{self, Severity};
@@ -145,7 +146,7 @@ impl Directory {
 
     pub(super) fn unanswered(&self, error: &control::Error) -> Failure {
         if matches!(error, control::Error::Nobody)
-            && let Some((original, holder)) = journal::held_original(&self.path)
+            && let Some((original, holder)) = DataDir::held_original(&self.path)
         {
             let data_dir = original.parent().unwrap_or(&original).display();
             let what =
@@ -189,4 +190,9 @@ pub(super) fn now() -> Timestamp {
 pub(in crate::cli) fn ago(duration: std::time::Duration) -> Timestamp {
     let ms = i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
     Timestamp::from_unix_ms(now().unix_ms().saturating_sub(ms))
+}
+
+/// How a command ends that showed a run as far as the journal can be read: one that had not ended may have gone on behind the damage.
+pub(super) fn whole(journal: &Sqlite, status: RunStatus) -> Exit {
+    if journal.damage().is_some() && !status.is_terminal() { Exit::Internal } else { Exit::Ok }
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::super::aside::aside;
 use super::super::exit::{Exit, Failure};
 use super::super::terminal::{self, say};
-use super::directory::DirectoryChoice;
+use super::directory::{DirectoryChoice, whole};
 use crate::config::Config;
 use crate::engine::Export;
 
@@ -24,14 +24,16 @@ pub struct ExportArguments {
 
 pub(super) async fn execute(arguments: ExportArguments, config: &Config) -> Result<Exit, Failure> {
     let directory = arguments.directory.open(config)?;
-    let (_, export) = directory.export(&arguments.run).await?;
-    aside(move || write(&export, arguments.out.as_deref())).await
+    let (journal, export) = directory.export(&arguments.run).await?;
+    let exit = whole(&journal, export.status);
+    aside(move || write(&export, arguments.out.as_deref())).await?;
+    Ok(exit)
 }
 
-fn write(export: &Export, out: Option<&Path>) -> Result<Exit, Failure> {
+fn write(export: &Export, out: Option<&Path>) -> Result<(), Failure> {
     let Some(out) = out else {
         terminal::json(export)?;
-        return Ok(Exit::Ok);
+        return Ok(());
     };
     let text = serde_json::to_string_pretty(export).map_err(|error| Failure::internal(format!("cannot write JSON: {error}")))?;
     terminal::write_file(out, &text).map_err(|error| Failure::usage(format!("cannot write `{}`: {error}", out.display())))?;
@@ -41,5 +43,5 @@ fn write(export: &Export, out: Option<&Path>) -> Result<Exit, Failure> {
         export.events.len(),
         out.display()
     ));
-    Ok(Exit::Ok)
+    Ok(())
 }

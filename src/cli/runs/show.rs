@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::super::aside::aside;
 use super::super::exit::{Exit, Failure, chain};
 use super::super::terminal::{self, Terminal};
-use super::directory::{Directory, DirectoryChoice, now, plan_of};
+use super::directory::{Directory, DirectoryChoice, now, plan_of, whole};
 use super::timeline;
 use crate::config::Config;
 use crate::engine::{Export, ExportHeader, Timeline};
@@ -35,7 +35,7 @@ pub(super) async fn execute(arguments: ShowArguments, config: &Config, terminal:
     } else {
         terminal::data(&timeline::render(&told, now()))?
     }
-    Ok(Exit::Ok)
+    Ok(told.exit)
 }
 
 /// The history of a run, and the runs that its steps started.
@@ -46,6 +46,9 @@ pub(super) struct Told {
     /// In the order of their steps; of very many, some.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) children: Vec<Below>,
+    /// Whether it may be more than that.
+    #[serde(skip)]
+    exit: Exit,
 }
 
 /// A run that a step of another started.
@@ -61,12 +64,13 @@ pub(super) struct Below {
 /// What there is to tell of a run that is in the journal.
 pub(super) async fn timeline_of(directory: &Directory, run: &str, terminal: Terminal) -> Result<Told, Failure> {
     let (journal, export) = directory.export(run).await?;
+    let exit = whole(&journal, export.status);
     let children = below(&journal, &export).await.map_err(|error| Failure::internal(chain(&error)))?;
     let timeline = aside(move || {
         let plan = plan_of(&export.header.workflow, &export.source, export.header.digest.clone(), terminal)?;
         Timeline::new(&export, plan).map_err(|error| Failure::internal(format!("run `{}` cannot be replayed: {error}", export.header.run)))
     });
-    Ok(Told { timeline: timeline.await?, children })
+    Ok(Told { timeline: timeline.await?, children, exit })
 }
 
 async fn below(journal: &Sqlite, export: &Export) -> Result<Vec<Below>, journal::Error> {

@@ -17,7 +17,7 @@ const LINES_MAX: usize = 300;
 
 /// The run, its steps, its end. What is not over lasts until `now`.
 pub(super) fn render(told: &Told, now: Timestamp) -> String {
-    let Told { timeline: told, children } = told;
+    let Told { timeline: told, children, .. } = told;
     let until = if told.outcome.is_some() { told.changed_at } else { now.max(told.changed_at) };
     let lasted = Duration::from_millis(until.since_ms(told.started_at));
     let lasted = if told.outcome.is_some() { format!("lasted {}", humanize(lasted)) } else { format!("lasts {}…", humanize(lasted)) };

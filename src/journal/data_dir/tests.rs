@@ -140,9 +140,13 @@ fn a_note_outlives_its_holder_and_stands_beside_what_is_announced() {
     held.announce("ask there").unwrap();
     assert_eq!(DataDir::announced(&live).as_deref(), Some("ask there"));
     drop(held);
-    let mut held = DataDir::lock_noting(&live, "third").unwrap();
-    held.announce("ask now").unwrap();
-    assert_eq!(DataDir::noted(&live).as_deref(), Some("third"));
-    held.note("third").unwrap();
-    assert_eq!(DataDir::announced(&live).as_deref(), Some("ask now"));
+    // Those of before are not kept but for the last.
+    for n in 0..100 {
+        let mut held = DataDir::lock(&live).unwrap();
+        held.note(&format!("{n} {}", "x".repeat(3_000))).unwrap();
+        held.announce("ask now").unwrap();
+        assert!(DataDir::noted(&live).unwrap().starts_with(&format!("{n} ")));
+        held.note(&DataDir::noted(&live).unwrap()).unwrap();
+        assert_eq!(DataDir::announced(&live).as_deref(), Some("ask now"));
+    }
 }

@@ -61,7 +61,8 @@ fn a_member_that_is_mistyped_is_refused_and_one_of_somebody_else_is_not() {
         ("Input", Some("input")),
         ("verison", Some("version")),
         ("digests", Some("digest")),
-        ("workflowId", Some("workflow_id")),
+        // It is there as well.
+        ("workflowId", None),
         // Old callers send more than is asked for.
         ("metadata", None),
         ("session", None),
@@ -90,7 +91,9 @@ fn a_member_that_is_mistyped_is_refused_and_one_of_somebody_else_is_not() {
             told(Ask::of(serde_json::from_value(message).unwrap()));
         }
     }
-    let many: Map<String, Value> = (0..100).map(|n| (format!("{}input", "_".repeat(n)), json!(n))).collect();
+    let read = refusal(Execute::read(json!({ "workflowId": "w" })).map(Ask::Execute));
+    assert!(read.unwrap().1.contains("did you mean `workflow_id`?"));
+    let many: Map<String, Value> = (1..100).map(|n| (format!("{}input", "_".repeat(n)), json!(n))).collect();
     assert_eq!(refusal(Execute::read(Value::Object(many)).map(Ask::Execute)).unwrap().1.matches("did you mean").count(), 5);
 }
 

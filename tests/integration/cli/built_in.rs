@@ -94,11 +94,17 @@ fn what_is_said_after_a_kill_makes_the_run_go_on_with_its_agents() {
     let machine = Machine::new();
     machine.write("w.yaml", REVIEW);
     killed(&machine, &["run", "--embedded", "-w", "w.yaml", "--no-save"]);
-    // Neither who looks nor a run that ends changes what is known of the one that has not ended.
+    // Neither who looks nor a run that ends, nor one that is refused, changes what is known of the one that has not ended.
     machine.run(&["runs", "prune", "--keep", "5", "--data-dir", "data"]).expect(0);
     machine.write("card.json", &Silent::start().card("other"));
     machine.write("set.yaml", "metadata: {id: set, name: Set, version: 1.0.0}\nsteps:\n- {id: a, step_type: set, value: 1}\n");
     machine.run(&["run", "--embedded", "-w", "set.yaml", "--agent-card", "card.json", "--no-save", "--data-dir", "data"]).expect(0);
+    let refused = "metadata: {id: needs, name: Needs, version: 1.0.0}\ninput: {type: object, required: [n]}\nsteps: [{id: a, step_type: set, value: 1}]\n";
+    machine.write("needs.yaml", refused);
+    machine.run(&["run", "--embedded", "-w", "needs.yaml", "--agent-card", "card.json", "--no-save", "--data-dir", "data"]).expect(2);
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let (port, elsewhere) = (taken.local_addr().unwrap().port().to_string(), format!("http://{}", taken.local_addr().unwrap()));
+    machine.run(&["serve", "--registry", &elsewhere, "--port", &port, "--data-dir", "data"]).expect(3);
     let run = runs(&machine).as_array().unwrap().iter().find(|run| run["workflow"] == "one-step").unwrap()["run"].clone();
     let hint = hint(&machine);
     assert_eq!(hint, "start `gantry serve --embedded --data-dir data`: it goes on with the runs, and this command reaches it");
@@ -144,6 +150,8 @@ fn a_run_of_up_goes_on_with_up() {
     machine.run(&["send", addresses["url"].as_str().unwrap(), "--data", "{\"workflow_id\": \"asks\"}"]).expect(5);
     running.signal("KILL");
     drop(running);
+    // By what was noted, not by what else is there.
+    std::fs::remove_dir_all(machine.path("data/registry")).unwrap();
     assert!(hint(&machine).starts_with("start `gantry up --data-dir data`: "));
 }
 
