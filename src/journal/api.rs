@@ -298,6 +298,10 @@ pub trait Journal: Send + Sync + std::fmt::Debug {
     async fn find(&self, key: &str) -> Result<Option<RunId>, Error>;
     /// The events of a run, in order.
     async fn events(&self, run: &RunId) -> Result<Vec<Event>, Error>;
+    /// Both, for who goes on with a run.
+    async fn whole(&self, run: &RunId) -> Result<(Record, Vec<Event>), Error> {
+        Ok((self.record(run).await?, self.events(run).await?))
+    }
     /// Every run, newest change first.
     async fn list(&self) -> Result<Vec<Record>, Error>;
     /// The runs that fit, newest change first.

@@ -255,8 +255,7 @@ impl Embedded {
     /// Few at once: what waits is a line in the index, what is being read takes memory.
     async fn read(&self, run: &RunId, tree: &mut Tree) -> Result<Loaded, journal::Error> {
         let _place = self.inner.readers.acquire().await;
-        let record = self.inner.journal.record(run).await?;
-        let events = self.inner.journal.events(run).await?;
+        let (record, events) = self.inner.journal.whole(run).await?;
         let plan = self.plan_of(&record).map_err(|error| journal::Error::Damaged { run: run.clone(), what: error.to_string() })?;
         let (usage, counted) = self.resume_count(&record, &plan, std::mem::replace(tree, Tree::Unknown)).await?;
         Ok(Loaded { plan, events, usage, counted })

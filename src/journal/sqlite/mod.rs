@@ -295,11 +295,17 @@ impl Journal for Sqlite {
 
     async fn events(&self, run: &RunId) -> Result<Vec<Event>, Error> {
         let id = run.to_string();
-        let found = self.read(move |db| payloads::select(db, &id, i64::MAX)).await?;
-        if found.is_empty() {
-            return Err(Error::NotFound(run.clone()));
-        }
-        found.into_iter().enumerate().map(|(seq, found)| decode(run, seq, found)).collect()
+        decode_all(run, self.read(move |db| payloads::select(db, &id, i64::MAX)).await?)
+    }
+
+    async fn whole(&self, run: &RunId) -> Result<(Record, Vec<Event>), Error> {
+        let id = run.to_string();
+        let found = self.read(move |db| {
+            let found = db.prepare_cached(&format!("{SELECT} WHERE run = ?1"))?.query_row([&id], record).optional()?;
+            found.map(|record| Ok((record, payloads::select(db, &id, i64::MAX)?))).transpose()
+        });
+        let (record, events) = found.await?.ok_or_else(|| Error::NotFound(run.clone()))?;
+        Ok((record, decode_all(run, events)?))
     }
 
     async fn list(&self) -> Result<Vec<Record>, Error> {
@@ -477,6 +483,14 @@ fn insert_run(db: &Connection, header: &Header, events: &[Stored], status: RunSt
         payloads::insert(db, id, seq as i64, event)?;
     }
     Ok(Inserted::New(id))
+}
+
+/// All that a run has. There is none without events.
+fn decode_all(run: &RunId, found: Vec<payloads::Found>) -> Result<Vec<Event>, Error> {
+    if found.is_empty() {
+        return Err(Error::NotFound(run.clone()));
+    }
+    found.into_iter().enumerate().map(|(seq, found)| decode(run, seq, found)).collect()
 }
 
 #[cfg(test)]

@@ -67,6 +67,9 @@ async fn contract(journal: &dyn Journal) {
     assert_eq!(journal.events(&run).await.unwrap(), [started("a"), cancel(7), cancel(6)]);
     let record = journal.record(&run).await.unwrap();
     assert_eq!((record.status, record.changed_at.unix_ms()), (RunStatus::Canceled, 7));
+    let (whole, events) = journal.whole(&run).await.unwrap();
+    assert_eq!((whole.status, whole.header), (record.status, record.header));
+    assert_eq!(events, journal.events(&run).await.unwrap());
     let listed: Vec<_> = journal.list().await.unwrap().into_iter().map(|record| record.header.run.to_string()).collect();
     assert_eq!(listed, ["a", "b"], "newest change first");
     let unfinished: Vec<_> = journal.unfinished().await.unwrap().into_iter().map(|record| record.header.run.to_string()).collect();
@@ -74,6 +77,7 @@ async fn contract(journal: &dyn Journal) {
     let unknown = RunId::parse("zzz").unwrap();
     assert!(matches!(journal.events(&unknown).await, Err(Error::NotFound(_))));
     assert!(matches!(journal.record(&unknown).await, Err(Error::NotFound(_))));
+    assert!(matches!(journal.whole(&unknown).await, Err(Error::NotFound(_))));
     assert!(matches!(journal.append(&unknown, &[cancel(1)], RunStatus::Running).await, Err(Error::NotFound(_))));
 }
 
