@@ -25,7 +25,8 @@ pub(super) struct Seed {
 /// Kept: what completed steps were told, answers of people, failures that the workflow coped with, and of a map that failed what its items
 /// came to that completed: the failed ones begin anew, each in its turn, and no other. Left out: every event of the
 /// steps whose failure became the run's and of those that were canceled in the middle, the wish to cancel, deadlines that passed, and
-/// whatever followed from those (handlers, catch branches). A step that had its reply or its answer when it was canceled keeps it. Times are those of the retry, so that timers count anew.
+/// whatever followed from those (handlers, catch branches). A step that had its reply or its answer when it was
+/// canceled keeps it. Times are those of the retry, so that timers count anew.
 pub(super) fn seed(plan: &Arc<Plan>, old: &RunId, events: &[Event], new: &RunId, at: Timestamp) -> Result<Seed, Error> {
     let refused = |why: &str| Error::NotRetryable { run: old.clone(), why: why.to_owned() };
     let Blame { steps: blamed, kept, events, worked } =

@@ -250,17 +250,13 @@ impl Driver {
         for event in events {
             self.at = self.at.max(event.at());
             outstanding.note(&event);
-            let mut part = self.run.enter(event)?;
-            loop {
+            let note = |part: Transition| {
                 // Told before the restart; only their count goes on.
                 self.seq += part.changes.len() as u64;
                 outstanding.add(part.commands);
-                turns.next().await;
-                if !self.run.is_busy() {
-                    break;
-                }
-                part = self.run.proceed();
-            }
+                true
+            };
+            turns.apply(&mut self.run, event, note).await?;
         }
         if self.recovered {
             self.given_up = outstanding.take_given_up(now());

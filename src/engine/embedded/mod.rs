@@ -45,7 +45,7 @@ use crate::a2a::Card;
 use crate::agent::{self, GateStatus, Gates};
 use crate::discovery::Discovery;
 use crate::ids::RunId;
-use crate::interpreter::{Event, Run, RunStatus, Snapshot};
+use crate::interpreter::{Event, Run, RunStatus, Snapshot, Transition};
 use crate::journal::{self, Header, Journal, Query, Retention};
 use crate::limits;
 use crate::plan::Plan;
@@ -361,15 +361,11 @@ impl Embedded {
         let mut replayed = Run::new(plan);
         let (mut seq, mut turns) = (0, Turns::new());
         for event in events {
-            let mut part = replayed.enter(event)?;
-            loop {
+            let count = |part: Transition| {
                 seq += part.changes.len() as u64;
-                turns.next().await;
-                if !replayed.is_busy() {
-                    break;
-                }
-                part = replayed.proceed();
-            }
+                true
+            };
+            turns.apply(&mut replayed, event, count).await?;
         }
         Ok((replayed, seq))
     }
@@ -450,20 +446,16 @@ impl Engine for Embedded {
                 break;
             }
             at = at.max(event.at());
-            let mut part = replayed.enter(event)?;
-            loop {
+            let tell = |part: Transition| {
                 for change in part.changes {
                     seq += 1;
                     if (after + 1..=upto).contains(&seq) {
                         updates.push(Update { seq, at, change });
                     }
                 }
-                turns.next().await;
-                if seq >= upto || !replayed.is_busy() {
-                    break;
-                }
-                part = replayed.proceed();
-            }
+                seq < upto
+            };
+            turns.apply(&mut replayed, event, tell).await?;
         }
         Ok(updates)
     }
