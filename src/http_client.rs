@@ -3,10 +3,17 @@
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use url::Url;
 
 use crate::threads::{self, THREADS_MAX};
+
+/// How long a peer may leave what was sent unacknowledged, be it a request or one of the probes (one in 15 s) by which the system finds out
+/// whether it is still there. The client's own 30 s end a healthy connection of a call that takes longer, when two probes in a row are lost.
+/// They are when thousands of calls wait: loopback drops what comes at the same moment.
+#[cfg(any(target_os = "linux", target_os = "android", target_os = "fuchsia"))]
+const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(120);
 
 /// Makes a client with everything that is asked of it but TLS.
 type Make = Box<dyn Fn() -> reqwest::ClientBuilder + Send + Sync>;
@@ -53,7 +60,7 @@ impl HttpClient {
     /// When there are no root certificates.
     pub(crate) fn secure(&self) -> Result<&reqwest::Client, Arc<reqwest::Error>> {
         let made = self.secure.get_or_init(|| {
-            (self.make)().pool_max_idle_per_host(self.idle_per_host_max).build().map_err(|error| {
+            patient((self.make)()).pool_max_idle_per_host(self.idle_per_host_max).build().map_err(|error| {
                 tracing::warn!(%error, "no root certificates, so nothing can be called over https");
                 Arc::new(error)
             })
@@ -62,11 +69,23 @@ impl HttpClient {
     }
 }
 
+/// For calls that may take long: see [`UNACKNOWLEDGED_MAX`].
+#[cfg(any(target_os = "linux", target_os = "android", target_os = "fuchsia"))]
+pub(crate) fn patient(builder: reqwest::ClientBuilder) -> reqwest::ClientBuilder {
+    builder.tcp_user_timeout(UNACKNOWLEDGED_MAX)
+}
+
+/// For calls that may take long. Here the client leaves that to the system.
+#[cfg(not(any(target_os = "linux", target_os = "android", target_os = "fuchsia")))]
+pub(crate) fn patient(builder: reqwest::ClientBuilder) -> reqwest::ClientBuilder {
+    builder
+}
+
 /// A client without certificates.
 fn plain(make: impl Fn() -> reqwest::ClientBuilder, idle_per_host_max: usize) -> reqwest::Client {
     // What may be tried again without harm, and when, is the caller's to say; the client's own way needs a copy of every request.
     let no_retry = reqwest::retry::never().max_retries_per_request(0);
-    let builder = make().pool_max_idle_per_host(idle_per_host_max).tls_certs_only([]).retry(no_retry);
+    let builder = patient(make()).pool_max_idle_per_host(idle_per_host_max).tls_certs_only([]).retry(no_retry);
     builder.build().expect("a client without certificates needs nothing from the machine")
 }
 

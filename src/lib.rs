@@ -17,6 +17,8 @@ mod addresses;
 #[cfg(all(unix, feature = "service"))]
 mod deaf;
 #[cfg(feature = "service")]
+mod files;
+#[cfg(feature = "service")]
 mod http_client;
 #[cfg(feature = "service")]
 mod json;

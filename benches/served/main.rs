@@ -6,6 +6,7 @@
 //! at once has.
 
 mod measures;
+mod overload;
 mod process;
 mod raw;
 mod stub;

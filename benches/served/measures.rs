@@ -29,7 +29,7 @@ pub(super) struct Wish {
 }
 
 /// One kind of run: what a raw server is told, and gantry.
-struct Shape {
+pub(super) struct Shape {
     name: &'static str,
     raw: Value,
     workflow: String,
@@ -57,7 +57,7 @@ impl Shape {
         Self { name, raw: json!({"map": items, "width": width, "value": null}), workflow, value, steps: items }
     }
 
-    fn request(&self, of: Kind) -> Value {
+    pub(super) fn request(&self, of: Kind) -> Value {
         self.request_with(of, &self.value)
     }
 
@@ -71,23 +71,23 @@ impl Shape {
 }
 
 #[derive(Clone, Copy, PartialEq)]
-enum Kind {
+pub(super) enum Kind {
     Raw,
     Gantry,
 }
 
 /// A server that is measured.
-struct Subject {
+pub(super) struct Subject {
     name: &'static str,
-    kind: Kind,
-    process: Process,
+    pub(super) kind: Kind,
+    pub(super) process: Process,
     /// Where it keeps its journal.
     data: Option<PathBuf>,
 }
 
 /// Everything that runs beside each other.
-struct Bench<'a> {
-    wish: &'a Wish,
+pub(super) struct Bench<'a> {
+    pub(super) wish: &'a Wish,
     home: tempfile::TempDir,
     http: reqwest::Client,
     stub: Process,
@@ -107,6 +107,7 @@ pub(super) async fn all(wish: &Wish) -> Result<(), Failure> {
     bench.heavy().await?;
     bench.start().await?;
     bench.memory().await?;
+    bench.overload().await?;
     if wish.json {
         say(&serde_json::to_string_pretty(&bench.figures)?);
     }
@@ -114,7 +115,7 @@ pub(super) async fn all(wish: &Wish) -> Result<(), Failure> {
 }
 
 /// Those who call the servers, with room for the connections of all at once.
-fn callers() -> Result<reqwest::Client, Failure> {
+pub(super) fn callers() -> Result<reqwest::Client, Failure> {
     Ok(reqwest::Client::builder().no_proxy().tcp_nodelay(true).pool_max_idle_per_host(20_000).build()?)
 }
 
@@ -127,15 +128,16 @@ fn shapes() -> Vec<Shape> {
         Shape::chain("heavy-10", 10, Value::Null),
         changed(),
         Shape::map("map-1000", 1000, MANY),
-        slow(),
+        slow("slow-3", 2_000),
+        slow("patient-3", 10_000),
     ]
 }
 
-/// Three calls of two seconds each, for many runs in flight.
-fn slow() -> Shape {
-    let mut shape = Shape::chain("slow-3", 3, json!("hello"));
-    shape.workflow = shape.workflow.replace("inputs: {value:", "inputs: {pause_ms: 2000, value:");
-    shape.raw["pause_ms"] = json!(2000);
+/// Three calls that take so long each, for many runs in flight.
+fn slow(name: &'static str, pause_ms: u64) -> Shape {
+    let mut shape = Shape::chain(name, 3, json!("hello"));
+    shape.workflow = shape.workflow.replace("inputs: {value:", &format!("inputs: {{pause_ms: {pause_ms}, value:"));
+    shape.raw["pause_ms"] = json!(pause_ms);
     shape
 }
 
@@ -147,7 +149,7 @@ fn changed() -> Shape {
     shape
 }
 
-fn shape(name: &str) -> Shape {
+pub(super) fn shape(name: &str) -> Shape {
     shapes().into_iter().find(|shape| shape.name == name).expect("a shape is asked for by its name")
 }
 
@@ -181,7 +183,7 @@ impl Bench<'_> {
     }
 
     /// One that leaves the registry as it is: several are measured beside each other.
-    fn gantry(&self, data: Option<&str>) -> Result<Subject, Failure> {
+    pub(super) fn gantry(&self, data: Option<&str>) -> Result<Subject, Failure> {
         let data = data.map(|name| self.directory(name)).transpose()?;
         let mut arguments = vec!["serve", "--port", "0", "--no-publish", "--registry", &self.registry.url];
         match &data {
@@ -219,7 +221,7 @@ impl Bench<'_> {
         Ok(start.elapsed())
     }
 
-    fn wanted(&self, name: &str) -> bool {
+    pub(super) fn wanted(&self, name: &str) -> bool {
         self.wish.only.as_ref().is_none_or(|only| name.contains(only.as_str()))
     }
 
@@ -227,13 +229,13 @@ impl Bench<'_> {
         if self.wish.quick { 1 } else { ROUNDS }
     }
 
-    fn heading(&self, text: &str) {
+    pub(super) fn heading(&self, text: &str) {
         if !self.wish.json {
             say(&format!("\n{text}"));
         }
     }
 
-    fn line(&mut self, group: &str, key: &str, value: Value, text: &str) {
+    pub(super) fn line(&mut self, group: &str, key: &str, value: Value, text: &str) {
         if !self.wish.json {
             say(&format!("  {text}"));
         }
@@ -242,7 +244,7 @@ impl Bench<'_> {
     }
 
     /// A bar and what was measured against it.
-    fn bar(&mut self, group: &str, key: &str, measured: f64, bar: f64, at_least: bool) {
+    pub(super) fn bar(&mut self, group: &str, key: &str, measured: f64, bar: f64, at_least: bool) {
         let met = if at_least { measured >= bar } else { measured <= bar };
         let (sign, word) = (if at_least { "≥" } else { "≤" }, if met { "met" } else { "MISSED" });
         let text = format!("{key:<46} {measured:>9.2}   bar {sign} {bar:<6} {word}");
@@ -450,7 +452,7 @@ impl Bench<'_> {
         let text = format!("{:.1} MB idle again", megabytes(used));
         self.line(group, "MB idle again", json!(megabytes(used)), &text);
         let runs = if self.wish.quick { 100 } else { 9_000 };
-        let slow = slow();
+        let slow = shape("slow-3");
         let before = subject.process.memory("VmRSS")?;
         self.load(&subject, &slow, runs, runs).await?;
         let peak = subject.process.memory("VmHWM")?;

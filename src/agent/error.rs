@@ -160,9 +160,12 @@ impl Failure {
 
     /// The failure of a later request of a call: whatever became of this one, the agent has begun.
     pub(super) fn after_begin(mut self) -> Self {
-        if self.reach == Reach::NotBegun {
-            self.reach = Reach::Unknown;
-        }
+        self.reach = match self.reach {
+            Reach::NotBegun => Reach::Unknown,
+            // It took the message, and this request it has not seen.
+            Reach::Nowhere => Reach::Answered,
+            reach => reach,
+        };
         self
     }
 

@@ -174,7 +174,8 @@ async fn poll(endpoint: &Endpoint, watch: &mut Watch<'_>) -> Result<Ended, Failu
                 return Err(Failure { code, ..lost.reaching(Reach::Answered) });
             }
             Err(failure) if matches!(failure.kind, ErrorKind::Unavailable | ErrorKind::RateLimited) && failures < POLL_FAILURES_MAX => {
-                failures += 1;
+                // That this machine has no socket says nothing of the agent.
+                failures += u32::from(failure.reach != Reach::Nowhere);
                 wait = wait.max(failure.retry_after.unwrap_or_default());
             }
             Err(failure) => return Err(failure),

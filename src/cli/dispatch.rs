@@ -4,6 +4,7 @@ use super::arguments::{Command, Global};
 use super::exit::{Exit, Failure, chain};
 use super::{Terminal, agent, completions, registry, replay, run, runs, sample_agents, send, serve, task, up, workflow};
 use crate::config::Config;
+use crate::files;
 use crate::shutdown::Shutdown;
 
 /// The configuration, with the flags of every subcommand over it.
@@ -17,6 +18,10 @@ pub fn load_config(global: &Global) -> Result<Config, Failure> {
 pub async fn dispatch(command: Command, config: Config, terminal: Terminal) -> Result<Exit, Failure> {
     let shutdown = Shutdown::listen().map_err(|error| Failure::internal(format!("cannot listen for signals: {error}")))?;
     let drains = matches!(command, Command::Up(_) | Command::Serve(_) | Command::Run(_) | Command::SampleAgents(_) | Command::Registry(_));
+    if drains {
+        // They call many, or are called by many.
+        files::raise();
+    }
     let leave = if drains { shutdown.aborted() } else { shutdown.requested() };
     let work = async {
         match command {

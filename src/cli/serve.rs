@@ -24,6 +24,7 @@ use crate::control;
 use crate::discovery::Discovery;
 use crate::engine::embedded::{self, Embedded, Recovered};
 use crate::engine::{Engine, Filter};
+use crate::files;
 use crate::journal::{DataDir, Journal, Memory, Retention, Sqlite};
 use crate::server::{self, Server};
 use crate::shutdown::Shutdown;
@@ -179,7 +180,7 @@ pub(super) struct Orchestrator {
 impl Orchestrator {
     /// Listens, goes on with the runs that had not ended, and serves. Without a directory runs end with the process.
     pub(super) async fn start(
-        options: server::Options,
+        mut options: server::Options,
         discovery: Arc<Discovery>,
         agents: agent::Client,
         keep: Keep<'_>,
@@ -188,6 +189,7 @@ impl Orchestrator {
         // First: what fails from here on must fail before runs go on.
         let threads = Threads::begin().map_err(|error| unavailable(&error))?;
         let (journal, mut data_dir) = open_journal(keep.data_dir)?;
+        options.limits.fit(files::open_max());
         let bounds = embedded::Options { depth_max: options.limits.depth_runs_max, ..engine_options(keep.config) };
         let engine = Embedded::new(bounds, Arc::clone(&discovery), agents, journal);
         let bound = Server::bind(options, Arc::new(engine.clone()), discovery).await.map_err(|error| match &error {

@@ -17,6 +17,7 @@ use crate::agent::{self, GateOptions};
 use crate::config::{Config, REGISTRY_PORT};
 use crate::discovery::{self, Discovery, Opener};
 use crate::engine::embedded::{self, CallOptions};
+use crate::files;
 use crate::registry::{self, Reference, Remote, RemoteOptions, Scheme, Store};
 
 /// How long a registry on this machine has to answer before it counts as absent. Refusals come at once; this is for what hangs.
@@ -214,18 +215,13 @@ pub(super) fn engine_options(config: &Config) -> embedded::Options {
 
 /// Each call is a connection, and what listens, is stored and comes in needs files as well.
 fn calls_max() -> NonZeroUsize {
-    calls_fitting(std::fs::read_to_string("/proc/self/limits").ok().and_then(|limits| open_files(&limits)))
+    calls_fitting(files::open_max())
 }
 
 /// Three quarters of so many open files, and no more than the default.
 fn calls_fitting(files: Option<usize>) -> NonZeroUsize {
     let default = GateOptions::default().calls_max;
     files.and_then(|files| NonZeroUsize::new(files / 4 * 3)).map_or(default, |fitting| fitting.min(default))
-}
-
-/// `Max open files  1024  524288  files`: the first number holds.
-fn open_files(limits: &str) -> Option<usize> {
-    limits.lines().find_map(|line| line.strip_prefix("Max open files")?.split_whitespace().next()?.parse().ok())
 }
 
 /// The registry that somebody named. It is asked once whether it is there: lookups would try for seconds before they say that.
@@ -354,16 +350,6 @@ mod tests {
     }
 
     #[test]
-    fn the_limit_of_open_files_is_read() {
-        let limits = "Limit                     Soft Limit           Hard Limit           Units\n\
-                      Max processes             31000                31000                processes\n\
-                      Max open files            1024                 524288               files\n";
-        assert_eq!(open_files(limits), Some(1024));
-        assert_eq!(open_files("Max open files            unlimited            unlimited            files\n"), None);
-        assert_eq!(open_files(""), None);
-    }
-
-    #[test]
     fn calls_take_three_quarters_of_the_files_at_most() {
         let default = crate::limits::CALLS_MAX;
         for (files, expected) in [
@@ -378,8 +364,7 @@ mod tests {
         ] {
             assert_eq!(calls_fitting(files).get(), expected, "{files:?}");
         }
-        let files = std::fs::read_to_string("/proc/self/limits").ok().and_then(|limits| open_files(&limits));
-        assert_eq!(calls_max(), calls_fitting(files), "those of this process");
+        assert_eq!(calls_max(), calls_fitting(files::open_max()), "those of this process");
         let config = Config { calls_max: NonZeroUsize::new(7), ..Config::default() };
         assert_eq!(engine_options(&config).calls.gates.calls_max.get(), 7, "who sets it means it");
         assert_eq!(engine_options(&Config::default()).calls.gates.calls_max, calls_max());

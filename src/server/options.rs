@@ -156,11 +156,12 @@ pub struct LimitOptions {
     pub body_bytes_total_max: usize,
     /// Deepest nesting of a request's JSON.
     pub depth_max: usize,
-    /// Requests under way at once; more are refused with 503.
+    /// Requests under way at once; more are refused with 503. Fewer where the process may not open so many files: see [`Self::fit`].
     pub requests_max: usize,
     /// Requests a second of one caller; more are refused with 429. None: no limit.
     pub rate_per_second: Option<u32>,
-    /// Connections at once; more wait in the system's queue.
+    /// Connections at once; more wait in the system's queue. There are more of them than requests: who has one can be told that it is too
+    /// much.
     pub connections_max: usize,
     /// Time for the headers of a request.
     #[serde(deserialize_with = "duration")]
@@ -193,7 +194,7 @@ impl Default for LimitOptions {
             depth_max: 100,
             requests_max: 10_000,
             rate_per_second: None,
-            connections_max: 10_000,
+            connections_max: 11_000,
             header_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(30),
             write_timeout: Duration::from_secs(10),
@@ -203,6 +204,25 @@ impl Default for LimitOptions {
             history_max: 200,
             depth_runs_max: crate::limits::RUN_DEPTH_MAX,
         }
+    }
+}
+
+/// Files that a process has open beside its connections: the journal, what it listens on, what its threads wait with.
+const FILES_BESIDE: usize = 64;
+
+impl LimitOptions {
+    /// Bounds connections by the files that the process may open, of which a request that calls an agent needs two, and requests by the
+    /// connections, of which some are left to say that it is too much.
+    pub(crate) fn fit(&mut self, files: Option<usize>) {
+        let Some(files) = files else { return };
+        let fitting = (files.saturating_sub(FILES_BESIDE) / 2).max(1);
+        if self.connections_max <= fitting {
+            return;
+        }
+        self.connections_max = fitting;
+        self.requests_max = self.requests_max.min((self.connections_max * 10 / 11).max(1));
+        let (connections_max, requests_max) = (self.connections_max, self.requests_max);
+        tracing::info!(files, connections_max, requests_max, "fewer connections and requests at once: the process may not open more files");
     }
 }
 
@@ -284,16 +304,21 @@ mod tests {
     #[test]
     fn the_bounds_are_those_of_the_documentation() {
         let page = include_str!("../../docs/A2A.md").split_whitespace().collect::<Vec<_>>().join(" ");
-        let LimitOptions { body_bytes_max, body_timeout, ended_tasks_stay, depth_runs_max, rate_per_second, .. } = LimitOptions::default();
+        let limits = LimitOptions::default();
+        let LimitOptions { body_bytes_max, body_timeout, ended_tasks_stay, depth_runs_max, rate_per_second, .. } = limits;
+        let thousands = |count: usize| format!("{}_{:03}", count / 1000, count % 1000);
         for said in [
             format!("`limits.body_bytes_max` ({} MiB)", body_bytes_max >> 20),
             format!("`limits.body_timeout` ({} s)", body_timeout.as_secs()),
             format!("for {} s (`server.limits.ended_tasks_stay`)", ended_tasks_stay.as_secs()),
             format!("`server.limits.depth_runs_max` ({depth_runs_max})"),
+            format!("requests_max = {} #", thousands(limits.requests_max)),
+            format!("connections_max = {} #", thousands(limits.connections_max)),
+            format!("tasks_max = {} #", thousands(limits.tasks_max)),
         ] {
             assert!(page.contains(&said), "{said}");
         }
-        assert_eq!((depth_runs_max, rate_per_second), (limits::RUN_DEPTH_MAX, None));
+        assert_eq!((depth_runs_max, rate_per_second), (crate::limits::RUN_DEPTH_MAX, None));
     }
 
     /// Bounds that would contradict each other.
@@ -302,7 +327,26 @@ mod tests {
         let limits = LimitOptions::default();
         assert!(limits.body_bytes_max <= limits.body_bytes_total_max, "the largest body fits");
         assert!(limits.requests_max <= limits::RUNS_MAX && limits.requests_max <= limits.tasks_max, "who is let in can begin a run");
+        assert!(limits.requests_max < limits.connections_max, "who comes when all are taken is told");
         assert!(limits.body_bytes_max >= limits::RUN_INPUT_BYTES_MAX, "the largest input can be sent");
         assert!(limits.header_timeout <= limits.body_timeout, "{}", humanize(limits.header_timeout));
+    }
+
+    #[test]
+    fn connections_and_requests_fit_into_the_files_that_may_be_open() {
+        for (files, set, expected) in [
+            (None, (11_000, 10_000), (11_000, 10_000)),
+            (Some(524_288), (11_000, 10_000), (11_000, 10_000)),
+            (Some(22_064), (11_000, 10_000), (11_000, 10_000)),
+            (Some(20_000), (11_000, 10_000), (9_968, 9_061)),
+            (Some(1024), (11_000, 10_000), (480, 436)),
+            (Some(1024), (100, 32), (100, 32)),
+            (Some(1024), (32, 32), (32, 32)),
+            (Some(1), (11_000, 10_000), (1, 1)),
+        ] {
+            let mut limits = LimitOptions { connections_max: set.0, requests_max: set.1, ..LimitOptions::default() };
+            limits.fit(files);
+            assert_eq!((limits.connections_max, limits.requests_max), expected, "{files:?} {set:?}");
+        }
     }
 }

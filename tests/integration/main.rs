@@ -16,6 +16,9 @@ mod engine;
 #[cfg(test)]
 mod faulty;
 #[cfg(test)]
+#[cfg(unix)]
+mod few_files;
+#[cfg(test)]
 mod gantries;
 #[cfg(test)]
 mod journal;

@@ -42,7 +42,7 @@ fn tell(what: &str, figures: impl std::fmt::Display) {
 }
 
 /// An agent on a thread of its own that answers each call after a pause, and counts.
-struct Slow {
+pub(crate) struct Slow {
     url: String,
     seen: Arc<Seen>,
 }
@@ -55,7 +55,7 @@ struct Seen {
 }
 
 impl Slow {
-    fn start(pause: Duration) -> Self {
+    pub(crate) fn start(pause: Duration) -> Self {
         let seen = Arc::<Seen>::default();
         let app = Router::new().route("/execute", post(answer)).with_state((Arc::clone(&seen), pause));
         let (tell, told) = std::sync::mpsc::channel();
@@ -73,7 +73,7 @@ impl Slow {
         Self { url: told.recv().unwrap(), seen }
     }
 
-    fn calls(&self) -> usize {
+    pub(crate) fn calls(&self) -> usize {
         self.seen.calls.load(Ordering::SeqCst)
     }
 
@@ -115,7 +115,7 @@ const CHAIN: &str = "steps:
 output: {said: \"{{ steps.c.outputs.said }}\"}
 ";
 
-async fn site(agent: &Slow) -> Site {
+pub(crate) async fn site(agent: &Slow) -> Site {
     let site = Site::new().await;
     site.push_plain("slow", &agent.url, &["work"]).await;
     site.push_steps("chain", CHAIN).await;
@@ -123,7 +123,7 @@ async fn site(agent: &Slow) -> Site {
 }
 
 /// How many tasks are in each state.
-async fn states(gantry: &Gantry) -> BTreeMap<String, usize> {
+pub(crate) async fn states(gantry: &Gantry) -> BTreeMap<String, usize> {
     let mut states = BTreeMap::new();
     for state in ["SUBMITTED", "WORKING", "COMPLETED", "FAILED", "CANCELED", "REJECTED"] {
         let asked = json!({ "status": format!("TASK_STATE_{state}"), "pageSize": 1 });
@@ -412,15 +412,20 @@ async fn bear(gantry: &Gantry, lanes: usize, during: Duration) -> f64 {
     good as f64 / begun.elapsed().as_secs_f64()
 }
 
-/// Offers ten times of what it bears, which so many callers at once find out before.
-async fn overload(configuration: &str, lanes: usize) {
+/// Requests under way at once. With as many as there are by default it is the machine that is busy with asking: `cargo bench --bench served
+/// overload` measures that, with an agent and callers that are optimised.
+const PLACES: usize = 32;
+
+/// Offers ten times of what it bears, which as many callers as there are places find out before.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ten_times_the_load_that_it_bears_does_not_make_it_slower() {
     let pause = Duration::from_millis(100);
     let agent = Slow::start(pause);
     let site = site(&agent).await;
-    let gantry = Arc::new(site.serve("gantry", configuration).await);
+    let gantry = Arc::new(site.serve("gantry", &format!("[server.limits]\nrequests_max = {PLACES}\n")).await);
     gantry.execute("chain", json!({ "said": "0:" })).await;
     let during = Duration::from_secs(count(2, 60) as u64);
-    let peak = bear(&gantry, lanes, during).await;
+    let peak = bear(&gantry, PLACES, during).await;
     let begun = Instant::now();
     let mut answers = offer(&gantry, Duration::from_secs_f64(1.0 / (peak * 10.0)), during).await;
     let goodput = answers.good as f64 / begun.elapsed().as_secs_f64();
@@ -432,7 +437,7 @@ async fn overload(configuration: &str, lanes: usize) {
     gantry.execute("chain", json!({ "said": "0:" })).await;
     let recovered = begun.elapsed().saturating_sub(pause * 3);
     tell(
-        &format!("ten times the load, {configuration:?}, {lanes} callers"),
+        &format!("ten times the load with {PLACES} places"),
         format_args!(
             "{peak:.0} runs/s at the peak, {goodput:.0} under it ({:.0} %); {refused} of {} refused with Retry-After, median {median:?}, \
              p99 {p99:?}; {} cut; then answered in {recovered:?} beside the agent's time",
@@ -442,32 +447,14 @@ async fn overload(configuration: &str, lanes: usize) {
         ),
     );
     assert!(recovered < Duration::from_secs(1), "it recovers: {recovered:?}");
-    assert!(answers.cut == 0 || is_full() && lanes != PLACES, "{} connections were cut", answers.cut);
+    assert_eq!(answers.cut, 0, "connections were cut");
     // In the small the test and what it tests share the machine with other tests: what is asserted is that it is not far worse.
     let share = if is_full() { 0.9 } else { 0.5 };
     assert!(goodput > share * peak, "{goodput:.0} of {peak:.0} runs/s");
-    if is_full() && refused > 0 {
+    if is_full() {
         assert!(median < Duration::from_millis(10), "refused after {median:?}");
     }
-    if lanes == PLACES {
-        assert!(refused > answers.good, "{refused} refused, {} answered", answers.good);
-    }
-}
-
-/// Requests under way at once when few are allowed.
-const PLACES: usize = 32;
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn ten_times_the_load_that_it_bears_does_not_make_it_slower() {
-    overload(&format!("[server.limits]\nrequests_max = {PLACES}\n"), PLACES).await;
-}
-
-/// With as many places as there are by default it is the machine that is overloaded, so that this is for one that is measured.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn ten_times_the_load_with_the_places_that_there_are_by_default() {
-    if is_full() {
-        overload("", 512).await;
-    }
+    assert!(refused > answers.good, "{refused} refused, {} answered", answers.good);
 }
 
 // ------------------------------------------------------------------------------------------------------ a storm of retries

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use serde_json::{Map, Value, json};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
@@ -14,13 +15,17 @@ use super::choice::Chosen;
 use super::tree::Usage;
 use super::{Embedded, Inner, now};
 use crate::a2a::{Card, Dialect, extension};
-use crate::agent::{self, ErrorKind, Hold, Pass, Progress, Reply};
+use crate::agent::{self, ErrorKind, Hold, Pass, Progress, Reach, Reply};
 use crate::discovery::{self, FoundAgent};
 use crate::engine::payload;
 use crate::ids::{RunId, SkillId};
 use crate::interpreter::{AgentUsed, Ancestor, ErrorClass, Event, Invocation, Payload, Question, RemoteTask, StepError};
 use crate::plan::{EXECUTE_WORKFLOW, OWN_NAME, ROUTE_REQUEST, WORKFLOW_PREFIX};
 use crate::{json, limits};
+
+/// How long a call waits for a socket of this machine, at first and at most, before it is tried again.
+const SOCKET_REST_MIN: Duration = Duration::from_millis(20);
+const SOCKET_REST_MAX: Duration = Duration::from_secs(1);
 
 /// What came of an attempt.
 pub(super) enum Outcome {
@@ -269,9 +274,9 @@ impl Embedded {
         // Over the plain dialect only another gantry knows what to do with it.
         let is_plain = found.card.interfaces.first().is_some_and(|interface| interface.dialect == Dialect::Plain);
         let metadata = (!is_plain || is_served_by_gantrys(invocation.skill.as_str())).then(|| lineage.metadata());
-        let call = agent_call(run, invocation, metadata, Arc::clone(&found.card), timeout);
+        let mut call = agent_call(run, invocation, metadata, Arc::clone(&found.card), timeout);
         let step = &invocation.step;
-        let progress = |news: Progress| {
+        let mut progress = |news: Progress| {
             if let Some(pass) = &mut pass {
                 pass.sign_of_life();
             }
@@ -280,7 +285,23 @@ impl Embedded {
                 Progress::Status(text) => debug!(%step, bytes = text.len(), "agent says how far it is"),
             }
         };
-        match self.inner.agents.call_held(&call, ties.cancel.clone(), &ties.hold, progress).await {
+        let (began, mut rest) = (Instant::now(), SOCKET_REST_MIN);
+        let answered = loop {
+            let answered = self.inner.agents.call_held(&call, ties.cancel.clone(), &ties.hold, &mut progress).await;
+            call.timeout = timeout.saturating_sub(began.elapsed());
+            // This machine had no socket for it: nobody has heard of the call, and one may be free soon.
+            let had_none = answered.as_ref().is_err_and(|error| error.kind == ErrorKind::Unavailable && error.reach == Reach::Nowhere);
+            if !had_none || call.timeout <= rest {
+                break answered;
+            }
+            debug!(%step, ?rest, "there is no socket for a call; it waits for one");
+            tokio::select! {
+                () = tokio::time::sleep(rest.mul_f64(0.5 + fastrand::f64())) => {}
+                () = ties.cancel.cancelled() => {}
+            }
+            rest = (rest * 2).min(SOCKET_REST_MAX);
+        };
+        match answered {
             Ok(Reply::Value(value)) => Ok(Outcome::Value(value)),
             Ok(Reply::Question(question)) => Ok(Outcome::Question(Question {
                 remote: Some(RemoteTask { task_id: question.remote.task_id, context_id: question.remote.context_id }),
@@ -289,7 +310,7 @@ impl Embedded {
                 prompt: Arc::new(question.prompt),
             })),
             Err(error) => {
-                if explained_by_a_move(error.kind) {
+                if error.reach != Reach::Nowhere && explained_by_a_move(error.kind) {
                     self.inner.discovery.forget_agent(&found.card.name);
                 }
                 Err(error)

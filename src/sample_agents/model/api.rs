@@ -10,7 +10,7 @@ use genai::{Client, ModelIden, ServiceTarget};
 use super::super::options::{ApiKey, Provider};
 use super::super::words::shorten;
 use super::prompt::Prompt;
-use crate::limits;
+use crate::{http_client, limits};
 
 /// Characters of an error reply that are repeated.
 const REPLY_CHARS_MAX: usize = 300;
@@ -35,7 +35,7 @@ impl Api {
         let target = ServiceTarget { endpoint, auth: AuthData::Key(key.clone()), model: ModelIden::new(kind, model) };
         // Whoever came first may have installed the same provider.
         _ = rustls::crypto::ring::default_provider().install_default();
-        let http = reqwest::Client::builder()
+        let http = http_client::patient(reqwest::Client::builder())
             .connect_timeout(limits::CONNECT_TIMEOUT)
             .timeout(limits::SAMPLE_SKILL_TIMEOUT)
             // A redirect would carry prompt and key elsewhere.

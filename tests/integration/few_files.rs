@@ -1,0 +1,74 @@
+//! A process that may not open many files: it takes as many as the system allows, lets no more in than it can serve, and its calls wait
+//! for a socket instead of failing.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use serde_json::json;
+
+use crate::gantries::wait_for;
+use crate::many::{Slow, site, states};
+
+/// Few enough that some dozens of connections are too many.
+const FILES: usize = 140;
+
+/// The process begins with these limits of open files.
+fn limited(limits: &str) -> [String; 3] {
+    ["sh".to_owned(), "-c".to_owned(), format!("{limits} && exec \"$0\" \"$@\"")]
+}
+
+#[tokio::test]
+#[cfg(target_os = "linux")]
+async fn as_many_files_may_be_open_as_the_system_allows() {
+    let site = site(&Slow::start(Duration::ZERO)).await;
+    let wrapper = limited("ulimit -S -n 200 && ulimit -H -n 4000");
+    let gantry = site.serve_behind(&wrapper.each_ref().map(String::as_str), "gantry", "").await;
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", gantry.pid())).unwrap();
+    let files = limits.lines().find_map(|line| line.strip_prefix("Max open files")).unwrap();
+    assert_eq!(files.split_whitespace().take(2).collect::<Vec<_>>(), ["4000", "4000"], "soft and hard");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_waits_for_a_socket_and_does_not_fail() {
+    let runs = 200;
+    let agent = Slow::start(Duration::from_millis(300));
+    let site = site(&agent).await;
+    let wrapper = limited(&format!("ulimit -n {FILES}"));
+    let wrapper = wrapper.each_ref().map(String::as_str);
+    // As many calls at once as there are files: the places in front of them must not be what keeps them from failing.
+    let gantry = site.serve_behind(&wrapper, "gantry", &format!("calls_max = {FILES}\nlog = \"gantry=debug\"\n")).await;
+    // One caller: the connections of many would be refused.
+    for n in 0..runs {
+        gantry.begin("chain", json!({ "said": format!("{n}:") })).await;
+    }
+    wait_for("the end of all runs", || async {
+        let states = states(&gantry).await;
+        (!states.contains_key("WORKING") && !states.contains_key("SUBMITTED")).then_some(())
+    })
+    .await;
+    assert_eq!(states(&gantry).await, BTreeMap::from([("COMPLETED".to_owned(), runs)]));
+    assert_eq!(agent.calls(), 3 * runs, "each step was called once");
+    assert!(site.log("gantry").contains("there is no socket for a call"), "it was short of them");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_more_callers_are_let_in_than_there_are_files_to_serve_them_with() {
+    let site = site(&Slow::start(Duration::from_secs(1))).await;
+    let wrapper = limited(&format!("ulimit -n {FILES}"));
+    let gantry = site.serve_behind(&wrapper.each_ref().map(String::as_str), "gantry", "").await;
+    // 38 connections fit, of which 34 may have a request under way.
+    let answers = join_all((0..37).map(|_| gantry.try_execute("chain", json!({ "said": "1:" })))).await;
+    let (mut good, mut refused) = (0, 0);
+    for answer in answers {
+        match answer.expect("no connection is cut") {
+            (200, _, task) => {
+                assert_eq!(task["result"]["task"]["status"]["state"], "TASK_STATE_COMPLETED", "{task}");
+                good += 1;
+            }
+            (503, Some(_), _) => refused += 1,
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!((good, refused), (34, 3));
+}
