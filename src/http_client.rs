@@ -9,11 +9,16 @@ use url::Url;
 
 use crate::threads::{self, THREADS_MAX};
 
-/// How long a peer may leave what was sent unacknowledged, be it a request or one of the probes (one in 15 s) by which the system finds out
-/// whether it is still there. The client's own 30 s end a healthy connection of a call that takes longer, when two probes in a row are lost.
-/// They are when thousands of calls wait: loopback drops what comes at the same moment.
-#[cfg(any(target_os = "linux", target_os = "android", target_os = "fuchsia"))]
-const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(120);
+/// How long nothing may come from a peer that a call waits for before the system asks whether it is still there, and how soon it asks again
+/// when that gets lost. Sooner by far: of the questions of thousands of calls that began together many are lost at once, since loopback takes
+/// a thousand packets at a time, and those must not meet the next round of all others. The client's own times (15 s for both, two questions)
+/// ended such calls after half a minute.
+const SILENCE_MAX: Duration = Duration::from_secs(30);
+const ASK_AGAIN: Duration = Duration::from_secs(2);
+/// A peer that says nothing to that, or does not acknowledge a request, is gone.
+const GONE_AFTER: Duration = Duration::from_secs(120);
+/// The same in questions, where the system counts those.
+const QUESTIONS: u32 = ((GONE_AFTER.as_secs() - SILENCE_MAX.as_secs()) / ASK_AGAIN.as_secs()) as u32;
 
 /// Makes a client with everything that is asked of it but TLS.
 type Make = Box<dyn Fn() -> reqwest::ClientBuilder + Send + Sync>;
@@ -69,15 +74,11 @@ impl HttpClient {
     }
 }
 
-/// For calls that may take long: see [`UNACKNOWLEDGED_MAX`].
-#[cfg(any(target_os = "linux", target_os = "android", target_os = "fuchsia"))]
+/// For calls that may take long.
 pub(crate) fn patient(builder: reqwest::ClientBuilder) -> reqwest::ClientBuilder {
-    builder.tcp_user_timeout(UNACKNOWLEDGED_MAX)
-}
-
-/// For calls that may take long. Here the client leaves that to the system.
-#[cfg(not(any(target_os = "linux", target_os = "android", target_os = "fuchsia")))]
-pub(crate) fn patient(builder: reqwest::ClientBuilder) -> reqwest::ClientBuilder {
+    let builder = builder.tcp_keepalive(SILENCE_MAX).tcp_keepalive_interval(ASK_AGAIN).tcp_keepalive_retries(QUESTIONS);
+    #[cfg(any(target_os = "linux", target_os = "android", target_os = "fuchsia"))]
+    let builder = builder.tcp_user_timeout(GONE_AFTER);
     builder
 }
 
