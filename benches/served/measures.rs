@@ -116,7 +116,16 @@ pub(super) async fn all(wish: &Wish) -> Result<(), Failure> {
 
 /// Those who call the servers, with room for the connections of all at once.
 pub(super) fn callers() -> Result<reqwest::Client, Failure> {
-    Ok(reqwest::Client::builder().no_proxy().tcp_nodelay(true).pool_max_idle_per_host(20_000).build()?)
+    Ok(patient().pool_max_idle_per_host(20_000).build()?)
+}
+
+/// A client that waits for as long as it takes: the system's questions whether a peer is still there get lost when thousands are asked at
+/// the same moment, and would end half of the calls.
+pub(super) fn patient() -> reqwest::ClientBuilder {
+    let builder = reqwest::Client::builder().no_proxy().tcp_nodelay(true).tcp_keepalive(None);
+    #[cfg(target_os = "linux")]
+    let builder = builder.tcp_user_timeout(None);
+    builder
 }
 
 fn shapes() -> Vec<Shape> {

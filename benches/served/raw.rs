@@ -55,7 +55,7 @@ struct Work {
 /// Serves until the process ends. The first line on standard output is its URL.
 pub(super) async fn serve(agent: &str, journal: Option<&Path>) -> Result<(), Failure> {
     rustls::crypto::ring::default_provider().install_default().ok();
-    let http = reqwest::Client::builder().no_proxy().tcp_nodelay(true).build()?;
+    let http = super::measures::patient().build()?;
     let journal = journal.map(writer).transpose()?;
     let server = Arc::new(Server { http, agent: format!("{agent}/execute"), journal, runs: AtomicU64::new(0) });
     let app = Router::new().route("/", post(answer)).layer(DefaultBodyLimit::max(BODY_BYTES_MAX)).with_state(server);

@@ -185,6 +185,28 @@ async fn many_runs_wait_for_a_slow_agent_and_all_end_right() {
     }
 }
 
+/// While nothing comes from an agent the system asks whether it is still there, of thousands of calls at the same moment. What of that gets
+/// lost must not end a call.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn none_of_many_calls_that_take_long_is_taken_for_dead() {
+    let (runs, pause) = (count(100, 5_000), Duration::from_secs(count(1, 100) as u64));
+    let agent = Slow::start(pause);
+    let site = site(&agent).await;
+    site.push_steps("one", "steps: [{id: a, skill: work, inputs: {said: x}}]\n").await;
+    let gantry = site.serve("gantry", "").await;
+    let begun = stream::iter(0..runs).map(|_| gantry.begin("one", json!({})));
+    begun.buffer_unordered(64).for_each(|_| std::future::ready(())).await;
+    tokio::time::sleep(pause).await;
+    wait_for("the end of all runs", || async {
+        let states = states(&gantry).await;
+        (!states.contains_key("WORKING") && !states.contains_key("SUBMITTED")).then_some(())
+    })
+    .await;
+    tell(&format!("{runs} calls of {pause:?}"), format_args!("{:?}, {} calls", states(&gantry).await, agent.calls()));
+    assert_eq!(states(&gantry).await, BTreeMap::from([("COMPLETED".to_owned(), runs)]));
+    assert_eq!(agent.calls(), runs);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_callers_at_once_each_get_their_answer() {
     let agent = Slow::start(Duration::from_secs(2));
