@@ -11,6 +11,7 @@ use super::exit::Failure;
 use super::local::has_registry;
 use crate::config::REGISTRY_PORT;
 use crate::journal::DataDir;
+use crate::sample_agents::ModelOptions;
 
 /// What stands for the address of a registry that is not told.
 const UNTOLD_REGISTRY: &str = "URL";
@@ -69,10 +70,13 @@ impl Origins {
         Self { cards: cards.iter().map(whole).collect(), ..self }
     }
 
-    /// The same, with the model that the built-in agents ask. A command is its owner's, and is not told.
+    /// The same, with the model that the built-in agents ask. One behind an API is told; a command is its owner's, however it is spelled.
     pub(super) fn with_model(self, model: Option<&str>) -> Self {
-        let is_command = |model: &str| model.starts_with("command:");
-        Self { model: model.map(|model| if is_command(model) { UNTOLD_MODEL.to_owned() } else { told(model, UNTOLD_MODEL) }), ..self }
+        let shown = |model: &str| match ModelOptions::parse(model, None) {
+            Ok(ModelOptions::Api { .. }) => told(model, UNTOLD_MODEL),
+            Ok(ModelOptions::Command { .. }) | Err(_) => UNTOLD_MODEL.to_owned(),
+        };
+        Self { model: model.map(shown), ..self }
     }
 
     /// Notes it in a data directory that is held.
@@ -136,12 +140,13 @@ pub(super) fn start(runs: &Path, data_dir: &Path) -> String {
 }
 
 /// As a shell reads it as one word.
-fn word(text: &str) -> String {
+pub(super) fn word(text: &str) -> String {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_./:@%+=,-".contains(&byte) || byte >= 0x80;
     if !text.is_empty() && text.bytes().all(is_plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
 
-fn is_address(place: &str) -> bool {
+/// Whether a card is given by its address; else it is in a file.
+pub(super) fn is_address(place: &str) -> bool {
     place.starts_with("http://") || place.starts_with("https://")
 }
 
@@ -195,7 +200,15 @@ mod tests {
         let site = tempfile::tempdir().unwrap();
         let mut held = DataDir::lock(site.path()).unwrap();
         let cards = ["http://me:hidden@a/", "https://a/?token=hidden"].map(str::to_owned);
-        let models = ["command:ask --key hidden", "openai:m@https://hidden/"];
+        let models = [
+            "command:ask --key hidden",
+            "command :ask --key hidden",
+            " command:ask --key hidden",
+            "command-argument:ask --key hidden",
+            "command:ask 'hidden",
+            "hidden",
+            "openai:m@https://hidden/",
+        ];
         let of_models = models.map(|model| Origins::up().with_model(Some(model)));
         for origins in
             of_models.into_iter().chain([Origins::registry("http://me:hidden@r:5000"), Origins::registry("r:1").with_cards(&cards)])

@@ -13,7 +13,7 @@ use tokio_util::task::TaskTracker;
 use super::arguments::{CallsChoice, ListenChoice, RegistryChoice};
 use super::exit::{Exit, Failure, chain};
 use super::local::has_registry;
-use super::origins::Origins;
+use super::origins::{Origins, word};
 use super::runs::{RUNS_DIR, ago};
 use super::surroundings::{Surroundings, engine_options};
 use super::terminal::{self, Terminal, say};
@@ -143,8 +143,8 @@ pub(super) async fn execute(
         "gantry is an A2A agent at {url}, with {location}\nits card: {url}/.well-known/agent-card.json\nCtrl-C stops it."
     ))?;
     if let Some(directory) = data_dir.as_deref().filter(|directory| surroundings.is_built_in() && has_registry(directory)) {
-        let directory = directory.display();
-        say(&format!("the registry in {directory} is not served: `gantry up --data-dir {directory}` does, with what was pushed to it"));
+        let (directory, word) = (directory.display(), word(&directory.display().to_string()));
+        say(&format!("the registry in {directory} is not served: `gantry up --data-dir {word}` does, with what was pushed to it"));
     }
     let addresses = json!({ "pid": std::process::id(), "url": url, "address": orchestrator.address.to_string(), "data_dir": data_dir });
     let ready = arguments.listen.ready_file.as_deref().map(|path| ReadyFile::write(path, &addresses)).transpose()?;

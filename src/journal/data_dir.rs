@@ -24,11 +24,18 @@ const LOCK_REST: Duration = Duration::from_millis(20);
 pub struct DataDir {
     path: PathBuf,
     lock: File,
+    /// What was noted when it was locked.
+    earlier: String,
 }
 
 impl DataDir {
     /// Makes the directory when there is none, readable for its owner only, and locks it.
     pub fn lock(path: &Path) -> Result<Self, Error> {
+        Self::lock_resting(path, || std::thread::sleep(LOCK_REST))
+    }
+
+    /// The same, with what is done between two attempts.
+    fn lock_resting(path: &Path, mut rest: impl FnMut()) -> Result<Self, Error> {
         let failed = |error: io::Error| failure(&format!("cannot use the data directory {}", path.display()), &error);
         std::fs::create_dir_all(path).map_err(failed)?;
         #[cfg(unix)]
@@ -41,7 +48,7 @@ impl DataDir {
         // Who looks whether it is held has it for a moment.
         for _ in 0..LOCK_ATTEMPTS {
             if is_held {
-                std::thread::sleep(LOCK_REST);
+                rest();
                 is_held = FileExt::try_lock(&lock).is_err();
             }
         }
@@ -64,19 +71,21 @@ impl DataDir {
         let place = Place::of(&lock, &path.canonicalize().map_err(failed)?).map_err(failed)?;
         // What was noted is of the runs, and holds until somebody notes something else.
         let note = last_note(&before).map(|note| format!("{NOTE}{note}\n")).unwrap_or_default();
-        lock.set_len(0).map_err(failed)?;
-        lock.rewind().map_err(failed)?;
-        write!(lock, "process {}\n{place}{note}", std::process::id()).map_err(failed)?;
-        lock.sync_all().map_err(failed)?;
-        Ok(Self { path: path.to_owned(), lock })
+        write_over(&mut lock, &format!("process {}\n{place}{note}", std::process::id())).map_err(failed)?;
+        let earlier = last_note(&before).unwrap_or_default().to_owned();
+        Ok(Self { path: path.to_owned(), lock, earlier })
     }
 
     /// Tells whoever looks into the directory how to reach its holder. The directory is its owner's alone, so that secrets are safe.
     pub fn announce(&mut self, line: &str) -> Result<(), Error> {
         let mut announced = || -> io::Result<()> {
-            self.lock.seek(SeekFrom::End(0))?;
-            writeln!(self.lock, "{line}")?;
-            self.lock.flush()
+            let end = self.lock.seek(SeekFrom::End(0))?;
+            let written = self.lock.write_all(format!("{line}\n").as_bytes());
+            if written.is_err() {
+                // The beginning of a line would spoil the next one.
+                self.lock.set_len(end)?;
+            }
+            written
         };
         let failed = |error: io::Error| failure(&format!("cannot write to {}", self.path.join(LOCK).display()), &error);
         announced().map_err(failed)
@@ -89,6 +98,16 @@ impl DataDir {
             return Ok(());
         }
         self.announce(&format!("{NOTE}{line}"))
+    }
+
+    /// Whether something was noted before it was held.
+    pub fn was_noted(&self) -> bool {
+        !self.earlier.is_empty()
+    }
+
+    /// Puts back what was noted before it was held, also when that was nothing.
+    pub fn note_earlier(&mut self) -> Result<(), Error> {
+        self.note(&self.earlier.clone())
     }
 
     /// What was noted last in a directory, by whoever held it then.
@@ -129,6 +148,14 @@ impl DataDir {
 /// Later notes stand behind earlier ones.
 fn last_note(text: &str) -> Option<&str> {
     text.lines().skip(1).filter_map(|line| line.strip_prefix(NOTE)).last()
+}
+
+/// Replaces what stands in a lock file. Cut afterwards: whenever this ends, the last note and the place can be read.
+fn write_over(lock: &mut File, text: &str) -> io::Result<()> {
+    lock.rewind()?;
+    lock.write_all(text.as_bytes())?;
+    lock.set_len(text.len() as u64)?;
+    lock.sync_all()
 }
 
 /// What stands in a lock file, from its beginning.

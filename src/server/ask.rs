@@ -19,6 +19,9 @@ const MEMBERS: &[&str] = &["workflow_id", "version", "digest", "input", "idempot
 /// So many members that are mistyped are told.
 const MISTYPED_TOLD_MAX: usize = 5;
 
+/// So many members that are unknown are looked at: each is compared with every name, and a caller may send very many.
+const UNKNOWN_MAX: usize = 64;
+
 /// The input of `execute_workflow`.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub(super) struct Execute {
@@ -70,10 +73,10 @@ impl Execute {
 /// What would be lost without a word: the caller thinks that it is heard.
 fn refuse_mistyped(input: &Value) -> Result<(), Failure> {
     let names = input.as_object().into_iter().flat_map(Map::keys).map(String::as_str);
-    let unknown = names.filter(|name| !MEMBERS.contains(name));
+    let unknown = names.filter(|name| !MEMBERS.contains(name)).take(UNKNOWN_MAX);
     // What is there in both spellings is heard.
-    let absent = || MEMBERS.iter().copied().filter(|member| input.get(member).is_none());
-    let mistyped = unknown.filter_map(|name| Some((name, mistyped(name, absent())?)));
+    let absent: Vec<&str> = MEMBERS.iter().copied().filter(|member| input.get(member).is_none()).collect();
+    let mistyped = unknown.filter_map(|name| Some((name, mistyped(name, absent.iter().copied())?)));
     let said = |(name, meant): (&str, &str)| FieldViolation {
         field: name.to_owned(),
         description: format!("unknown member `{name}`; did you mean `{meant}`?"),

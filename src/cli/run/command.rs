@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::super::arguments::{CallsChoice, ModelChoice, RegistryChoice};
 use super::super::exit::{Exit, Failure, chain};
 use super::super::origins::Origins;
-use super::super::runs::{self, RUNS_DIR, RetryArguments};
+use super::super::runs::{self, RetryArguments};
 use super::super::serve::open_journal;
 use super::super::surroundings::{Surroundings, engine_options};
 use super::super::terminal::{self, Terminal, say};
@@ -23,6 +23,7 @@ use crate::engine::embedded::Embedded;
 use crate::engine::{self, Engine, Start, Subscription};
 use crate::ids::RunId;
 use crate::interpreter::{ErrorClass, RunStatus};
+use crate::journal::DataDir;
 use crate::limits::{self, MESSAGE_ID_BYTES_MAX};
 use crate::plan::Plan;
 use crate::shutdown::Shutdown;
@@ -30,6 +31,9 @@ use crate::time::parse_duration;
 
 /// How long agents have to hear that a run was canceled.
 const GRACE: Duration = Duration::from_secs(5);
+
+/// The workflow that runs when none is named.
+const WORKFLOW: &str = "code-generation-v1";
 
 /// What else can be done with a run by this name.
 #[derive(Debug, clap::Subcommand)]
@@ -46,9 +50,9 @@ pub struct RunArguments {
     command: Option<RunCommand>,
     #[command(flatten)]
     input: InputArguments,
-    /// Workflow: its id, `id:tag`, `id@sha256:…`, `host/repository:tag`, or a YAML file
-    #[arg(short, long, value_name = "ID|FILE", default_value = "code-generation-v1")]
-    workflow: String,
+    /// Workflow: its id, `id:tag`, `id@sha256:…`, `host/repository:tag`, or a YAML file [default: code-generation-v1]
+    #[arg(short, long, value_name = "ID|FILE")]
+    workflow: Option<String>,
     /// The version, when the workflow is given by id
     #[arg(long, value_name = "TAG")]
     version: Option<String>,
@@ -84,6 +88,12 @@ pub struct RunArguments {
     timeout: Option<Duration>,
 }
 
+impl RunArguments {
+    fn workflow(&self) -> &str {
+        self.workflow.as_deref().unwrap_or(WORKFLOW)
+    }
+}
+
 pub(in crate::cli) async fn execute(
     arguments: RunArguments,
     mut config: Config,
@@ -97,6 +107,11 @@ pub(in crate::cli) async fn execute(
     arguments.calls.apply(&mut config);
     if arguments.timeout == Some(Duration::ZERO) {
         return Err(Failure::usage("`--timeout` must be longer than nothing").hint("for example --timeout 90, or leave it away"));
+    }
+    if let Some(file) = arguments.input.request.as_deref().filter(|request| arguments.workflow.is_none() && find::is_workflow_file(request))
+    {
+        return Err(Failure::usage(format!("`{file}` is a file, and would be taken for a request to `{WORKFLOW}`"))
+            .hint(format!("`gantry run --workflow {file}` runs what is in it; `--workflow {WORKFLOW}` means the request")));
     }
     // Not by the parser of the command line, which shows the whole of what it refuses.
     match arguments.idempotency_key.as_deref().map(str::len) {
@@ -129,7 +144,7 @@ type Begun = Result<Result<Exit, Failure>, Failure>;
 
 async fn run(arguments: &RunArguments, config: &Config, terminal: Terminal, shutdown: &Shutdown) -> Begun {
     let surroundings = tokio::select! {
-        found = Surroundings::find_or_start(&arguments.registry, config, terminal, Some(&arguments.workflow)) => found?,
+        found = Surroundings::find_or_start(&arguments.registry, config, terminal, Some(arguments.workflow())) => found?,
         () = shutdown.requested().cancelled() => return Err(Failure::new(Exit::Interrupted, "interrupted before the run started")),
     };
     let outcome = run_in(&surroundings, arguments, config, terminal, shutdown).await;
@@ -141,7 +156,7 @@ async fn run_in(surroundings: &Surroundings, arguments: &RunArguments, config: &
     let agents = surroundings.agent_client(config);
     let prepared = async {
         find::add_cards(&arguments.agent_cards, &surroundings.discovery, &agents).await?;
-        find::workflow(&arguments.workflow, arguments.version.as_deref(), surroundings).await
+        find::workflow(arguments.workflow(), arguments.version.as_deref(), surroundings).await
     };
     let (plan, origin) = tokio::select! {
         found = prepared => found?,
@@ -167,8 +182,6 @@ async fn run_in(surroundings: &Surroundings, arguments: &RunArguments, config: &
     }
     let origins = origins(surroundings, arguments);
     // Held until the run has ended: nobody else may write there meanwhile.
-    let runs = arguments.data_dir.as_deref().map(|directory| directory.join(RUNS_DIR));
-    let earlier = runs.as_deref().and_then(Origins::noted);
     let (journal, mut held) = open_journal(arguments.data_dir.as_deref())?;
     let engine = Embedded::new(engine_options(config), surroundings.discovery.clone(), agents, journal);
     let value = Arc::new(input.value);
@@ -177,9 +190,11 @@ async fn run_in(surroundings: &Surroundings, arguments: &RunArguments, config: &
     let start = Start { idempotency_key: key, ..Start::new(plan.clone(), value.clone()) };
     let started = engine.start_watched(start).await;
     let (started, watched) = started.map_err(|error| refused(error, &plan, arguments))?;
-    // Now that there is something that may have to go on.
-    if let Some(held) = &mut held {
-        origins.note(held)?;
+    // Now that there is something that may have to go on; it does so already, whether it can be noted or not.
+    if let Some(held) = &mut held
+        && let Err(failure) = origins.note(held)
+    {
+        tracing::warn!(error = failure.message, "the data directory does not say where the agents of this run are found");
     }
     if !started.new {
         engine.go_on_with(&started.run).await.map_err(|error| Failure::internal(chain(&error)))?;
@@ -193,14 +208,23 @@ async fn run_in(surroundings: &Surroundings, arguments: &RunArguments, config: &
     }
     let run = Running { engine: &engine, run: started.run.clone(), plan: &plan, origin: &origin, input: value };
     let ended = attend(run, watched, surroundings, arguments, terminal, shutdown).await;
-    let is_over = engine.summary(&started.run).await.is_ok_and(|summary| summary.status.is_terminal());
-    // Nothing of this run goes on: what there is to know is of those that were here before it.
-    if let (true, Some(earlier), Some(held)) = (is_over, earlier, &mut held)
-        && let Err(failure) = earlier.note(held)
-    {
-        tracing::warn!(error = failure.message, "what the data directory says of agents is of this run");
+    if let (Some(held), Ok(summary)) = (&mut held, engine.summary(&started.run).await) {
+        leave(held, summary.status);
     }
     Ok(ended)
+}
+
+/// Leaves a data directory with what it said of agents before. Nothing of a run that has ended goes on by itself; one that may be retried is
+/// told of where nothing else is known.
+fn leave(held: &mut DataDir, status: RunStatus) {
+    let is_told = match status {
+        RunStatus::Running | RunStatus::InputRequired => true,
+        RunStatus::Failed | RunStatus::Canceled => !held.was_noted(),
+        RunStatus::Completed => false,
+    };
+    if !is_told && let Err(error) = held.note_earlier() {
+        tracing::warn!(error = chain(&error), "what the data directory says of agents is of this run");
+    }
 }
 
 /// Where the agents of the run are found.
@@ -346,6 +370,31 @@ mod tests {
         for (run, id, status) in [(None, json!(null), "not_started"), (Some(&run), json!("r"), "unknown")] {
             let error = json!({"message": "lost", "hint": "look", "diagnostics": []});
             assert_eq!(without_report(run, &failure), json!({"run_id": id, "status": status, "error": error}));
+        }
+    }
+
+    #[test]
+    fn a_run_that_has_ended_leaves_what_was_noted_before_it() {
+        let site = tempfile::tempdir().unwrap();
+        for (earlier, status, left) in [
+            (None, RunStatus::Completed, None),
+            // It may be retried.
+            (None, RunStatus::Failed, Some("own")),
+            (None, RunStatus::Canceled, Some("own")),
+            (None, RunStatus::Running, Some("own")),
+            (None, RunStatus::InputRequired, Some("own")),
+            (Some("earlier"), RunStatus::Completed, Some("earlier")),
+            (Some("earlier"), RunStatus::Failed, Some("earlier")),
+            (Some("earlier"), RunStatus::Canceled, Some("earlier")),
+            (Some("earlier"), RunStatus::Running, Some("own")),
+        ] {
+            DataDir::lock(site.path()).unwrap().note(earlier.unwrap_or_default()).unwrap();
+            let mut held = DataDir::lock(site.path()).unwrap();
+            held.note("own").unwrap();
+            leave(&mut held, status);
+            assert_eq!(DataDir::noted(site.path()).as_deref(), left, "{status:?} after {earlier:?}");
+            drop(held);
+            assert_eq!(DataDir::noted(site.path()).as_deref(), left, "{status:?} after {earlier:?}: its holder has ended");
         }
     }
 }

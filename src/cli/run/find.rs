@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::super::diagnostics;
 use super::super::exit::{Failure, chain};
+use super::super::origins::is_address;
 use super::super::surroundings::Surroundings;
 use super::report::Origin;
 use crate::a2a::Card;
@@ -38,6 +39,11 @@ pub(super) async fn workflow(workflow: &str, version: Option<&str>, surroundings
     Ok((found.plan, Origin { reference: format!("{}{at}", found.repository), choice: found.choice }))
 }
 
+/// Whether a text that is no workflow's name is surely meant as one: the file is there.
+pub(super) fn is_workflow_file(text: &str) -> bool {
+    (text.ends_with(".yaml") || text.ends_with(".yml")) && Path::new(text).is_file()
+}
+
 fn is_file(workflow: &str) -> bool {
     workflow.ends_with(".yaml") || workflow.ends_with(".yml") || Path::new(workflow).is_file()
 }
@@ -49,7 +55,7 @@ fn has_version(reference: &str) -> bool {
 /// Adds the agents given by `--agent-card`.
 pub(super) async fn add_cards(cards: &[String], discovery: &Discovery, agents: &agent::Client) -> Result<(), Failure> {
     for place in cards {
-        let (card, bytes) = if place.starts_with("http://") || place.starts_with("https://") {
+        let (card, bytes) = if is_address(place) {
             agents.fetch_card_and_bytes(place).await.map_err(|error| {
                 Failure::unavailable(format!("no agent card at `{place}`: {}", error.message)).hint("is the agent running?")
             })?

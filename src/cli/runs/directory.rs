@@ -148,10 +148,16 @@ impl Directory {
         if matches!(error, control::Error::Nobody)
             && let Some((original, holder)) = DataDir::held_original(&self.path)
         {
-            let data_dir = original.parent().unwrap_or(&original).display();
+            let data_dir = original.parent().unwrap_or(&original).display().to_string();
             let what =
                 format!("{} is a copy of {data_dir}, which is held by {holder}: its runs are under way there", self.data_dir.display());
-            return Failure::unavailable(what).hint(format!("reach that gantry with --data-dir {data_dir}"));
+            return Failure::unavailable(what).hint(format!("reach that gantry with --data-dir {}", origins::word(&data_dir)));
+        }
+        // No gantry starts on a damaged journal, so that there is none to be reached.
+        if matches!(error, control::Error::Nobody)
+            && let Err(damage) = Sqlite::check(&self.path)
+        {
+            return Failure::of_journal(&damage);
         }
         let failure = Failure::unavailable(format!("{error} ({})", self.data_dir.display()));
         match error {
@@ -195,4 +201,21 @@ pub(in crate::cli) fn ago(duration: std::time::Duration) -> Timestamp {
 /// How a command ends that showed a run as far as the journal can be read: one that had not ended may have gone on behind the damage.
 pub(super) fn whole(journal: &Sqlite, status: RunStatus) -> Exit {
     if journal.damage().is_some() && !status.is_terminal() { Exit::Internal } else { Exit::Ok }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hint_names_a_directory_with_a_blank_as_one_word() {
+        let site = tempfile::tempdir().unwrap();
+        let (original, data_dir) = (site.path().join("my data"), site.path().join("copy"));
+        let _held = DataDir::lock(&original.join(RUNS_DIR)).unwrap();
+        std::fs::create_dir_all(data_dir.join(RUNS_DIR)).unwrap();
+        std::fs::copy(original.join(RUNS_DIR).join("lock"), data_dir.join(RUNS_DIR).join("lock")).unwrap();
+        let directory = Directory { path: data_dir.join(RUNS_DIR), data_dir, named: true, warned: Once::new() };
+        let hint = directory.unanswered(&control::Error::Nobody).hint.unwrap();
+        assert_eq!(hint, format!("reach that gantry with --data-dir '{}'", original.canonicalize().unwrap().display()));
+    }
 }

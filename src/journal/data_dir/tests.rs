@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use fs4::FileExt;
 
-use super::{DataDir, LOCK, LOCK_REST};
+use super::{DataDir, LOCK, LOCK_ATTEMPTS};
 
 /// Copies a directory as `cp -r` does.
 fn copy(from: &Path, to: &Path) {
@@ -105,14 +105,55 @@ fn whoever_holds_a_directory_can_be_named_and_who_looks_holds_nothing() {
 fn who_only_looks_whether_it_is_held_holds_up_nobody_for_long() {
     let dir = tempfile::tempdir().unwrap();
     drop(DataDir::lock(dir.path()).unwrap());
-    let lock = File::open(dir.path().join(LOCK)).unwrap();
-    FileExt::try_lock_shared(&lock).unwrap();
-    let looks = std::thread::spawn(move || {
-        std::thread::sleep(LOCK_REST / 2);
-        drop(lock);
-    });
-    DataDir::lock(dir.path()).unwrap();
-    looks.join().unwrap();
+    // How many rests it looks for, and whether it is locked then.
+    for (looks_for, locked) in [(0, true), (1, true), (LOCK_ATTEMPTS, true), (LOCK_ATTEMPTS + 1, false)] {
+        let mut lock = Some(File::open(dir.path().join(LOCK)).unwrap());
+        FileExt::try_lock_shared(lock.as_ref().unwrap()).unwrap();
+        lock.take_if(|_| looks_for == 0);
+        let mut rests = 0;
+        let held = DataDir::lock_resting(dir.path(), || {
+            rests += 1;
+            lock.take_if(|_| rests == looks_for);
+        });
+        assert_eq!((held.is_ok(), rests), (locked, looks_for.min(LOCK_ATTEMPTS)), "{looks_for}");
+    }
+}
+
+/// Whoever is killed between the new text and the cut leaves the end of the old one behind it.
+#[test]
+fn an_old_text_that_was_not_cut_off_changes_nothing() {
+    let site = Site::new();
+    let live = site.path("live");
+    let lock = live.join(LOCK);
+    for notes in [&["the note"][..], &["another", "the note"], &["the note that is not the last, and is long", "the note"]] {
+        let mut held = DataDir::lock(&live).unwrap();
+        notes.iter().for_each(|note| held.note(note).unwrap());
+        held.announce("ask here").unwrap();
+        drop(held);
+        let old = std::fs::read(&lock).unwrap();
+        drop(DataDir::lock(&live).unwrap());
+        let new = std::fs::read(&lock).unwrap();
+        let uncut = [&new[..], &old[new.len().min(old.len())..]].concat();
+        std::fs::write(&lock, uncut).unwrap();
+        assert_eq!(DataDir::noted(&live).as_deref(), Some("the note"), "{notes:?}");
+        drop(DataDir::lock(&live).unwrap());
+        assert_eq!(std::fs::read(&lock).unwrap(), new, "{notes:?}");
+    }
+}
+
+#[test]
+fn what_was_noted_before_is_put_back_also_when_it_was_nothing() {
+    let site = Site::new();
+    let live = site.path("live");
+    for (earlier, expected) in [("", None), ("earlier", Some("earlier")), ("", None)] {
+        DataDir::lock(&live).unwrap().note(earlier).unwrap();
+        let mut held = DataDir::lock(&live).unwrap();
+        assert_eq!(held.was_noted(), expected.is_some());
+        held.note("own").unwrap();
+        assert_eq!(held.was_noted(), expected.is_some(), "what it notes itself is not earlier");
+        held.note_earlier().unwrap();
+        assert_eq!(DataDir::noted(&live).as_deref(), expected);
+    }
 }
 
 #[test]

@@ -97,6 +97,20 @@ fn a_member_that_is_mistyped_is_refused_and_one_of_somebody_else_is_not() {
     assert_eq!(refusal(Execute::read(Value::Object(many)).map(Ask::Execute)).unwrap().1.matches("did you mean").count(), 5);
 }
 
+/// Comparing takes a while, and a caller may send hundreds of thousands.
+#[test]
+fn of_very_many_unknown_members_the_first_are_looked_at() {
+    for (before, refused) in [(0, false), (UNKNOWN_MAX - 1, true), (UNKNOWN_MAX, false), (UNKNOWN_MAX * 100, false)] {
+        let mut members = Map::from_iter([("workflow_id".to_owned(), json!("w"))]);
+        members.extend((0..before).map(|n| (format!("another-{n:05}"), json!(n))));
+        if before > 0 {
+            members.insert("inputs".to_owned(), json!({}));
+        }
+        let read = Execute::read(Value::Object(members));
+        assert_eq!(read.is_err(), refused, "{before}: {read:?}");
+    }
+}
+
 #[test]
 fn every_member_is_known() {
     let all = json!({ "workflow_id": "w", "version": "1", "digest": "d", "input": {}, "idempotency_key": "k" });

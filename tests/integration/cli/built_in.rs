@@ -166,3 +166,31 @@ fn a_run_without_an_agent_is_not_told_to_use_what_it_uses() {
     assert!(hint.contains("what is built into gantry has no agent for it") && hint.contains("--agent-card"), "{hint}");
     assert!(hint.contains("--registry") && !hint.contains("--embedded") && !hint.contains("agent push"), "{hint}");
 }
+
+/// Where it is all that is known.
+#[test]
+fn a_run_that_has_ended_leaves_word_of_its_agents_when_it_may_be_retried() {
+    let machine = Machine::new();
+    machine.write("card.json", &Silent::start().card("other"));
+    machine.write("set.yaml", "metadata: {id: set, name: Set, version: 1.0.0}\nsteps:\n- {id: a, step_type: set, value: 1}\n");
+    machine.write("fails.yaml", &one_step("nobody_does_this"));
+    for (workflow, code, told) in
+        [("set.yaml", 0, "start `gantry serve --data-dir data`: "), ("fails.yaml", 1, "start `gantry up --ephemeral`, ")]
+    {
+        machine.run(&["run", "--embedded", "-w", workflow, "--agent-card", "card.json", "--no-save", "--data-dir", "data"]).expect(code);
+        let hint = hint(&machine);
+        assert!(hint.starts_with(told), "{workflow}: {hint}");
+    }
+}
+
+#[test]
+fn a_registry_that_is_not_served_is_named_as_a_shell_reads_it() {
+    let machine = Machine::new();
+    std::fs::create_dir_all(machine.path("my data/registry")).unwrap();
+    let serve = ["serve", "--embedded", "--port", "0", "--ready-file", "ready.json", "--data-dir", "my data"];
+    let (running, _) = Running::ready(machine.command(&serve), &machine.path("ready.json"));
+    running.signal("TERM");
+    let told = running.end().expect(0).stderr;
+    let directory = machine.path("my data").display().to_string();
+    assert!(told.contains(&format!("the registry in {directory} is not served: `gantry up --data-dir '{directory}'` does")), "{told}");
+}

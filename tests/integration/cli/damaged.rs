@@ -42,7 +42,7 @@ fn whoever_looks_at_a_damaged_write_ahead_file_is_told_where_and_how_much_is_mis
     let path = world.data_dir().join("runs/journal.sqlite3-wal");
     let frames = (log.len() - HEADER) / FRAME;
     assert!(frames > 12, "{frames}");
-    let mut stale = 0;
+    let (mut stale, mut controlled) = (0, 0);
     // From the first, before which there is nothing at all, to those that end with what is not the last state.
     for frame in (0..frames - 6).step_by(3) {
         let damaged = with_bytes(&log, HEADER + frame * FRAME + 168);
@@ -75,8 +75,19 @@ fn whoever_looks_at_a_damaged_write_ahead_file_is_told_where_and_how_much_is_mis
             let absent = world.runs(&["show", &runs[0]]).expect(4).stderr;
             assert!(absent.contains(&warning) && absent.contains("there is no run"), "{absent}");
         }
+        if shown.as_array().unwrap().iter().any(|run| run["run"] == *runs[1]) {
+            controlled += 1;
+            let run = runs[1].as_str();
+            for command in [&["cancel", run][..], &["follow", run], &["answer", run, "yes", "--step", "q"], &["retry", run]] {
+                let refused = world.runs(command).expect(4).stderr;
+                assert!(refused.contains(&format!("its {named}")), "{command:?}: {refused}");
+                // A gantry that is started there refuses it as well.
+                assert!(!refused.contains("start `gantry"), "{command:?}: {refused}");
+            }
+        }
     }
     assert!(stale > 0, "what stands before the damage is shown");
+    assert!(controlled > 0, "no run could be read that has not ended");
 }
 
 /// A damaged file that somebody holds is his to judge: it may be in the middle of a write.

@@ -12,6 +12,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::runs::Counting;
+use super::served_faults::traced;
 use super::{Machine, Ran};
 
 /// Events enough for several writes, and a value that is kept by digest.
@@ -177,4 +178,32 @@ fn the_nth_call_that_fails_is_never_told_as_done() {
     }
     eprintln!("{faults} runs with a call that failed: {failed} were told as failed, the others had stored everything");
     assert!(faults >= 5 && failed >= 3, "{faults} faults, {failed} failed");
+}
+
+/// It says where the agents of runs are found, and which file it is.
+#[test]
+fn a_lock_file_that_cannot_be_written_keeps_what_was_noted_and_holds_up_no_run() {
+    if !can_trace() {
+        eprintln!("strace is not here or may not trace: a lock file that cannot be written is not covered");
+        return;
+    }
+    let machine = machine();
+    let lock = machine.path("data/runs/lock");
+    let note = "agents {\"from\":{\"registry\":\"http://r:1\"}}\n";
+    let noted = std::fs::read_to_string(&lock).unwrap() + note;
+    let arguments = [&ARGUMENTS[..], &["--log", "warn"]].concat();
+    for (call, n, code, status) in [("write", "1", 3, "not_started"), ("ftruncate", "1", 3, "not_started"), ("write", "2+", 0, "completed")]
+    {
+        std::fs::write(&lock, &noted).unwrap();
+        let trace = machine.path("trace");
+        let mut command = traced(&machine.command(&arguments), &trace, call, &[lock.display().to_string()], n);
+        let ran = Ran::from(command.output().unwrap());
+        let about = format!("{call} {n}: {}", ran.stderr);
+        assert!(std::fs::read_to_string(&trace).unwrap().contains("INJECTED"), "{about}");
+        assert_eq!((ran.code, &ran.json()["status"]), (Some(code), &json!(status)), "{about}");
+        assert_eq!(ran.stderr.contains("does not say where the agents of this run are found"), code == 0, "{about}");
+        let left = std::fs::read_to_string(&lock).unwrap();
+        let last = left.split_inclusive('\n').rfind(|line| line.starts_with("agents "));
+        assert!(left.contains("\nplace ") && last == Some(note), "{about}: {left:?}");
+    }
 }

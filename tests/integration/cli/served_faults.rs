@@ -17,7 +17,7 @@ const WORKFLOW: &str =
     "metadata: {id: w, name: W, version: 1.0.0}\nsteps: [{id: a, skill: one}, {id: b, step_type: wait, for: 1ms}, {id: c, skill: one}]";
 
 /// The same command behind a tracer that lets the n-th such call fail; for `n+` every later one, too.
-fn traced(command: &Command, trace: &Path, calls: &str, files: &[String], n: &str) -> Command {
+pub(super) fn traced(command: &Command, trace: &Path, calls: &str, files: &[String], n: &str) -> Command {
     let mut traced = Command::new("strace");
     traced.args(["-qq", "-f", "-o"]).arg(trace);
     for file in files {
