@@ -106,6 +106,34 @@ mod tests {
         assert!(http.secure.get().is_some());
     }
 
+    /// The system tells of a socket which timer runs, and how long yet.
+    #[tokio::test]
+    #[cfg(target_os = "linux")]
+    async fn the_system_asks_after_half_a_minute_whether_a_peer_is_still_there() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let http = HttpClient::new(1, reqwest::Client::builder);
+        let url = Url::parse(&format!("http://127.0.0.1:{port}/")).unwrap();
+        let asking = tokio::spawn(http.of(&url).get(url.clone()).send());
+        let (_peer, _) = tokio::task::spawn_blocking(move || listener.accept()).await.unwrap().unwrap();
+        let timer = || {
+            let sockets = std::fs::read_to_string("/proc/net/tcp").unwrap();
+            let of_client = |line: &&str| line.split_whitespace().nth(2).is_some_and(|peer| peer.ends_with(&format!(":{port:04X}")));
+            let line = sockets.lines().find(of_client)?;
+            let (kind, when) = line.split_whitespace().nth(5)?.split_once(':')?;
+            // Another one runs until what was sent is acknowledged.
+            (kind == "02").then(|| Duration::from_millis(u64::from_str_radix(when, 16).unwrap() * 10))
+        };
+        let left = loop {
+            match timer() {
+                Some(left) => break left,
+                None => tokio::task::yield_now().await,
+            }
+        };
+        assert!(left <= SILENCE_MAX && left > SILENCE_MAX / 2, "{left:?}");
+        asking.abort();
+    }
+
     #[tokio::test]
     async fn a_thread_that_keeps_its_work_to_itself_has_a_client_of_its_own() {
         let http = Arc::new(HttpClient::new(1, reqwest::Client::builder));

@@ -91,13 +91,15 @@ pub(super) async fn read_some(mut response: Response, bytes_max: usize) -> Vec<u
 pub(super) fn transport(error: &reqwest::Error) -> Failure {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
     let mut deepest = String::new();
-    let mut reach = if error.is_connect() { Reach::NotBegun } else { Reach::Unknown };
+    let begins = error.is_connect();
+    let mut reach = if begins { Reach::NotBegun } else { Reach::Unknown };
     while let Some(error) = cause {
         if let Some(refused) = error.downcast_ref::<super::dial::NotPublic>() {
             return Failure::new(ErrorKind::Refused, refused.to_string());
         }
-        if error.downcast_ref::<std::io::Error>().is_some_and(is_local) {
-            reach = Reach::Nowhere;
+        if let Some(error) = error.downcast_ref::<std::io::Error>().filter(|error| is_local(error)) {
+            // Ports: the system says the same of an address that it has no way to, which may hide what the next address said.
+            reach = if begins && has_no_room(error) { Reach::NoSocket } else { Reach::Nowhere };
         }
         if error.downcast_ref::<reqwest::Error>().is_none() {
             deepest = error.to_string();
@@ -117,7 +119,11 @@ pub(super) fn transport(error: &reqwest::Error) -> Failure {
 
 /// No file descriptors, memory or ports are left here.
 fn is_local(error: &std::io::Error) -> bool {
-    error.kind() == std::io::ErrorKind::AddrNotAvailable || error.raw_os_error().is_some_and(|code| LOCAL_TROUBLE.contains(&code))
+    error.kind() == std::io::ErrorKind::AddrNotAvailable || has_no_room(error)
+}
+
+fn has_no_room(error: &std::io::Error) -> bool {
+    error.raw_os_error().is_some_and(|code| LOCAL_TROUBLE.contains(&code))
 }
 
 #[cfg(test)]
@@ -181,7 +187,11 @@ mod tests {
             assert_eq!(is_local(&io::Error::from_raw_os_error(code)), local, "{what}");
             let lookup: Arc<Lookup> = Arc::new(move |_| Box::pin(async move { Err(io::Error::from_raw_os_error(code)) }));
             let error = Client::with_lookup(Options::default(), lookup).fetch_card("http://agent.example/").await.unwrap_err();
-            let reach = if local { Reach::Nowhere } else { Reach::NotBegun };
+            let reach = match code {
+                12 | 23 | 24 => Reach::NoSocket,
+                _ if local => Reach::Nowhere,
+                _ => Reach::NotBegun,
+            };
             assert_eq!((error.kind, error.reach, error.is_outage()), (ErrorKind::Unavailable, reach, !local), "{what}: {error}");
         }
         assert!(is_local(&io::ErrorKind::AddrNotAvailable.into()), "whatever the system's number for it is");

@@ -60,7 +60,9 @@ impl ErrorKind {
 /// How far a failed call came: whether somebody else may be asked instead, and whether it speaks against the agent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reach {
-    /// Not out of this machine, which has no sockets or memory left for it.
+    /// Not out of this machine, which had no file or memory for a connection: nothing was sent, and soon it may be.
+    NoSocket,
+    /// Not out of this machine, or not heard of again because of it.
     Nowhere,
     /// The agent surely began nothing: it was not reached, or turned the call away unread (429, 503).
     NotBegun,
@@ -163,7 +165,7 @@ impl Failure {
         self.reach = match self.reach {
             Reach::NotBegun => Reach::Unknown,
             // It took the message, and this request it has not seen.
-            Reach::Nowhere => Reach::Answered,
+            Reach::Nowhere | Reach::NoSocket => Reach::Answered,
             reach => reach,
         };
         self
@@ -196,4 +198,22 @@ pub(super) fn clip(text: &str) -> String {
         clipped.push(if letter.is_control() { ' ' } else { letter });
     }
     clipped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_later_request_the_agent_has_heard_before() {
+        for (reach, after) in [
+            (Reach::NoSocket, Reach::Answered),
+            (Reach::Nowhere, Reach::Answered),
+            (Reach::NotBegun, Reach::Unknown),
+            (Reach::Unknown, Reach::Unknown),
+            (Reach::Answered, Reach::Answered),
+        ] {
+            assert_eq!(Failure::new(ErrorKind::Unavailable, "away").reaching(reach).after_begin().reach, after, "{reach:?}");
+        }
+    }
 }

@@ -289,7 +289,7 @@ impl Pass {
                 self.gate.tell(self.gate.breaker.failed(self.admission, Instant::now(), error), Some(error));
             }
             Reach::Answered if error.kind != ErrorKind::Refused => self.succeeded(),
-            Reach::Answered | Reach::Nowhere | Reach::NotBegun | Reach::Unknown => {}
+            Reach::Answered | Reach::NoSocket | Reach::Nowhere | Reach::NotBegun | Reach::Unknown => {}
         }
     }
 }

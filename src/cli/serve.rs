@@ -133,7 +133,13 @@ pub(super) async fn execute(
     let mut surroundings = Surroundings::find_or_await(&arguments.registry, &config, terminal).await?;
     let agents = surroundings.agent_client(&config);
     let origins = surroundings.origins();
-    let keep = Keep { data_dir: data_dir.as_deref(), grace: arguments.keeping.grace, config: &config, origins: &origins };
+    let keep = Keep {
+        data_dir: data_dir.as_deref(),
+        grace: arguments.keeping.grace,
+        config: &config,
+        origins: &origins,
+        has_agents: surroundings.is_built_in(),
+    };
     let orchestrator = Orchestrator::start(options, Arc::clone(&surroundings.discovery), agents, keep).await?;
     if let Some(watch) = surroundings.watch_for_registry() {
         orchestrator.beside(watch);
@@ -189,8 +195,8 @@ impl Orchestrator {
         // First: what fails from here on must fail before runs go on.
         let threads = Threads::begin().map_err(|error| unavailable(&error))?;
         let (journal, mut data_dir) = open_journal(keep.data_dir)?;
-        options.limits.fit(files::open_max());
-        let bounds = embedded::Options { depth_max: options.limits.depth_runs_max, ..engine_options(keep.config) };
+        options.limits.fit(files::open_max(), keep.has_agents);
+        let bounds = embedded::Options { depth_max: options.limits.depth_runs_max, ..engine_options(keep.config, keep.has_agents) };
         let engine = Embedded::new(bounds, Arc::clone(&discovery), agents, journal);
         let bound = Server::bind(options, Arc::new(engine.clone()), discovery).await.map_err(|error| match &error {
             server::Error::Bind { address, .. } => {
@@ -260,6 +266,8 @@ pub(super) struct Keep<'a> {
     pub(super) config: &'a Config,
     /// Where the agents of its runs are found.
     pub(super) origins: &'a Origins,
+    /// Whether they are in this process.
+    pub(super) has_agents: bool,
 }
 
 /// The journal of a data directory, held against other processes; one in memory without a directory.

@@ -202,26 +202,23 @@ pub(super) fn agent_options(config: &Config) -> agent::Options {
     }
 }
 
-/// What the configuration says of the engine.
-pub(super) fn engine_options(config: &Config) -> embedded::Options {
+/// What the configuration says of the engine, in a process that has the agents or has not.
+pub(super) fn engine_options(config: &Config, has_agents: bool) -> embedded::Options {
     let gates = GateOptions {
         calls_per_agent_max: config.calls_per_agent_max,
-        calls_max: config.calls_max.unwrap_or_else(calls_max),
+        calls_max: config.calls_max.unwrap_or_else(|| calls_fitting(files::open_max(), has_agents)),
         breaker: config.breaker.clone(),
     };
     let calls = CallOptions { choice: config.agent_choice, failover: config.agent_failover, gates };
     embedded::Options { calls, ..embedded::Options::default() }
 }
 
-/// Each call is a connection, and what listens, is stored and comes in needs files as well.
-fn calls_max() -> NonZeroUsize {
-    calls_fitting(files::open_max())
-}
-
-/// Three quarters of so many open files, and no more than the default.
-fn calls_fitting(files: Option<usize>) -> NonZeroUsize {
+/// Three quarters of so many open files, and no more than the default. Each call is a connection, and has a second file where the process
+/// has the agents; what listens, is stored and comes in needs files as well.
+fn calls_fitting(files: Option<usize>, has_agents: bool) -> NonZeroUsize {
     let default = GateOptions::default().calls_max;
-    files.and_then(|files| NonZeroUsize::new(files / 4 * 3)).map_or(default, |fitting| fitting.min(default))
+    let of_a_call = if has_agents { 2 } else { 1 };
+    files.and_then(|files| NonZeroUsize::new(files / of_a_call / 4 * 3)).map_or(default, |fitting| fitting.min(default))
 }
 
 /// The registry that somebody named. It is asked once whether it is there: lookups would try for seconds before they say that.
@@ -362,12 +359,15 @@ mod tests {
             (Some(3), default),
             (None, default),
         ] {
-            assert_eq!(calls_fitting(files).get(), expected, "{files:?}");
+            assert_eq!(calls_fitting(files, false).get(), expected, "{files:?}");
         }
-        assert_eq!(calls_max(), calls_fitting(files::open_max()), "those of this process");
+        assert_eq!(calls_fitting(Some(1024), true).get(), 384, "both ends of each are here");
         let config = Config { calls_max: NonZeroUsize::new(7), ..Config::default() };
-        assert_eq!(engine_options(&config).calls.gates.calls_max.get(), 7, "who sets it means it");
-        assert_eq!(engine_options(&Config::default()).calls.gates.calls_max, calls_max());
+        assert_eq!(engine_options(&config, true).calls.gates.calls_max.get(), 7, "who sets it means it");
+        for has_agents in [false, true] {
+            let calls_max = engine_options(&Config::default(), has_agents).calls.gates.calls_max;
+            assert_eq!(calls_max, calls_fitting(files::open_max(), has_agents), "of the files of this process");
+        }
     }
 
     #[tokio::test]

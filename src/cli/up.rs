@@ -111,7 +111,7 @@ async fn orchestrator(arguments: &UpArguments, config: &Config, local: &Local, d
     options.grace = options.grace.min(arguments.keeping.grace);
     options.push.allow_networks.extend(loopback);
     let origins = Origins::up().with_model(arguments.model.model.as_deref());
-    let keep = Keep { data_dir, grace: arguments.keeping.grace, config, origins: &origins };
+    let keep = Keep { data_dir, grace: arguments.keeping.grace, config, origins: &origins, has_agents: true };
     let mut agents = agent_options(config);
     agents.allow.extend(loopback);
     // Whoever can reach this server must not reach through it what only this machine should.

@@ -211,11 +211,11 @@ impl Default for LimitOptions {
 const FILES_BESIDE: usize = 64;
 
 impl LimitOptions {
-    /// Bounds connections by the files that the process may open, of which a request that calls an agent needs two, and requests by the
-    /// connections, of which some are left to say that it is too much.
-    pub(crate) fn fit(&mut self, files: Option<usize>) {
+    /// Bounds connections by the files that the process may open, of which a request that calls an agent needs two, or three when the agent
+    /// is in the same process, and requests by the connections, of which some are left to say that it is too much.
+    pub(crate) fn fit(&mut self, files: Option<usize>, has_agents: bool) {
         let Some(files) = files else { return };
-        let fitting = (files.saturating_sub(FILES_BESIDE) / 2).max(1);
+        let fitting = (files.saturating_sub(FILES_BESIDE) / if has_agents { 3 } else { 2 }).max(1);
         if self.connections_max <= fitting {
             return;
         }
@@ -345,8 +345,11 @@ mod tests {
             (Some(1), (11_000, 10_000), (1, 1)),
         ] {
             let mut limits = LimitOptions { connections_max: set.0, requests_max: set.1, ..LimitOptions::default() };
-            limits.fit(files);
+            limits.fit(files, false);
             assert_eq!((limits.connections_max, limits.requests_max), expected, "{files:?} {set:?}");
         }
+        let mut limits = LimitOptions::default();
+        limits.fit(Some(1024), true);
+        assert_eq!((limits.connections_max, limits.requests_max), (320, 290), "with agents of its own");
     }
 }

@@ -2,7 +2,7 @@
 //! for a socket instead of failing.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use serde_json::json;
@@ -12,6 +12,8 @@ use crate::many::{Slow, site, states};
 
 /// Few enough that some dozens of connections are too many.
 const FILES: usize = 140;
+
+const ONE: &str = "steps: [{id: a, skill: work, inputs: {said: \"{{ workflow.input.said }}\"}}]\n";
 
 /// The process begins with these limits of open files.
 fn limited(limits: &str) -> [String; 3] {
@@ -32,15 +34,17 @@ async fn as_many_files_may_be_open_as_the_system_allows() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_call_waits_for_a_socket_and_does_not_fail() {
     let runs = 200;
-    let agent = Slow::start(Duration::from_millis(300));
+    // Longer than it takes to begin them.
+    let agent = Slow::start(Duration::from_secs(6));
     let site = site(&agent).await;
+    site.push_steps("one", ONE).await;
     let wrapper = limited(&format!("ulimit -n {FILES}"));
     let wrapper = wrapper.each_ref().map(String::as_str);
     // As many calls at once as there are files: the places in front of them must not be what keeps them from failing.
     let gantry = site.serve_behind(&wrapper, "gantry", &format!("calls_max = {FILES}\nlog = \"gantry=debug\"\n")).await;
     // One caller: the connections of many would be refused.
     for n in 0..runs {
-        gantry.begin("chain", json!({ "said": format!("{n}:") })).await;
+        gantry.begin("one", json!({ "said": format!("{n}:") })).await;
     }
     wait_for("the end of all runs", || async {
         let states = states(&gantry).await;
@@ -48,8 +52,37 @@ async fn a_call_waits_for_a_socket_and_does_not_fail() {
     })
     .await;
     assert_eq!(states(&gantry).await, BTreeMap::from([("COMPLETED".to_owned(), runs)]));
-    assert_eq!(agent.calls(), 3 * runs, "each step was called once");
+    assert_eq!(agent.calls(), runs, "each step was called once");
     assert!(site.log("gantry").contains("there is no socket for a call"), "it was short of them");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_that_waits_for_a_socket_keeps_its_timeout_and_is_parked_by_a_stop() {
+    let agent = Slow::start(Duration::from_secs(6));
+    let site = site(&agent).await;
+    site.push_steps("one", ONE).await;
+    site.push_steps("short", "steps: [{id: a, skill: work, timeout: 2s, inputs: {said: x}}]\n").await;
+    let wrapper = limited(&format!("ulimit -n {FILES}"));
+    let wrapper = wrapper.each_ref().map(String::as_str);
+    let gantry = site.serve_behind(&wrapper, "gantry", &format!("calls_max = {FILES}\nlog = \"gantry=debug\"\n")).await;
+    for n in 0..200 {
+        gantry.begin("one", json!({ "said": format!("{n}:") })).await;
+    }
+    wait_for("a call without a socket", || async { site.log("gantry").contains("there is no socket for a call").then_some(()) }).await;
+    let begun = Instant::now();
+    let late = gantry.execute("short", json!({})).await;
+    let took = begun.elapsed();
+    assert_eq!(late["status"]["state"], "TASK_STATE_FAILED", "{late}");
+    // It is a matter of luck whether it gets a socket that is free for a moment.
+    let said = late["status"]["message"].to_string();
+    assert!(said.contains("(unavailable)") || said.contains("(timeout)"), "{said}");
+    assert!(took >= Duration::from_millis(1_900), "{took:?}");
+    let called = agent.calls();
+    gantry.signal("TERM");
+    assert!(gantry.ended().await.success());
+    // Those that had a socket when it was told to stop may have been on their way.
+    assert!(agent.calls() <= called + 10, "{called} calls before the stop, {} after it", agent.calls());
+    assert!(called < 200, "some waited");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::super::arguments::{CallsChoice, ModelChoice, RegistryChoice};
 use super::super::exit::{Exit, Failure, chain};
-use super::super::origins::Origins;
+use super::super::origins::{Origins, word};
 use super::super::runs::{self, RetryArguments};
 use super::super::serve::open_journal;
 use super::super::surroundings::{Surroundings, engine_options};
@@ -111,7 +111,7 @@ pub(in crate::cli) async fn execute(
     if let Some(file) = arguments.input.request.as_deref().filter(|request| arguments.workflow.is_none() && find::is_workflow_file(request))
     {
         return Err(Failure::usage(format!("`{file}` is a file, and would be taken for a request to `{WORKFLOW}`"))
-            .hint(format!("`gantry run --workflow {file}` runs what is in it; `--workflow {WORKFLOW}` means the request")));
+            .hint(format!("`gantry run --workflow {}` runs what is in it; `--workflow {WORKFLOW}` means the request", word(file))));
     }
     // Not by the parser of the command line, which shows the whole of what it refuses.
     match arguments.idempotency_key.as_deref().map(str::len) {
@@ -183,7 +183,7 @@ async fn run_in(surroundings: &Surroundings, arguments: &RunArguments, config: &
     let origins = origins(surroundings, arguments);
     // Held until the run has ended: nobody else may write there meanwhile.
     let (journal, mut held) = open_journal(arguments.data_dir.as_deref())?;
-    let engine = Embedded::new(engine_options(config), surroundings.discovery.clone(), agents, journal);
+    let engine = Embedded::new(engine_options(config, surroundings.is_built_in()), surroundings.discovery.clone(), agents, journal);
     let value = Arc::new(input.value);
     // Kept apart from the keys that callers of a server choose: those begin with a name.
     let key = arguments.idempotency_key.as_ref().map(|key| format!("\u{1f}gantry run\u{1f}{key}"));

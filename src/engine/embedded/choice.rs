@@ -143,6 +143,7 @@ impl Embedded {
                     let left = invocation.timeout.saturating_sub(started.elapsed());
                     let outcome = self.call(run, invocation, lineage, ties, &chosen.found, left, pass.as_mut()).await;
                     match (&outcome, &mut pass) {
+                        (Ok(Outcome::Parked), _) => {}
                         (Ok(_), Some(pass)) => pass.succeeded(),
                         (Err(error), Some(pass)) => pass.failed(error),
                         (_, None) => {}

@@ -285,21 +285,28 @@ impl Embedded {
                 Progress::Status(text) => debug!(%step, bytes = text.len(), "agent says how far it is"),
             }
         };
-        let (began, mut rest) = (Instant::now(), SOCKET_REST_MIN);
+        let (deadline, mut rest, mut waited) = (Instant::now() + timeout, SOCKET_REST_MIN, false);
         let answered = loop {
             let answered = self.inner.agents.call_held(&call, ties.cancel.clone(), &ties.hold, &mut progress).await;
-            call.timeout = timeout.saturating_sub(began.elapsed());
             // This machine had no socket for it: nobody has heard of the call, and one may be free soon.
-            let had_none = answered.as_ref().is_err_and(|error| error.kind == ErrorKind::Unavailable && error.reach == Reach::Nowhere);
-            if !had_none || call.timeout <= rest {
+            let had_none = answered.as_ref().is_err_and(|error| error.reach == Reach::NoSocket);
+            let left = deadline.saturating_duration_since(Instant::now());
+            if !had_none || left.is_zero() {
                 break answered;
             }
             debug!(%step, ?rest, "there is no socket for a call; it waits for one");
+            waited = true;
             tokio::select! {
-                () = tokio::time::sleep(rest.mul_f64(0.5 + fastrand::f64())) => {}
+                () = tokio::time::sleep(rest.mul_f64(0.5 + fastrand::f64()).min(left)) => {}
                 () = ties.cancel.cancelled() => {}
+                // As a call that waits for a place: the next start makes it.
+                () = self.inner.stopping.cancelled(), if self.inner.journal.is_durable() => return Ok(Outcome::Parked),
             }
             rest = (rest * 2).min(SOCKET_REST_MAX);
+            call.timeout = deadline.saturating_duration_since(Instant::now());
+            if call.timeout.is_zero() && !ties.cancel.is_cancelled() {
+                break answered;
+            }
         };
         match answered {
             Ok(Reply::Value(value)) => Ok(Outcome::Value(value)),
@@ -309,8 +316,13 @@ impl Embedded {
                 auth: question.auth,
                 prompt: Arc::new(question.prompt),
             })),
-            Err(error) => {
-                if error.reach != Reach::Nowhere && explained_by_a_move(error.kind) {
+            Err(mut error) => {
+                if waited && error.kind == ErrorKind::Timeout {
+                    // The agent had less time than the step has: that it was not enough does not speak against it.
+                    error.reach = Reach::Nowhere;
+                    error.message.push_str(", after it had waited for a socket of this machine");
+                }
+                if !matches!(error.reach, Reach::NoSocket | Reach::Nowhere) && explained_by_a_move(error.kind) {
                     self.inner.discovery.forget_agent(&found.card.name);
                 }
                 Err(error)

@@ -13,6 +13,7 @@ fn check(machine: &Machine, arguments: &[&str], code: i32, parts: &[&str]) {
 fn every_failure_has_its_code_and_says_what_to_do() {
     let machine = Machine::new();
     machine.write("nobody.yaml", &one_step("juggle"));
+    machine.write("no body.yaml", &one_step("juggle"));
     machine.write("refused.yaml", &one_step("analyze_data"));
     machine.write("broken.yaml", "metadata: {id: broken, name: Broken, version: 1.0.0}\nsteps:\n  - id: a\n    skil: x\n");
     machine.write("strict.yaml", &format!("{}input: {{type: object, required: [n]}}\n", one_step("classify_topics")));
@@ -29,6 +30,7 @@ fn every_failure_has_its_code_and_says_what_to_do() {
         (&["run", "--embedded", "-w", "broken.yaml"], 1, &["broken.yaml", "unknown key `skil`", "did you mean `skill`?"]),
         (&["workflow", "validate", "broken.yaml"], 1, &["did you mean `skill`?"]),
         (&["run", "--embedded", "nobody.yaml"], 2, &["`nobody.yaml` is a file", "hint: `gantry run --workflow nobody.yaml`"]),
+        (&["run", "--embedded", "no body.yaml"], 2, &["hint: `gantry run --workflow 'no body.yaml'`"]),
         (&["run", "--embedded", "-w", "code-generation-v1", "nobody.yaml", "--no-save"], 0, &[]),
         (&["run", "--embedded", "no-such-file.yaml", "--no-save"], 0, &[]),
         (&["run", "--frob"], 2, &["--frob"]),
