@@ -15,11 +15,14 @@ use super::dial::{Guard, Lookup, Resolver};
 use super::error::{ErrorKind, Failure, Reach};
 use super::rpc;
 use super::secret::Secret;
+use crate::files;
 use crate::http_client::HttpClient;
 use crate::limits::RETRY_AFTER_MAX;
 
 /// Idle connections kept for one agent. More would hold file descriptors that nobody uses.
 const IDLE_PER_HOST_MAX: usize = 256;
+/// Of so many files that may be open one is for an idle connection to one agent: where few may be, those must be left to what is under way.
+const FILES_PER_IDLE: usize = 32;
 /// How long they are kept: what many calls at once took is given back soon.
 const IDLE_MAX: Duration = Duration::from_secs(30);
 /// Parsed URLs that are kept: one for each agent that is called often.
@@ -30,6 +33,10 @@ const URL_KEPT_BYTES_MAX: usize = 1024;
 const BEGUN_BYTES_MIN: usize = 8;
 /// How much of an error's body is read. What is shown of it is less.
 const ERROR_BODY_BYTES_MAX: usize = 16 * 1024;
+
+fn idle_per_host(files: Option<usize>) -> usize {
+    files.map_or(IDLE_PER_HOST_MAX, |files| (files / FILES_PER_IDLE).clamp(1, IDLE_PER_HOST_MAX))
+}
 
 /// The pool, the policy and the credentials. Shared by every call.
 pub(super) struct Http {
@@ -57,7 +64,7 @@ impl Http {
     ) -> Self {
         headers.values_mut().flat_map(HeaderMap::values_mut).for_each(|value| value.set_sensitive(true));
         let resolver = Resolver { guard: guard.clone(), lookup };
-        let client = HttpClient::new(IDLE_PER_HOST_MAX, move || {
+        let client = HttpClient::new(idle_per_host(files::open_max()), move || {
             let mut headers = HeaderMap::new();
             headers.insert(USER_AGENT, HeaderValue::from_static(concat!("gantry/", env!("CARGO_PKG_VERSION"))));
             reqwest::Client::builder()
@@ -241,6 +248,12 @@ mod tests {
 
     use super::*;
     use crate::agent::dial;
+
+    #[test]
+    fn where_few_files_may_be_open_few_idle_connections_are_kept() {
+        let kept = [None, Some(20_000), Some(1024), Some(200), Some(20)].map(idle_per_host);
+        assert_eq!(kept, [256, 256, 32, 6, 1]);
+    }
 
     #[test]
     fn retry_after_reads_seconds_and_dates() {

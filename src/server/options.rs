@@ -156,7 +156,7 @@ pub struct LimitOptions {
     pub body_bytes_total_max: usize,
     /// Deepest nesting of a request's JSON.
     pub depth_max: usize,
-    /// Requests under way at once; more are refused with 503. Fewer where the process may not open so many files: see [`Self::fit`].
+    /// Requests under way at once; more are refused with 503. Fewer where the process may not open so many files.
     pub requests_max: usize,
     /// Requests a second of one caller; more are refused with 429. None: no limit.
     pub rate_per_second: Option<u32>,

@@ -308,6 +308,9 @@ fn tell(report: &Report, arguments: &RunArguments, terminal: Terminal) -> Result
         say(&show::outcome(report, terminal));
         if let Ok(Some(saved)) = &saved {
             say(&format!("  saved in {}: {}", saved.directory.display(), saved.files.join(" ")));
+            if !saved.kept.is_empty() {
+                say(&format!("  kept, since it was changed: {}", saved.kept.join(" ")));
+            }
         }
     }
     match saved {

@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -43,6 +44,8 @@ pub(super) struct Saved {
     pub(super) directory: PathBuf,
     /// The names, `metadata.json` first.
     pub(super) files: Vec<String>,
+    /// Those of the run before that somebody has changed, which stay.
+    pub(super) kept: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -104,10 +107,13 @@ pub(super) fn check(directory: &Path) -> Result<(), Error> {
     previous(directory).map(drop)
 }
 
-/// Writes a run into `directory`, replacing what an earlier run left there.
+/// Writes a run into `directory`, replacing what an earlier run left there. What of that somebody has changed since stays, unless a file of
+/// this run has its name.
 pub(super) fn save(report: &Report, directory: &Path) -> Result<Saved, Error> {
     std::fs::create_dir_all(directory).map_err(|source| Error::Io { path: directory.to_owned(), source })?;
     let previous = previous(directory)?;
+    // Written last: what is newer was changed by somebody else.
+    let saved_at = modified(&directory.join(METADATA));
     let mut writer = Writer { directory, previous: &previous, written: BTreeSet::from([METADATA.to_owned()]), files: Vec::new() };
     let mut steps = Vec::new();
     let mut number = 0;
@@ -143,11 +149,22 @@ pub(super) fn save(report: &Report, directory: &Path) -> Result<Saved, Error> {
         files: files.clone(),
     };
     write(directory, METADATA, &pretty(&metadata))?;
+    let mut kept = Vec::new();
     for name in previous.iter().filter(|name| !files.contains(name)) {
-        // Gone already is as good.
-        let _gone = std::fs::remove_file(directory.join(name));
+        let path = directory.join(name);
+        if modified(&path) > saved_at {
+            kept.push(name.clone());
+        } else {
+            // Gone already is as good.
+            let _gone = std::fs::remove_file(path);
+        }
     }
-    Ok(Saved { directory: directory.to_owned(), files })
+    Ok(Saved { directory: directory.to_owned(), files, kept })
+}
+
+/// When a file was changed last; nothing is earlier than any time.
+fn modified(path: &Path) -> Option<SystemTime> {
+    std::fs::symlink_metadata(path).and_then(|found| found.modified()).ok()
 }
 
 /// The files of an earlier run, by name.

@@ -66,6 +66,11 @@ pub(super) struct Directory {
 }
 
 impl Directory {
+    /// What a command must say to find the same directory: nothing when it finds it by itself.
+    pub(super) fn option(&self) -> String {
+        if self.named { format!(" --data-dir {}", origins::word(&self.data_dir.display().to_string())) } else { String::new() }
+    }
+
     /// The journal, to look at. None when nothing ever ran on this machine.
     pub(super) fn journal(&self) -> Result<Option<Sqlite>, Failure> {
         match Sqlite::open_to_read(&self.path).map_err(|error| Failure::of_journal(&error))? {
@@ -90,7 +95,7 @@ impl Directory {
         let exit = if journal.as_ref().and_then(Sqlite::damage).is_some() { Exit::Internal } else { Exit::Unavailable };
         let absent = || {
             Failure::new(exit, format!("there is no run `{text}` in {}", self.data_dir.display()))
-                .hint("`gantry runs list` shows those there are; --data-dir names another directory")
+                .hint(format!("`gantry runs list{}` shows those there are; --data-dir names another directory", self.option()))
         };
         let journal = journal.ok_or_else(absent)?;
         let run = RunId::parse(text).map_err(|error| Failure::usage(error.to_string()))?;

@@ -95,7 +95,7 @@ async fn not_ended(directory: &Directory, run: &RunId) -> Failure {
     let holder = if control::answers(&directory.path).await { None } else { DataDir::holder(&directory.path) };
     match holder {
         Some(holder) => failure.hint(format!("{holder}, which holds the data directory, takes no commands; {DEAF_HINT}")),
-        None => failure.hint(format!("`gantry runs cancel {run}` ends it")),
+        None => failure.hint(format!("`gantry runs cancel {run}{}` ends it", directory.option())),
     }
 }
 

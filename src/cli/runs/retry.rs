@@ -33,7 +33,8 @@ pub(in crate::cli) async fn execute(arguments: RetryArguments, config: &Config) 
     if started["new"] == false {
         say(&format!("run {old} was retried before, as run {run}; when that has failed, too, retry that"));
     } else {
-        say(&format!("run {run} goes on where run {old} went wrong; `gantry runs follow {run}` shows it"));
+        let option = directory.option();
+        say(&format!("run {run} goes on where run {old} went wrong; `gantry runs follow {run}{option}` shows it"));
     }
     Ok(Exit::Ok)
 }

@@ -99,7 +99,10 @@ fn a_run_is_forgotten_by_name_when_it_has_ended_or_cannot_be_read() {
         assert!(refused.contains("event 0 cannot be read"), "{command:?}: {refused}");
     }
     let kept = world.runs(&["prune", healthy]).expect(1).stderr;
-    assert!(kept.contains(&format!("run `{healthy}` has not ended")) && kept.contains("gantry runs cancel"), "{kept}");
+    assert!(
+        kept.contains(&format!("run `{healthy}` has not ended")) && kept.contains(&format!("`gantry runs cancel {healthy} --data-dir ")),
+        "{kept}"
+    );
     let told = world.runs(&["prune", served, ended]).expect(0).stderr;
     for part in [
         format!("run {served} of chain 1.0.0, started "),

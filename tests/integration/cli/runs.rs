@@ -404,7 +404,8 @@ output: {said: \"{{ steps.publish.outputs.yes }}\"}
     assert!(world.runs(&["show", &second]).expect(0).stdout.contains("changed my mind"));
     assert_eq!(world.runs(&["follow", &second]).expect(1).code, Some(1), "a run that did not complete");
     assert!(world.runs(&["cancel", &second]).expect(1).stderr.contains("has ended"));
-    assert!(world.runs(&["show", "nothing-like-it"]).expect(3).stderr.contains("there is no run"));
+    let absent = world.runs(&["show", "nothing-like-it"]).expect(3).stderr;
+    assert!(absent.contains("there is no run") && absent.contains("`gantry runs list --data-dir "), "{absent}");
 
     let listed = |arguments: &[&str]| world.runs(arguments).expect(0).json().as_array().unwrap().len();
     assert_eq!(listed(&["list", "--json", "--status", "completed"]), 1);

@@ -86,6 +86,20 @@ fn the_next_run_replaces_ours_and_leaves_the_rest() {
     assert_eq!(names(dir.path()), ["1-only.json", "metadata.json", "output.md", "x.py"]);
 }
 
+#[test]
+fn what_somebody_has_changed_stays_when_the_next_run_has_other_files() {
+    let dir = tempfile::tempdir().unwrap();
+    save(&report(vec![step("a", json!({"code": "y", "filename": "x.py"})), step("b", json!("text"))]), dir.path()).unwrap();
+    let changed = std::fs::File::options().append(true).open(dir.path().join("x.py")).unwrap();
+    changed.set_modified(std::time::SystemTime::now() + std::time::Duration::from_secs(5)).unwrap();
+    let saved = save(&report(vec![step("only", json!("text"))]), dir.path()).unwrap();
+    assert_eq!(saved.kept, ["x.py"]);
+    assert_eq!(names(dir.path()), ["1-only.md", "metadata.json", "output.md", "x.py"]);
+    let again = save(&report(vec![step("last", json!("text"))]), dir.path()).unwrap();
+    assert!(again.kept.is_empty(), "it is nobody's any more");
+    assert_eq!(names(dir.path()), ["1-last.md", "metadata.json", "output.md", "x.py"]);
+}
+
 /// Each step in the author's order has one number, however many of its times are told, and those of maps and loops have no file.
 #[test]
 fn steps_that_repeat_have_one_number_and_no_file() {
