@@ -90,8 +90,9 @@ impl Progress {
                 StepStatus::Running => self.begin(&step.path, step.id.as_str(), skill, step.attempts.max(1)),
                 StepStatus::Completed | StepStatus::Failed | StepStatus::Skipped | StepStatus::Canceled => {
                     let seen = self.started.contains_key(&step.path);
-                    // What was never begun and ended without being tried is no news: most of a switch is that.
-                    if !self.settled.contains(&step.path) && (seen || step.attempts > 0) {
+                    // What was skipped or canceled without having begun is no news: most of a switch is that. Steps that call nobody are never tried.
+                    let has_happened = matches!(step.status, StepStatus::Completed | StepStatus::Failed);
+                    if !self.settled.contains(&step.path) && (seen || has_happened || step.attempts > 0) {
                         let took = step.started_at.zip(step.finished_at).map(|(begun, ended)| Duration::from_millis(ended.since_ms(begun)));
                         let told = Told {
                             status: step.status,
