@@ -333,18 +333,47 @@ mod tests {
     use crate::plan::Plan;
     use crate::time::Timestamp;
 
+    /// A run, and the event that starts it.
+    fn begun(text: &str) -> (Run, Event) {
+        let workflow = crate::workflow::parse(text).workflow.unwrap();
+        let digest = Digest::parse(&format!("sha256:{}", "0".repeat(64))).unwrap();
+        let run = Run::new(Arc::new(Plan::new(workflow, text, digest.clone())));
+        let (input, at, ancestry) = (Arc::new(json!({})), Timestamp::default(), Vec::new());
+        let started =
+            Event::Started { run: RunId::parse("r").unwrap(), workflow: digest, semantics: SEMANTICS, input, ancestry, work: None, at };
+        (run, started)
+    }
+
+    #[test]
+    fn what_has_happened_meanwhile_is_told_also_of_steps_that_call_nobody() {
+        let (mut run, started) = begun(
+            "metadata: {id: w, name: W, version: 1.0.0}
+steps:
+  - {id: value, step_type: set, value: 1}
+  - {id: never, step_type: set, value: 1, when: \"{{ false }}\"}
+  - {id: broken, step_type: fail, error: {code: enough, message: it is}, on_error: continue}
+  - {id: call, skill: one}
+  - {id: later, step_type: set, value: 1}
+",
+        );
+        run.apply(started).unwrap();
+        let mut progress = Progress::new(false, Terminal::detect(true));
+        progress.catch_up(&run.snapshot());
+        let of =
+            |step: &StepReport| (step.id.to_string(), progress.settled.contains(&step.path), progress.started.contains_key(&step.path));
+        let told: Vec<_> = run.snapshot().steps.iter().map(of).collect();
+        let expected =
+            [("value", true, false), ("never", false, false), ("broken", true, false), ("call", false, true), ("later", false, false)];
+        assert_eq!(told, expected.map(|(step, ended, begun)| (step.to_owned(), ended, begun)));
+    }
+
     #[test]
     fn a_step_is_named_the_same_by_its_updates_and_by_a_snapshot() {
         let text = "metadata: {id: w, name: W, version: 1.0.0}
 steps:
   - {id: p, step_type: parallel, branches: {a: [{id: sub, step_type: workflow, workflow: other}], b: [{id: call, skill: one}]}}
 ";
-        let workflow = crate::workflow::parse(text).workflow.unwrap();
-        let digest = Digest::parse(&format!("sha256:{}", "0".repeat(64))).unwrap();
-        let mut run = Run::new(Arc::new(Plan::new(workflow, text, digest.clone())));
-        let (input, at, ancestry) = (Arc::new(json!({})), Timestamp::default(), Vec::new());
-        let started =
-            Event::Started { run: RunId::parse("r").unwrap(), workflow: digest, semantics: SEMANTICS, input, ancestry, work: None, at };
+        let (mut run, started) = begun(text);
         let told: BTreeMap<Path, Option<String>> = run
             .apply(started)
             .unwrap()
