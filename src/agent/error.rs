@@ -73,6 +73,11 @@ pub enum Reach {
 }
 
 impl Reach {
+    /// Whether it is this machine's trouble, which says nothing of the agent.
+    pub fn is_of_this_machine(self) -> bool {
+        matches!(self, Self::NoSocket | Self::Nowhere)
+    }
+
     /// What a kind of failure means when nothing more is known of it.
     fn of(kind: ErrorKind) -> Self {
         match kind {

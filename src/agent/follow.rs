@@ -174,8 +174,7 @@ async fn poll(endpoint: &Endpoint, watch: &mut Watch<'_>) -> Result<Ended, Failu
                 return Err(Failure { code, ..lost.reaching(Reach::Answered) });
             }
             Err(failure) if matches!(failure.kind, ErrorKind::Unavailable | ErrorKind::RateLimited) && failures < POLL_FAILURES_MAX => {
-                // That this machine has no socket says nothing of the agent.
-                failures += u32::from(!matches!(failure.reach, Reach::NoSocket | Reach::Nowhere));
+                failures += u32::from(!failure.reach.is_of_this_machine());
                 wait = wait.max(failure.retry_after.unwrap_or_default());
             }
             Err(failure) => return Err(failure),

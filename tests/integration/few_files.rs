@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use serde_json::json;
 
-use crate::gantries::wait_for;
+use crate::gantries::{Gantry, Site, wait_for};
 use crate::many::{Slow, site, states};
 
 /// Few enough that some dozens of connections are too many.
@@ -15,17 +15,21 @@ const FILES: usize = 140;
 
 const ONE: &str = "steps: [{id: a, skill: work, inputs: {said: \"{{ workflow.input.said }}\"}}]\n";
 
-/// The process begins with these limits of open files.
-fn limited(limits: &str) -> [String; 3] {
-    ["sh".to_owned(), "-c".to_owned(), format!("{limits} && exec \"$0\" \"$@\"")]
+/// A gantry whose process begins with these limits of open files.
+async fn limited(site: &Site, limits: &str, configuration: &str) -> Gantry {
+    site.serve_behind(&["sh", "-c", &format!("{limits} && exec \"$0\" \"$@\"")], "gantry", configuration).await
+}
+
+/// One that makes as many calls at once as it may open files: the places in front of them must not be what keeps them from failing.
+async fn short_of_sockets(site: &Site) -> Gantry {
+    limited(site, &format!("ulimit -n {FILES}"), &format!("calls_max = {FILES}\nlog = \"gantry=debug\"\n")).await
 }
 
 #[tokio::test]
 #[cfg(target_os = "linux")]
 async fn as_many_files_may_be_open_as_the_system_allows() {
     let site = site(&Slow::start(Duration::ZERO)).await;
-    let wrapper = limited("ulimit -S -n 200 && ulimit -H -n 4000");
-    let gantry = site.serve_behind(&wrapper.each_ref().map(String::as_str), "gantry", "").await;
+    let gantry = limited(&site, "ulimit -S -n 200 && ulimit -H -n 4000", "").await;
     let limits = std::fs::read_to_string(format!("/proc/{}/limits", gantry.pid())).unwrap();
     let files = limits.lines().find_map(|line| line.strip_prefix("Max open files")).unwrap();
     assert_eq!(files.split_whitespace().take(2).collect::<Vec<_>>(), ["4000", "4000"], "soft and hard");
@@ -38,10 +42,7 @@ async fn a_call_waits_for_a_socket_and_does_not_fail() {
     let agent = Slow::start(Duration::from_secs(6));
     let site = site(&agent).await;
     site.push_steps("one", ONE).await;
-    let wrapper = limited(&format!("ulimit -n {FILES}"));
-    let wrapper = wrapper.each_ref().map(String::as_str);
-    // As many calls at once as there are files: the places in front of them must not be what keeps them from failing.
-    let gantry = site.serve_behind(&wrapper, "gantry", &format!("calls_max = {FILES}\nlog = \"gantry=debug\"\n")).await;
+    let gantry = short_of_sockets(&site).await;
     // One caller: the connections of many would be refused.
     for n in 0..runs {
         gantry.begin("one", json!({ "said": format!("{n}:") })).await;
@@ -62,9 +63,7 @@ async fn a_call_that_waits_for_a_socket_keeps_its_timeout_and_is_parked_by_a_sto
     let site = site(&agent).await;
     site.push_steps("one", ONE).await;
     site.push_steps("short", "steps: [{id: a, skill: work, timeout: 2s, inputs: {said: x}}]\n").await;
-    let wrapper = limited(&format!("ulimit -n {FILES}"));
-    let wrapper = wrapper.each_ref().map(String::as_str);
-    let gantry = site.serve_behind(&wrapper, "gantry", &format!("calls_max = {FILES}\nlog = \"gantry=debug\"\n")).await;
+    let gantry = short_of_sockets(&site).await;
     for n in 0..200 {
         gantry.begin("one", json!({ "said": format!("{n}:") })).await;
     }
@@ -88,8 +87,7 @@ async fn a_call_that_waits_for_a_socket_keeps_its_timeout_and_is_parked_by_a_sto
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_more_callers_are_let_in_than_there_are_files_to_serve_them_with() {
     let site = site(&Slow::start(Duration::from_secs(1))).await;
-    let wrapper = limited(&format!("ulimit -n {FILES}"));
-    let gantry = site.serve_behind(&wrapper.each_ref().map(String::as_str), "gantry", "").await;
+    let gantry = limited(&site, &format!("ulimit -n {FILES}"), "").await;
     // 38 connections fit, of which 34 may have a request under way.
     let answers = join_all((0..37).map(|_| gantry.try_execute("chain", json!({ "said": "1:" })))).await;
     let (mut good, mut refused) = (0, 0);

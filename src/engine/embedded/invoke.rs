@@ -322,7 +322,7 @@ impl Embedded {
                     error.reach = Reach::Nowhere;
                     error.message.push_str(", after it had waited for a socket of this machine");
                 }
-                if !matches!(error.reach, Reach::NoSocket | Reach::Nowhere) && explained_by_a_move(error.kind) {
+                if !error.reach.is_of_this_machine() && explained_by_a_move(error.kind) {
                     self.inner.discovery.forget_agent(&found.card.name);
                 }
                 Err(error)
